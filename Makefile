@@ -1,0 +1,71 @@
+# Everything happens in .venv, which `make setup` fills. Nothing outside this folder is touched.
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+# What a command line may change: make setup PYTHON=/opt/python3.13/bin/python3 CONSTRAINTS=
+PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
+CONSTRAINTS ?= constraints.txt
+WORKERS ?= auto
+PYTEST_ARGS ?=
+
+.PHONY: help setup demo test test-slow lint types format bench clean
+
+help:  ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## create .venv and install the package with the tested versions of constraints.txt
+
+# The stamp is written last, so a failed or interrupted installation is done again. A .venv without a working pip
+# (an interrupted start, a Python that is gone) is made anew.
+$(STAMP): pyproject.toml $(CONSTRAINTS)
+	@if ! $(PY) -m pip --version >/dev/null 2>&1; then \
+		python=$$(for p in $(PYTHON); do \
+			"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; \
+		done); \
+		if [ -z "$$python" ]; then \
+			echo "error: no Python 3.11 or newer (tried: $(PYTHON))." >&2; \
+			echo "  Debian, Ubuntu: apt install python3.11 python3.11-venv; or name one: make setup PYTHON=/path/to/python3" >&2; \
+			exit 1; \
+		fi; \
+		if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+			version=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+			echo "error: $$python cannot create virtual environments: its module ensurepip or venv is missing." >&2; \
+			echo "  Debian, Ubuntu: apt install python$$version-venv" >&2; \
+			exit 1; \
+		fi; \
+		echo "creating $(VENV) with $$python"; \
+		"$$python" -m venv --clear $(VENV); \
+	fi
+	$(PY) -m pip install --disable-pip-version-check $(addprefix -c ,$(CONSTRAINTS)) -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## train a small agent, look at its masks and latents, write runs/demo
+	$(PY) examples/train_agent.py --out runs/demo
+
+test: lint types  ## lint, types and the fast tests
+	$(PY) -m pytest -m "not slow" -n $(WORKERS) --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
+
+# One process, so that training may use every core. pytest's exit code 5 says that there is no slow test.
+test-slow: $(STAMP)  ## the slow tests: whole training runs and scripts
+	@$(PY) -m pytest -m slow --timeout 1800 --durations 10 $(PYTEST_ARGS) || [ $$? -eq 5 ]
+
+lint: $(STAMP)  ## ruff: rules and formatting
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: $(STAMP)  ## mypy
+	$(PY) -m mypy
+
+format: $(STAMP)  ## let ruff repair what it can
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+bench: $(STAMP)  ## every speed measurement in benchmarks/
+	@set -e; for script in $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)); do \
+		echo "== $$script"; $(PY) "$$script"; \
+	done
+
+clean:  ## remove caches and build products; .venv and runs/ stay
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis MUJOCO_LOG.TXT *.egg-info
+	find masklam_envs masklam_agents examples benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +

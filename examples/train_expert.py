@@ -1,0 +1,172 @@
+"""Train an expert with Stable-Baselines3 and write it as safetensors that `masklam_envs` can ship.
+
+The shipped MaskCheetah expert was made by the command recorded in its file (`masklam_envs.load_expert(...).info.command`).
+A policy is evaluated every `eval_every` steps; the best one so far is what lies in `out`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shlex
+import sys
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import torch
+import tyro
+from stable_baselines3 import PPO, SAC
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback, EveryNTimesteps
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.utils import LinearSchedule
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_normalize
+
+from masklam_envs.experts.policy import Expert, ExpertInfo
+
+
+@dataclasses.dataclass
+class Args:
+    """What to train."""
+
+    env_id: str = "HalfCheetah-v5"
+    """Gymnasium id; the policy reads its state observation."""
+    algorithm: str = "ppo"
+    """ppo or sac"""
+    total_timesteps: int = 3_000_000
+    """environment steps"""
+    seed: int = 0
+    """seed of torch, numpy and the environments"""
+    n_steps: int = 256
+    """PPO: steps of each of the 8 environments between updates; a minibatch is n_steps samples"""
+    exploration_noise: float = 0.3
+    """PPO: standard deviation of the action noise, held fixed so that the policy learns to bear it in data collection"""
+    eval_every: int = 200_000
+    """environment steps between evaluations"""
+    eval_episodes: int = 20
+    """episodes of an evaluation"""
+    out: Path = Path("runs/expert.safetensors")
+    """where the best policy so far is written"""
+
+
+def make_model(args: Args) -> BaseAlgorithm:
+    """The learner: PPO with normalised observations and rewards, or SAC, sized for two CPU cores."""
+    if args.algorithm == "ppo":
+        env: VecEnv = VecNormalize(make_vec_env(args.env_id, n_envs=8, seed=args.seed), gamma=0.98)
+        model = PPO(
+            "MlpPolicy",
+            env,
+            n_steps=args.n_steps,
+            batch_size=args.n_steps,
+            n_epochs=10,
+            learning_rate=LinearSchedule(3e-4, 0.0, 1.0),
+            gamma=0.98,
+            gae_lambda=0.92,
+            clip_range=0.2,
+            max_grad_norm=0.8,
+            seed=args.seed,
+            device="cpu",
+            policy_kwargs={
+                "net_arch": [128, 128],
+                "activation_fn": torch.nn.ReLU,
+                "log_std_init": math.log(args.exploration_noise),
+                "ortho_init": False,
+                "optimizer_kwargs": {"fused": True},
+            },
+        )
+        model.policy.log_std.requires_grad_(False)
+        return model
+    if args.algorithm == "sac":
+        env = make_vec_env(args.env_id, n_envs=1, seed=args.seed)
+        return SAC(
+            "MlpPolicy",
+            env,
+            learning_rate=1e-3,
+            learning_starts=5_000,
+            batch_size=128,
+            seed=args.seed,
+            device="cpu",
+            policy_kwargs={"net_arch": [128, 128], "optimizer_kwargs": {"fused": True}},
+        )
+    raise SystemExit(f"algorithm must be ppo or sac, got {args.algorithm!r}")
+
+
+def to_expert(model: BaseAlgorithm, args: Args) -> Expert:
+    """The learner's deterministic policy as plain arrays, with the observation normaliser folded in."""
+    if args.algorithm == "ppo":
+        modules = [*model.policy.mlp_extractor.policy_net, model.policy.action_net]
+    else:
+        modules = [*model.policy.actor.latent_pi, model.policy.actor.mu]
+    layers = [
+        (m.weight.detach().numpy().copy(), m.bias.detach().numpy().copy())
+        for m in modules
+        if isinstance(m, torch.nn.Linear)
+    ]
+    size = layers[0][0].shape[1]
+    mean, std = np.zeros(size, np.float32), np.ones(size, np.float32)
+    normalizer = unwrap_vec_normalize(model.get_env())
+    if normalizer is not None:
+        mean = normalizer.obs_rms.mean.astype(np.float32)
+        std = np.sqrt(normalizer.obs_rms.var + normalizer.epsilon).astype(np.float32)
+    squash = "clip" if args.algorithm == "ppo" else "tanh"
+    info = ExpertInfo(args.env_id, args.algorithm.upper(), model.num_timesteps, args.seed, "relu", squash)
+    size = layers[-1][0].shape[0]
+    return Expert(info, layers, mean, std, np.zeros(size, np.float32), np.eye(size, dtype=np.float32))
+
+
+def returns_of(env_id: str, policy: Expert | None, episodes: int, seed: int = 1_000) -> np.ndarray:
+    """Undiscounted returns (episodes,) of a policy, or of uniform random actions when it is None."""
+    env = gym.make(env_id)
+    env.action_space.seed(seed)
+    returns = np.zeros(episodes)
+    for i in range(episodes):
+        observation, _ = env.reset(seed=seed + i)
+        done = False
+        while not done:
+            action = env.action_space.sample() if policy is None else policy.predict(observation)
+            observation, reward, terminated, truncated, _ = env.step(action)
+            returns[i] += float(reward)
+            done = terminated or truncated
+    env.close()
+    return returns
+
+
+class KeepBest(BaseCallback):
+    """Evaluate the NumPy copy of the policy and write it when it is the best so far."""
+
+    def __init__(self, args: Args) -> None:
+        super().__init__()
+        self.args = args
+        self.best = -np.inf
+        self.random_return = float(returns_of(args.env_id, None, args.eval_episodes).mean())
+
+    def _on_step(self) -> bool:
+        expert = to_expert(self.model, self.args)
+        returns = returns_of(self.args.env_id, expert, self.args.eval_episodes)
+        print(f"{self.num_timesteps:>9} steps  return {returns.mean():8.1f} +- {returns.std():.1f}", flush=True)
+        if returns.mean() > self.best:
+            self.best = float(returns.mean())
+            expert.info = dataclasses.replace(
+                expert.info,
+                return_mean=round(self.best, 2),
+                return_std=round(float(returns.std()), 2),
+                return_episodes=self.args.eval_episodes,
+                random_return=round(self.random_return, 2),
+                command=shlex.join(["python", *sys.argv]),
+            )
+            expert.save(self.args.out)
+        return True
+
+
+def main(args: Args) -> None:
+    """Train, evaluating on the way."""
+    torch.set_num_threads(1)  # nets of 128 units: more threads only fight each other
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    model = make_model(args)
+    model.learn(args.total_timesteps, callback=EveryNTimesteps(args.eval_every, KeepBest(args)))
+    print(f"best policy: {args.out}")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))

@@ -1,0 +1,37 @@
+"""Reconstruction losses of a predicted frame (equations in the protocol of MaskLAM, section 1.2)."""
+
+from __future__ import annotations
+
+import torch as th
+
+from masklam_envs.errors import unknown_name
+
+LOSSES = ("plain", "fixed", "paper")
+
+
+def reconstruction_loss(prediction: th.Tensor, target: th.Tensor, mask: th.Tensor | None, kind: str) -> th.Tensor:
+    """Squared error of the predicted frame.
+
+    * ``"plain"``: mean over samples, channels and pixels (LAPO).
+    * ``"fixed"``: within each sample the mean over the mask's pixels and the channels, then the mean over samples, so
+      that every sample weighs the same however large its agent is; a sample without agent counts 0.
+    * ``"paper"``: sum over everything inside the masks, divided by the number of mask pixels of the whole batch;
+      channels are summed, so its value is three times a mean. A batch without agent gives 0 (the original: NaN).
+
+    :param prediction: (B, 3, H, W) in [-0.5, 0.5]
+    :param target: (B, 3, H, W) the frame at t + 1
+    :param mask: (B, 1, H, W) in [0, 1], the *target* frame's mask; may be None for ``"plain"``
+    :param kind: one of ``LOSSES``
+    :return: scalar
+    """
+    if kind not in LOSSES:
+        raise ValueError(unknown_name("loss", kind, LOSSES))
+    error = (prediction - target) ** 2
+    if kind == "plain":
+        return error.mean()
+    if mask is None:
+        raise ValueError(f"loss {kind!r} needs the target frame's mask; use 'plain' without masks")
+    if kind == "paper":
+        return (error * mask).sum() / mask.sum().clamp(min=1)
+    area = mask.sum(dim=(1, 2, 3)).clamp(min=1)
+    return ((error * mask).sum(dim=(1, 2, 3)) / (3 * area)).mean()

@@ -1,0 +1,63 @@
+"""Network families by name: the inverse model (IDM), the forward model (FDM) and the policy of one latent action model.
+
+Every family reads frames in one of the layouts of :mod:`masklam_agents.common.gather` and makes three modules:
+
+* IDM: frames of two stacks -> latent action (B, latent_dim)
+* FDM: frames of one stack, latent action -> next frame (B, 3, H, W) in [-0.5, 0.5]
+* policy: RGB frames of one stack -> (B, out_dim)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import torch as th
+from torch import nn
+
+from masklam_agents.common import impala, small
+from masklam_envs.errors import unknown_name
+
+Builder = Callable[[int, int, int], nn.Module]
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkFamily:
+    """Builders that take ``(input channels, image size, output size)``.
+
+    :param layout: ``"image"`` or ``"patches"``
+    :param idm: makes the inverse model
+    :param fdm: makes the forward model; its third argument is the latent's size
+    :param policy: makes the policy
+    """
+
+    layout: str
+    idm: Builder
+    fdm: Builder
+    policy: Builder
+
+
+NETWORKS: dict[str, NetworkFamily] = {
+    "small": NetworkFamily("patches", small.PatchEncoder, small.PatchDecoder, small.PatchEncoder),
+    "impala": NetworkFamily("image", impala.impala_idm, impala.ImpalaFDM, impala.impala_policy),
+}
+
+
+def get_network(name: str) -> NetworkFamily:
+    """The family of that name.
+
+    :raises ValueError: when there is none
+    """
+    if name not in NETWORKS:
+        raise ValueError(unknown_name("network", name, NETWORKS))
+    return NETWORKS[name]
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def to_layout(x: th.Tensor, layout: str) -> th.Tensor:
+    """A gathered batch as the network reads it: (B, C, H, W) in channels-last memory, or (B, tokens, features)."""
+    return x.permute(0, 3, 1, 2) if layout == "image" else x

@@ -1,0 +1,93 @@
+"""The modules of an agent: IDM, FDM, latent policy and action decoder, held together as a Stable-Baselines3 policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.policies import BasePolicy
+from torch import nn
+
+from masklam_agents.common.gather import gather
+from masklam_agents.common.networks import get_network, to_layout
+
+DECODER_HIDDEN = 256
+
+
+class LatentActionPolicy(BasePolicy):
+    """Everything that is learnt.
+
+    :param observation_space: the environment's
+    :param action_space: a bounded Box of shape (A,)
+    :param image_size: side of a frame, pixels
+    :param network: name of a network family
+    :param latent_dim: size of the latent action
+    :param frame_stack: frames of a stack
+    :param mask_channel: whether IDM and FDM read the mask as a fourth channel of every frame
+    :param latent: False: no IDM, FDM and decoder; the policy predicts actions itself (behaviour cloning)
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Box,
+        image_size: int,
+        network: str,
+        latent_dim: int,
+        frame_stack: int,
+        mask_channel: bool,
+        latent: bool = True,
+    ) -> None:
+        super().__init__(observation_space, action_space)
+        family = get_network(network)
+        self.layout, self.mask_channel, self.frame_stack = family.layout, mask_channel, frame_stack
+        self.image_size = image_size
+        size = int(np.prod(action_space.shape))
+        channels = frame_stack * (4 if mask_channel else 3)
+        if latent:
+            self.idm = family.idm(2 * channels, image_size, latent_dim)
+            self.fdm = family.fdm(channels, image_size, latent_dim)
+            self.actor = family.policy(3 * frame_stack, image_size, latent_dim)
+            # Protocol section 2, stage 3: ReLU -> 256 -> 256 -> linear on the frozen policy's output.
+            self.decoder: nn.Module = nn.Sequential(
+                nn.ReLU(),
+                nn.Linear(latent_dim, DECODER_HIDDEN),
+                nn.ReLU(),
+                nn.Linear(DECODER_HIDDEN, DECODER_HIDDEN),
+                nn.ReLU(),
+                nn.Linear(DECODER_HIDDEN, size),
+            )
+        else:
+            self.actor = family.policy(3 * frame_stack, image_size, size)
+            self.decoder = nn.Identity()
+        # Latents are cloned in units of their overall spread; set when stage 2 begins.
+        self.register_buffer("latent_scale", th.ones(()))
+        if family.layout == "image":
+            self.to(memory_format=th.channels_last)
+
+    def prepare(
+        self,
+        frames: NDArray[np.uint8],
+        index: NDArray[np.int64],
+        *,
+        mask_channel: bool,
+        shift: NDArray[np.int64] | None = None,
+    ) -> th.Tensor:
+        """Frames (F, H, W, 4) chosen by index (B, n) as network input on the policy's device."""
+        x = gather(frames, index, mask_channel=mask_channel, layout=self.layout, shift=shift)
+        return to_layout(th.from_numpy(x).to(self.device, non_blocking=True), self.layout)
+
+    def forward(self, stacks: th.Tensor) -> th.Tensor:
+        """Prepared RGB stacks to actions (B, A)."""
+        return self.decoder(self.actor(stacks) * self.latent_scale)
+
+    def _predict(self, observation: Any, deterministic: bool = True) -> th.Tensor:
+        """Actions of stacked frames (B, n, H, W, 3) uint8."""
+        stacks = np.asarray(observation)
+        frames = np.zeros((stacks.shape[0] * stacks.shape[1], *stacks.shape[2:4], 4), np.uint8)
+        frames[..., :3] = stacks.reshape(-1, *stacks.shape[2:])
+        index = np.arange(len(frames)).reshape(stacks.shape[:2])
+        return self(self.prepare(frames, index, mask_channel=False))

@@ -1,0 +1,5 @@
+"""LAPO."""
+
+from masklam_agents.lapo.lapo import LAPO
+
+__all__ = ["LAPO"]

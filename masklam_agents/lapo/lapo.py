@@ -1,0 +1,21 @@
+"""LAPO, the latent action policy without masks (Schmidt & Jiang, arXiv 2312.10812)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from masklam_agents.common.base import LatentActionAlgorithm
+
+
+class LAPO(LatentActionAlgorithm):
+    """Latent actions from the plain reconstruction loss over the whole frame.
+
+    Continuous 128-d latent and one-step IDM by default, as the LAPO baseline of MaskLAM's code; the original quantises
+    its latent. ``future_offset=10`` makes the multi-step variant.
+
+    :param future_offset: largest k of the IDM's second stack
+    :param kwargs: see :class:`~masklam_agents.common.base.LatentActionAlgorithm`
+    """
+
+    def __init__(self, *args: Any, future_offset: int = 1, **kwargs: Any) -> None:
+        super().__init__(*args, future_offset=future_offset, **kwargs)

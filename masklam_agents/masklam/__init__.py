@@ -1,0 +1,5 @@
+"""MaskLAM."""
+
+from masklam_agents.masklam.masklam import MaskLAM
+
+__all__ = ["MaskLAM"]

@@ -1,0 +1,31 @@
+"""MaskLAM: latent actions from the reconstruction of the agent's pixels only (arXiv 2602.02259)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from masklam_agents.common.base import LatentActionAlgorithm
+from masklam_envs.errors import unknown_name
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "fixed": {"loss": "fixed"},
+    "paper": {"loss": "paper"},
+}
+
+
+class MaskLAM(LatentActionAlgorithm):
+    """LAPO whose loss is weighted by the agent's mask of the target frame; IDM and FDM also see the mask.
+
+    The latent policy never sees a mask, so none is needed to act.
+
+    :param preset: ``"fixed"`` normalises the loss in each sample (large agents weigh no more than small ones) and
+        counts samples without agent as 0; ``"paper"`` is the published code's loss, one normaliser for the whole batch
+        and channels summed
+    :param mask_channel: IDM and FDM read the mask as a fourth channel of each frame
+    :param kwargs: see :class:`~masklam_agents.common.base.LatentActionAlgorithm`
+    """
+
+    def __init__(self, *args: Any, preset: str = "fixed", mask_channel: bool = True, **kwargs: Any) -> None:
+        if preset not in PRESETS:
+            raise ValueError(unknown_name("MaskLAM preset", preset, PRESETS))
+        super().__init__(*args, mask_channel=mask_channel, **{**PRESETS[preset], **kwargs})

@@ -1,0 +1,77 @@
+"""Windows of consecutive frames inside one episode: what a latent action model is trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masklam_envs.data.frames import Frames
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowBatch:
+    """Whole windows: ``frame_stack`` frames up to time t, then ``future_offset`` frames after it.
+
+    :param pixels: (B, T, 3, H, W) uint8
+    :param mask: (B, T, 1, H, W) uint8
+    :param actions: (B, T - 1, A) float32; ``actions[:, i]`` leads from frame ``i`` to frame ``i + 1``
+    """
+
+    pixels: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    actions: NDArray[np.float32]
+
+
+class Windows:
+    """Anchors t such that the frames t .. t + future_offset lie in one episode.
+
+    The stack before t repeats the episode's first frame where the episode has just begun, as a frame-stacking
+    environment does after a reset, so no window ever crosses an episode's end.
+
+    :param frames: trajectories with their frames
+    :param frame_stack: frames of a stack, at least 1
+    :param future_offset: frames after the anchor, at least 1
+    :raises ValueError: when no episode is long enough
+    """
+
+    def __init__(self, frames: Frames, *, frame_stack: int = 3, future_offset: int = 10) -> None:
+        if frame_stack < 1 or future_offset < 1:
+            raise ValueError(f"frame_stack and future_offset must be at least 1, got {frame_stack}, {future_offset}")
+        self.frames, trajectories = frames, frames.trajectories
+        self.frame_stack, self.future_offset = frame_stack, future_offset
+        starts, lengths = trajectories.first_frame, trajectories.lengths
+        #: (N,) int64 frame index of every anchor
+        self.anchors = np.concatenate(
+            [np.arange(s, s + max(n + 1 - future_offset, 0)) for s, n in zip(starts[:-1], lengths, strict=True)]
+        )
+        if not len(self.anchors):
+            raise ValueError(
+                f"no episode has {future_offset} steps (the longest has {lengths.max(initial=0)}): "
+                "collect longer episodes or lower future_offset"
+            )
+        self._episode = np.repeat(np.arange(trajectories.episodes), lengths + 1)
+
+    def __len__(self) -> int:
+        """The number of windows."""
+        return len(self.anchors)
+
+    def stack(self, frame: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(B, frame_stack) frame indices of the stacks that end at frames (B,), oldest first."""
+        offsets = np.arange(1 - self.frame_stack, 1)
+        first = self.frames.trajectories.first_frame[self._episode[frame]]
+        return np.maximum(frame[:, None] + offsets, first[:, None])
+
+    def step(self, frame: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(B,) index of the transition that leaves frames (B,)."""
+        return frame - self._episode[frame]
+
+    def batch(self, anchors: NDArray[np.int64]) -> WindowBatch:
+        """The whole windows at anchors (B,)."""
+        after = anchors[:, None] + np.arange(1, self.future_offset + 1)
+        index = np.concatenate((self.stack(anchors), after), axis=1)
+        rgbm = np.ascontiguousarray(self.frames.rgbm[index].transpose(0, 1, 4, 2, 3))
+        # A repeated first frame has no action that leads to the next; the first action stands in its place.
+        steps = self.step(index[:, :-1])
+        return WindowBatch(rgbm[:, :, :3], rgbm[:, :, 3:], self.frames.trajectories.actions[steps])

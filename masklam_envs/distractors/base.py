@@ -1,0 +1,137 @@
+"""What a part of a distractor is: some columns of the track's row, and what they do to the backdrop.
+
+* :class:`Context` - what every part is told when it is made.
+* :class:`Backdrop` - what the parts change, one after the other, before it is painted.
+* :class:`Part` - the base class; third parties subclass it and call ``register_distractor``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masklam_envs.distractors.reference import ActionReference
+
+Float64Array = NDArray[np.float64]
+Float32Array = NDArray[np.float32]
+Image = NDArray[np.uint8]
+
+# Pans and displacements are given in pixels of an image of this width, whatever size is rendered.
+REFERENCE_SIZE = 64
+
+SPLITS = ("train", "test")
+
+
+class Footage(Protocol):
+    """Clips of background pixels."""
+
+    #: True where the canvas is periodic: a pan goes round. False: it is mirrored at the edges.
+    wraps: bool
+
+    def clips(self, split: str) -> tuple[int, ...]:
+        """The clip numbers of a split, at least one; "train" and "test" share none where there are two."""
+
+    def length(self, clip: int) -> int:
+        """How many frames a clip has, at least 1."""
+
+    def frame(self, clip: int, index: int) -> Image:
+        """Frame ``index`` in [0, length): (h, w, 3) uint8 RGB, h, w >= the image size, C-contiguous and read-only."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every part is told when it is made.
+
+    :param split: "train" or "test", which clips may be shown
+    :param action_reference: statistics of the actions that correlations refer to
+    :param image_size: side of the square image in pixels
+    """
+
+    split: str
+    action_reference: ActionReference
+    image_size: int
+
+
+class Backdrop:
+    """What is behind the robot at one row: the parts change it in order, then it is painted.
+
+    ``footage`` and its ``clip`` and frame ``index`` say where the pixels come from; without footage the scene's own sky
+    and ground stay.  ``x`` and ``y`` displace the picture to the right and downwards, in pixels of a 64-pixel-wide
+    image.
+    """
+
+    __slots__ = ("clip", "footage", "index", "x", "y")
+
+    def __init__(self) -> None:
+        self.footage: Footage | None = None
+        self.clip = 0
+        self.index = 0
+        self.x = 0.0
+        self.y = 0.0
+
+
+class Part(ABC):
+    """One part of a distractor.
+
+    The constructor takes ``(context, *, option=default, ...)``: its keyword-only parameters are the part's options,
+    numbers, strings or lists only, so that a configuration is JSON-able.
+
+    **Track.** A part owns ``width`` columns of the row and a random stream of its own.  The row is all it remembers:
+    ``row[0] = start(rng)`` and ``rows[1:] = advance(rng, row[0], actions, states)``.  A live environment calls
+    ``advance`` with one action at a time, a dataset with all of them at once, and both must give the same bits.  So
+    draw in the order of the steps, by one call for all T (``rng.standard_normal((T, K))``), and use no matrix product:
+    BLAS sums in another order for another T.
+
+    **Painter.** ``paint`` writes what a row means into the backdrop.
+
+    A part sets ``width``, the number of its columns; ``lag``, how many steps late it hears of the actions (before the
+    first it hears the reference's mean); and ``ground_alpha``, how opaque the scene's ground is over its background, in
+    [0, 1], or None for no say in it.
+
+    :param context: what every part is told
+    """
+
+    width: int
+    lag: int = 0
+    ground_alpha: float | None = None
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    @abstractmethod
+    def start(self, rng: np.random.Generator) -> Float64Array:
+        """The columns at frame 0: (width,)."""
+
+    def increments(self, rng: np.random.Generator, actions: Float64Array, states: Float32Array) -> Float64Array:
+        """What each step adds to the columns: (T, width).
+
+        :param rng: the part's stream
+        :param actions: (T, A), of ``lag`` steps ago
+        :param states: (T, S), ``concat(qpos, qvel)`` before each step
+        """
+        return np.zeros((len(actions), self.width))
+
+    def advance(
+        self, rng: np.random.Generator, row: Float64Array, actions: Float64Array, states: Float32Array
+    ) -> Float64Array:
+        """The columns after each of T steps from ``row``: (T, width).
+
+        By default the running sum of ``increments``; a part whose steps depend on where it stands (a walk with bounds)
+        overrides this with a loop.
+        """
+        steps = self.increments(rng, actions, states)
+        if len(steps) == 1:
+            return row + steps
+        return np.add.accumulate(np.concatenate([row[None], steps]), axis=0)[1:]
+
+    @abstractmethod
+    def paint(self, row: Float64Array, backdrop: Backdrop) -> None:
+        """Change the backdrop as the columns ``row`` (width,) say."""
+
+    def motion(self, rows: Float64Array) -> Float64Array | None:
+        """The (T, K) displacements between the columns of T + 1 rows; None where nothing moves."""
+        return None

@@ -1,0 +1,150 @@
+"""A whole distractor: its parts side by side in the row, one after the other on the backdrop."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from masklam_envs.distractors.base import REFERENCE_SIZE, Backdrop, Context, Float32Array, Float64Array, Image, Part
+
+
+class Distractor:
+    """What :func:`~masklam_envs.distractors.make_distractor` returns.
+
+    Row t belongs to frame t; action t, taken in state t, moves row t to row t + 1.  A track is a pure function of
+    ``(seed, actions, states)``, whether it is made at once (:meth:`track`) or step by step (:meth:`live`).
+
+    :param parts: in order, each with its name and options, which together are its configuration
+    :param context: what the parts were made with
+    """
+
+    def __init__(self, parts: Sequence[tuple[dict[str, Any], Part]], context: Context) -> None:
+        self.context = context
+        self.parts = tuple(part for _, part in parts)
+        self._config = [dict(config) for config, _ in parts]
+        edges = np.cumsum([0, *(part.width for part in self.parts)]).tolist()
+        self._columns = [slice(first, last) for first, last in itertools.pairwise(edges)]
+        self.width: int = edges[-1]
+        alphas = [part.ground_alpha for part in self.parts if part.ground_alpha is not None]
+        #: how opaque the scene's ground is over the plate, in [0, 1]; the last part that says so decides
+        self.ground_alpha: float = alphas[-1] if alphas else 0.0
+
+    @property
+    def config(self) -> list[dict[str, Any]]:
+        """JSON-able: each part's name and all of its options; ``make_distractor`` makes the same distractor of it."""
+        return [dict(config) for config in self._config]
+
+    def track(self, seed: int, actions: ArrayLike, states: ArrayLike) -> Float64Array:
+        """All rows of an episode.
+
+        :param seed: of the episode's distractor, at least 0
+        :param actions: (T, A) float32
+        :param states: (T + 1, S) float32, ``concat(qpos, qvel)``
+        :return: (T + 1, D) float64
+        :raises ValueError: when the shapes do not fit
+        """
+        acted, seen = np.asarray(actions, np.float64), np.asarray(states, np.float32)
+        size = self.context.action_reference.size
+        if acted.ndim != 2 or acted.shape[1] != size or seen.ndim != 2 or len(seen) != len(acted) + 1:
+            raise ValueError(
+                f"actions must be (T, {size}) and states (T + 1, S), got {acted.shape} and {seen.shape}; "
+                "an episode has one state more than it has actions"
+            )
+        rows = np.empty((len(acted) + 1, self.width))
+        for part, columns, rng in zip(self.parts, self._columns, self._streams(seed), strict=True):
+            rows[0, columns] = part.start(rng)
+            if len(acted):
+                heard = self._late(acted, part.lag)
+                rows[1:, columns] = part.advance(rng, rows[0, columns], heard, seen[:-1])
+        return rows
+
+    def live(self, seed: int) -> LiveTrack:
+        """The same rows, one at a time: an environment's track of one episode."""
+        return LiveTrack(self, self._streams(seed))
+
+    def plate(self, row: Float64Array) -> Image | None:
+        """The background of a row (D,): (H, W, 3) uint8, a fresh array; None: the scene's own sky and ground stay."""
+        backdrop = Backdrop()
+        for part, columns in zip(self.parts, self._columns, strict=True):
+            part.paint(row[columns], backdrop)
+        return _painted(backdrop, self.context.image_size)
+
+    def motion(self, rows: Float64Array) -> Float64Array | None:
+        """The displacements whose correlation with the actions is set and measured: (T, K); None where nothing moves.
+
+        Those of the parts that take the option ``correlation``; where no part does, those of all parts.
+
+        :param rows: (T + 1, D), from :meth:`track`
+        """
+        driven = [i for i, config in enumerate(self._config) if "correlation" in config]
+        chosen = driven or range(len(self.parts))
+        moved = [self.parts[i].motion(rows[:, self._columns[i]]) for i in chosen]
+        found = [motion for motion in moved if motion is not None]
+        return np.concatenate(found, axis=1) if found else None
+
+    def _streams(self, seed: int) -> list[np.random.Generator]:
+        children = np.random.SeedSequence(seed).spawn(len(self.parts))
+        return [np.random.Generator(np.random.PCG64(child)) for child in children]
+
+    def _late(self, actions: Float64Array, lag: int) -> Float64Array:
+        """Each step's action of ``lag`` steps ago, and the reference's mean, which says nothing, before that."""
+        if lag == 0:
+            return actions
+        silence = np.broadcast_to(self.context.action_reference.mean, (lag, actions.shape[1]))
+        return np.concatenate([silence, actions])[: len(actions)]
+
+
+class LiveTrack:
+    """One episode's rows, made while it runs; see :meth:`Distractor.live`.
+
+    :param distractor: whose track it is
+    :param streams: one random stream for each part
+    """
+
+    def __init__(self, distractor: Distractor, streams: list[np.random.Generator]) -> None:
+        mean = distractor.context.action_reference.mean
+        silent = [deque([mean[None]] * part.lag) for part in distractor.parts]
+        self._parts = list(zip(distractor.parts, distractor._columns, streams, silent, strict=True))
+        #: the row (D,) float64 of the present frame
+        self.row: Float64Array = np.empty(distractor.width)
+        for part, columns, rng, _ in self._parts:
+            self.row[columns] = part.start(rng)
+
+    def step(self, action: ArrayLike, state: Float32Array) -> Float64Array:
+        """Go on by one step.
+
+        :param action: (A,) float32
+        :param state: (S,) float32, ``concat(qpos, qvel)`` in which the action was taken
+        :return: the next frame's row (D,), a fresh array
+        """
+        actions = np.array(action, np.float64, ndmin=2)
+        states = state[None]
+        row = np.empty_like(self.row)
+        for part, columns, rng, late in self._parts:
+            heard = actions
+            if late:
+                late.append(actions)
+                heard = late.popleft()
+            row[columns] = part.advance(rng, self.row[columns], heard, states)[0]
+        self.row = row
+        return row
+
+
+def _painted(backdrop: Backdrop, size: int) -> Image | None:
+    footage = backdrop.footage
+    if footage is None:
+        return None
+    frame = footage.frame(backdrop.clip, backdrop.index)
+    if backdrop.x == 0 and backdrop.y == 0:
+        return frame[:size, :size].copy()
+    # Imported here: numba costs a second that a run without pixels need not pay.
+    from masklam_envs.distractors.plate import pan
+
+    scale = size / REFERENCE_SIZE
+    panned: Image = pan(frame, backdrop.x * scale, backdrop.y * scale, size, footage.wraps)
+    return panned

@@ -1,0 +1,34 @@
+"""Checks of the numbers in a part's options, with one wording."""
+
+from __future__ import annotations
+
+from numbers import Real
+
+
+def checked_number(part: str, option: str, value: object, low: float, high: float) -> float:
+    """``value`` as a float, when it is a number in [low, high].
+
+    :raises ValueError: naming the part, the option, the value and the range
+    """
+    if isinstance(value, Real) and not isinstance(value, bool) and low <= float(value) <= high:
+        return float(value)
+    raise ValueError(f"{part}: {option} is {value!r}; give a number from {low:g} to {high:g}")
+
+
+def checked_integer(part: str, option: str, value: object, low: int, high: int) -> int:
+    """``value`` as an int, when it is a whole number in [low, high].
+
+    :raises ValueError: naming the part, the option, the value and the range
+    """
+    number = checked_number(part, option, value, low, high)
+    if number != int(number):
+        raise ValueError(f"{part}: {option} is {value!r}; give a whole number from {low} to {high}")
+    return int(number)
+
+
+def checked_alpha(part: str, value: object) -> float | None:
+    """The option ``ground_alpha``: None, or a number in [0, 1].
+
+    :raises ValueError: naming the part, the value and the range
+    """
+    return None if value is None else checked_number(part, "ground_alpha", value, 0.0, 1.0)

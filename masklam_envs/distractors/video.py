@@ -1,0 +1,75 @@
+"""``video``: a playing background that knows nothing of the actions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from masklam_envs.distractors.base import Backdrop, Context, Float32Array, Float64Array, Part
+from masklam_envs.distractors.footage import PROCEDURAL, footage_name, open_footage
+from masklam_envs.distractors.options import checked_alpha, checked_number
+
+MAX_SPEED = 100.0
+
+
+class BouncingVideo(Part):
+    """A random clip played from a random frame in a random direction, back and forth.
+
+    The row is ``(clip, phase)``.  The phase, in frames, runs on a circle of ``2 n - 2``: the first ``n`` places show
+    frames 0 to n - 1, the rest leads back, so no end frame is shown twice.  As in the Distracting Control Suite
+    (Stone et al. 2021, https://arxiv.org/abs/2101.02722), whose own code has an off-by-one at the ends.
+
+    :param footage: ``"procedural"``, or a path or list of paths to video files, folders of images or the DAVIS root
+    :param speed: frames a step, in [0, 100]
+    :param ground_alpha: how opaque the scene's ground is over the background, in [0, 1]; None: as earlier parts say,
+        else 0
+    :raises ValueError: when an option is out of its range or no clip is found
+    """
+
+    width = 2
+
+    def __init__(
+        self, context: Context, *, footage: Any = PROCEDURAL, speed: float = 1.0, ground_alpha: float | None = None
+    ) -> None:
+        super().__init__(context)
+        self.footage = open_footage(footage_name("video", footage), context)
+        self.clips = self.footage.clips(context.split)
+        self.speed = checked_number("video", "speed", speed, 0.0, MAX_SPEED)
+        self.ground_alpha = checked_alpha("video", ground_alpha)
+
+    def start(self, rng: np.random.Generator) -> Float64Array:
+        """Clip, and the phase of a random frame in a random direction."""
+        clip = self.clips[rng.integers(len(self.clips))]
+        length = self.footage.length(clip)
+        frame, backwards = int(rng.integers(length)), bool(rng.integers(2))
+        return np.array([clip, turned(frame, length) if backwards else frame], np.float64)
+
+    def increments(self, rng: np.random.Generator, actions: Float64Array, states: Float32Array) -> Float64Array:
+        """The clip stays, the phase gains ``speed``: (T, 2)."""
+        steps = np.zeros((len(actions), 2))
+        steps[:, 1] = self.speed
+        return steps
+
+    def paint(self, row: Float64Array, backdrop: Backdrop) -> None:
+        """Show the phase's frame."""
+        clip = int(row[0])
+        backdrop.footage, backdrop.clip = self.footage, clip
+        backdrop.index = bounced(int(row[1]), self.footage.length(clip))
+
+    def motion(self, rows: Float64Array) -> Float64Array:
+        """Frames played at each step: (T, 1)."""
+        return np.diff(rows[:, 1:], axis=0)
+
+
+def bounced(place: int, length: int) -> int:
+    """The frame in [0, length) at a place of the circle that leads through a clip and back."""
+    if length == 1:
+        return 0
+    place %= 2 * length - 2
+    return min(place, 2 * length - 2 - place)
+
+
+def turned(frame: int, length: int) -> int:
+    """The place of the circle that shows ``frame`` on the way back."""
+    return (2 * length - 2 - frame) % max(2 * length - 2, 1)

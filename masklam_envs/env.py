@@ -1,0 +1,237 @@
+"""The pixel-and-mask environment: any MuJoCo Gymnasium environment seen under a distractor, with the agent's mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
+from numpy.typing import NDArray
+
+from masklam_envs.errors import unknown_name
+from masklam_envs.quiet import quiet_mujoco
+from masklam_envs.reference import action_reference
+from masklam_envs.registration import ANY_ID
+from masklam_envs.view import View, ViewConfig
+
+KEYS = ("pixels", "mask", "state", "clean")
+
+
+class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArgs):
+    """A MuJoCo environment whose observation is a frame under a distractor and the agent's mask.
+
+    Physics, actions and rewards are the base environment's, untouched: the distractor draws from its own random
+    stream, made from the reset seed.
+
+    ## Observation
+
+    | key | space | what |
+    | --- | --- | --- |
+    | ``pixels`` | ``Box(0, 255, (S, S, 3), uint8)`` | RGB frame under the distractor |
+    | ``mask`` | ``Box(0, 255, (S, S, 1), uint8)`` | 255 where the agent is seen, else 0 |
+    | ``clean`` | ``Box(0, 255, (S, S, 3), uint8)`` | the same step without distractor |
+    | ``state`` | the base environment's space | the base environment's observation |
+
+    A fresh array at every step.
+
+    :param base: Gymnasium id, e.g. ``"HalfCheetah-v5"``, or an environment whose ``unwrapped`` has MuJoCo's ``model``
+        and ``data``
+    :param distractor: a preset's name, ``{"name": ..., option: value}``, or a list of these to compose
+    :param correlation: in [0, 1], how much of the background's motion the action decides (for ``action``)
+    :param mask_source: ``"simulator"``
+    :param mask_faults: e.g. ``{"name": "erosion", "radius": 1}``, or a list; applied to the observed mask
+    :param observation: keys of the observation, a subset of the table above
+    :param image_size: side of the frames, pixels
+    :param camera: name or index of a camera of the model
+    :param zoom: divides the tangent of half the field of view
+    :param renderer: ``"auto"`` or ``"raycast"``
+    :param split: ``"train"`` or ``"test"`` backgrounds
+    :param base_kwargs: keyword arguments of the base environment, when it is given by id
+    :param render_mode: None or ``"rgb_array"``: ``render()`` returns the last step's pixels
+    :raises ValueError: for an unknown name, key or camera, or a number out of range
+    :raises TypeError: when the base environment is no MuJoCo environment
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
+
+    def __init__(
+        self,
+        base: str | gym.Env[Any, Any],
+        *,
+        distractor: Any = "action",
+        correlation: float | None = None,
+        mask_source: str = "simulator",
+        mask_faults: Any = None,
+        observation: Sequence[str] = ("pixels", "mask"),
+        image_size: int = 64,
+        camera: str | int | None = None,
+        zoom: float = 1.0,
+        renderer: str = "auto",
+        split: str = "train",
+        base_kwargs: dict[str, Any] | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        self.keys = _checked_keys(observation)
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(unknown_name("render_mode", render_mode, ("rgb_array",)))
+        config = ViewConfig(
+            distractor=distractor,
+            correlation=correlation,
+            split=split,
+            image_size=image_size,
+            camera=camera,
+            zoom=zoom,
+            renderer=renderer,
+            mask_source=mask_source,
+            mask_faults=mask_faults,
+        )
+        if isinstance(base, str):
+            RecordConstructorArgs.__init__(
+                self, base=base, observation=list(self.keys), base_kwargs=base_kwargs, **config.to_json()
+            )
+        self.base = _make_base(base, base_kwargs)
+        self._physics = _physics_of(self.base)
+        self.view = View(self._physics.model, config, action_reference(self.base))
+        self.render_mode = render_mode
+        self.metadata = {**self.metadata, "render_fps": self.base.metadata.get("render_fps", 20)}
+        self.action_space = self.base.action_space
+        self.observation_space = self._make_space(image_size)
+        self._seeds: np.random.SeedSequence | None = None
+        self._pixels: NDArray[np.uint8] | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Start an episode.
+
+        :param seed: fixes physics and distractor; later resets without a seed go on from there
+        :param options: ``{"distractor_seed": int}`` sets this episode's distractor; other entries go to the base
+        :return: observation, and the base's info with ``distractor_seed`` (int) added
+        """
+        super().reset(seed=seed)
+        if seed is not None or self._seeds is None:
+            self._seeds = np.random.SeedSequence(seed)
+        distractor_seed = next_distractor_seed(self._seeds)
+        options = dict(options or {})
+        distractor_seed = int(options.pop("distractor_seed", distractor_seed))
+        state, info = self.base.reset(seed=seed, options=options or None)
+        self._track = self.view.distractor.live(distractor_seed)
+        return self._observe(state), {**info, "distractor_seed": distractor_seed}
+
+    def step(self, action: NDArray[np.float32]) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """One step of the base environment; the distractor moves with it.
+
+        :raises ValueError: when an action has another shape or is not finite
+        """
+        action = checked_action(action, self.action_space)
+        before = physics_state(self._physics)
+        state, reward, terminated, truncated, info = self.base.step(action)
+        self._track.step(action, before)
+        return self._observe(state), float(reward), bool(terminated), bool(truncated), info
+
+    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+        """The last step's pixels (S, S, 3) uint8, or None without ``render_mode="rgb_array"``."""
+        if self.render_mode is None:
+            return None
+        if self._pixels is None:
+            raise RuntimeError("render() needs a frame: call reset() first")
+        return self._pixels.copy()
+
+    def close(self) -> None:
+        """Close the base environment."""
+        self.base.close()
+
+    def _observe(self, state: Any) -> dict[str, Any]:
+        qpos = self._physics.data.qpos
+        pixels, mask = self.view.frame(qpos, self._track.row)
+        self._pixels = pixels
+        values = {"pixels": pixels, "mask": mask, "state": state}
+        if "clean" in self.keys:
+            values["clean"] = self.view.clean(qpos)
+        return {key: values[key] for key in self.keys}
+
+    def _make_space(self, size: int) -> spaces.Dict:
+        image = spaces.Box(0, 255, (size, size, 3), np.uint8)
+        known: dict[str, spaces.Space[Any]] = {
+            "pixels": image,
+            "clean": image,
+            "mask": spaces.Box(0, 255, (size, size, 1), np.uint8),
+            "state": self.base.observation_space,
+        }
+        return spaces.Dict({key: known[key] for key in self.keys})
+
+
+def make_masked(env: str | gym.Env[Any, Any], **kwargs: Any) -> gym.Env[Any, Any]:
+    """Any MuJoCo Gymnasium environment with distractor and mask; see :class:`MaskEnv` for the keyword arguments.
+
+    :param env: a Gymnasium id, whose time limit is kept, or an environment, whose wrappers are kept
+    :return: an environment; one made from an id has a ``spec`` that round-trips through JSON
+
+    >>> env = make_masked("Hopper-v5", distractor="video", image_size=84)
+    >>> env.observation_space["pixels"]
+    Box(0, 255, (84, 84, 3), uint8)
+    """
+    if not isinstance(env, str):
+        return MaskEnv(env, **kwargs)
+    limit = gym.spec(env).max_episode_steps
+    return gym.make(ANY_ID, base=env, max_episode_steps=limit if limit is not None else -1, **kwargs)
+
+
+def next_distractor_seed(seeds: np.random.SeedSequence) -> int:
+    """The next episode's distractor seed, below 2**63: a child of the reset seed's sequence."""
+    return int(seeds.spawn(1)[0].generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def physics_state(physics: Any) -> NDArray[np.float32]:
+    """Positions and velocities (nq + nv,) float32 of a MuJoCo environment: what distractors may follow."""
+    return np.concatenate((physics.data.qpos, physics.data.qvel), dtype=np.float32)
+
+
+def checked_action(action: Any, space: spaces.Space[Any]) -> NDArray[np.float32]:
+    """The action as float32 of the space's shape, within its bounds.
+
+    :raises ValueError: when the shape differs or a number is not finite
+    """
+    action = np.asarray(action, np.float32)
+    if action.shape != space.shape:
+        raise ValueError(f"action must have shape {space.shape}, got {action.shape}")
+    if not np.isfinite(action).all():
+        raise ValueError(f"action must be finite, got {action.tolist()}; check the policy that made it")
+    if isinstance(space, spaces.Box):
+        action = np.minimum(np.maximum(action, space.low), space.high)
+    return action
+
+
+def _checked_keys(observation: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(observation, str):
+        observation = (observation,)
+    keys = tuple(observation)
+    for key in keys:
+        if key not in KEYS:
+            raise ValueError(unknown_name("observation key", key, KEYS))
+    if not keys or len(set(keys)) < len(keys):
+        raise ValueError(f"observation must name each of its keys once and at least one, got {keys}")
+    return keys
+
+
+def _make_base(base: str | gym.Env[Any, Any], base_kwargs: dict[str, Any] | None) -> gym.Env[Any, Any]:
+    if not isinstance(base, str):
+        if base_kwargs:
+            raise ValueError("base_kwargs are for a base environment given by id; pass them where you make yours")
+        return base
+    with quiet_mujoco():
+        # The time limit is a wrapper of the outer environment, whose spec names it.
+        return gym.make(base, disable_env_checker=True, max_episode_steps=-1, **(base_kwargs or {})).unwrapped
+
+
+def _physics_of(base: gym.Env[Any, Any]) -> Any:
+    physics: Any = base.unwrapped
+    if not (hasattr(physics, "model") and hasattr(physics, "data")):
+        raise TypeError(
+            f"{type(physics).__name__} is no MuJoCo environment (no `model` and `data`): "
+            "give a Gymnasium MuJoCo id such as 'HalfCheetah-v5'"
+        )
+    return physics

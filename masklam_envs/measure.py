@@ -1,0 +1,49 @@
+"""Read back how much of a distractor's motion the action decides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from masklam_envs.correlation import Correlation, correlation_of
+from masklam_envs.data.collect import StatePolicy, collect
+
+
+def measure_correlation(
+    env: str | gym.Env[Any, Any], *, steps: int = 20_000, policy: str | StatePolicy = "reference", seed: int = 0
+) -> Correlation:
+    """Correlation of an environment's distractor with the actions of a policy.
+
+    The distractor's motion of every step is regressed on the action of that step.  Physics is simulated, frames are
+    not drawn: a distractor's rows are a function of its seed, the actions and the states.
+
+    :param env: an environment of this package, or its id
+    :param steps: at least so many transitions; the measured number's standard error is about ``1 / sqrt(steps)``
+    :param policy: as in :func:`masklam_envs.collect`; the set correlation holds under ``"reference"``
+    :param seed: of the rollouts
+    :return: for the ``action`` distractor ``multiple_correlation`` is its ``correlation``; 0 where nothing moves
+    """
+    if isinstance(env, str):
+        env = gym.make(env)
+    motions, actions, count, i = [], [], 0, 0
+    while count < steps:
+        part = collect(env, 1, policy=policy, seed=seed + i)
+        moved, acted = motion_of(part, env)
+        motions.append(moved)
+        actions.append(acted)
+        count, i = count + len(acted), i + 1
+    return correlation_of(np.concatenate(motions), np.concatenate(actions))
+
+
+def motion_of(trajectories: Any, env: gym.Env[Any, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Displacements (N, K) of the environment's distractor along recorded physics, and the actions (N, A)."""
+    distractor = env.unwrapped.view.distractor  # type: ignore[attr-defined]
+    moved = []
+    for e in range(trajectories.episodes):
+        actions = trajectories.episode_actions(e)
+        rows = distractor.track(int(trajectories.distractor_seeds[e]), actions, trajectories.states(e))
+        motion = distractor.motion(rows)
+        moved.append(np.zeros((len(actions), 1)) if motion is None else motion)
+    return np.concatenate(moved), trajectories.actions

@@ -1,0 +1,34 @@
+"""The registered environment ids: every task of :mod:`masklam_envs.tasks`, and one id for any MuJoCo environment."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+
+from masklam_envs.tasks import TASKS
+
+ENTRY_POINT = "masklam_envs.env:MaskEnv"
+# Presets of it are the Mask*-v0 ids; make_masked("Ant-v5") is this id with base="Ant-v5".
+ANY_ID = "MaskMujoco-v0"
+
+
+def register_envs() -> None:
+    """Register the ids with Gymnasium; a second call changes nothing."""
+    for task in TASKS.values():
+        _register(
+            task.id,
+            max_episode_steps=gym.spec(task.base).max_episode_steps,
+            kwargs={"base": task.base, "camera": task.camera, "zoom": task.zoom},
+        )
+    _register(ANY_ID, max_episode_steps=None, kwargs={})
+
+
+def _register(env_id: str, *, max_episode_steps: int | None, kwargs: dict[str, object]) -> None:
+    if env_id not in gym.registry:
+        gym.register(
+            env_id,
+            ENTRY_POINT,
+            max_episode_steps=max_episode_steps,
+            # The checker compares every pixel of every step with the bounds; the tests run it instead.
+            disable_env_checker=True,
+            kwargs=kwargs,
+        )

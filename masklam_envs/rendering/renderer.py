@@ -1,0 +1,182 @@
+"""Frames and agent masks of a MuJoCo model, a pure function of its position vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from masklam_envs.rendering import raycast
+from masklam_envs.rendering.camera import FREE_CAMERA, find_camera
+from masklam_envs.rendering.scene import build_scene
+
+
+class Layers(NamedTuple):
+    """Everything the renderer knows about a frame.
+
+    Attributes:
+        pixels: (H, W, 3) uint8.
+        mask: (H, W, 1) uint8, 255 where the agent is nearest, else 0.
+        ids: (H, W) int32, the geom that the ray through the pixel's centre meets first, -1 for none.
+        depth: (H, W) float32, metres to that geom along the camera's optical axis, +inf for none.
+    """
+
+    pixels: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    ids: NDArray[np.int32]
+    depth: NDArray[np.float32]
+
+
+class RaycastRenderer:
+    """Draws a model of primitive geoms by analytic ray casting: no OpenGL, the same bytes on every machine.
+
+    Edges of solids are blended by how much of a pixel they cover, so motion of a tenth of a pixel shows.  The renderer
+    owns its :class:`mujoco.MjData`; one renderer serves one thread at a time (the kernels release Python's lock, so use
+    one renderer per thread).
+
+    Args:
+        model: a model whose visible geoms are planes, spheres, capsules, cylinders, boxes and ellipsoids.
+        image_size: height and width H = W in pixels.
+        camera: name or index of a model camera; None takes "track" if there is one, else camera 0, else MuJoCo's default
+            free camera.
+        zoom: divides the field of view's tangent; above 1 the robot is larger.
+        agent_bodies: ids of the bodies that the mask shows; None is every body but the world.
+
+    Raises:
+        ValueError: an unknown camera or body, a visible geom of another type, or a size or zoom that is not positive.
+    """
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        image_size: int = 64,
+        camera: str | int | None = None,
+        zoom: float = 1.0,
+        agent_bodies: Sequence[int] | None = None,
+    ) -> None:
+        if image_size < 1 or not zoom > 0:
+            raise ValueError(f"image_size and zoom must be positive, got {image_size} and {zoom}")
+        self.model, self.image_size, self.zoom = model, image_size, zoom
+        self._arguments = (model, image_size, camera, zoom, agent_bodies)
+        self._scene = scene = build_scene(model, agent_bodies)
+        self._camera = find_camera(model, camera)
+        self._pixel = 2.0 * self._camera.half_height / (zoom * image_size)
+        # The ground is only drawn when it shows, unless the mask needs it.
+        self._ground_in_mask = bool(scene.planes[:, raycast.IS_AGENT].any())
+        self._data = mujoco.MjData(model)
+        self._qpos = self._data.qpos
+        self._mocap = (model.body_mocapid >= 0).any() and (self._data.mocap_pos.copy(), self._data.mocap_quat.copy())
+        self._poses = self._bind_poses()
+        self._layers = np.zeros((image_size, image_size, raycast.LAYER_COLUMNS))
+        self._layers[..., raycast.RAY] = _reciprocal_lengths(image_size, self._pixel)
+        settings = np.array([scene.ambient, self._pixel])
+        self._constants = (scene.solids, scene.planes, scene.lights, settings, self._layers)
+        self._sky = np.zeros((image_size, image_size, 3), np.uint8)
+        self._sky_matrix = b""
+
+    def draw(
+        self,
+        qpos: NDArray[np.float64],
+        plate: NDArray[np.uint8] | None = None,
+        ground_alpha: float = 0.0,
+        mocap_pos: NDArray[np.float64] | None = None,
+        mocap_quat: NDArray[np.float64] | None = None,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Draw one frame.
+
+        Args:
+            qpos: (nq,) float64 positions.
+            plate: (H, W, 3) uint8 picture in place of the sky; None draws the scene's own sky and ground.
+            ground_alpha: with a plate, the opacity of the ground in 0..1; 0 hides it, which is also the fastest.
+            mocap_pos: (nmocap, 3) float64 metres; None is the model's initial position.
+            mocap_quat: (nmocap, 4) float64; None is the model's initial orientation.
+
+        Returns:
+            Fresh ``pixels`` (H, W, 3) uint8 and ``mask`` (H, W, 1) uint8, 255 on the agent.  The mask does not depend on
+            the plate or the ground's opacity.
+
+        Raises:
+            ValueError: an argument of another shape, or a plate that is not uint8.
+        """
+        self._place(qpos, mocap_pos, mocap_quat)
+        return self._render(plate, ground_alpha, self._ground_in_mask)
+
+    def inspect(
+        self,
+        qpos: NDArray[np.float64],
+        mocap_pos: NDArray[np.float64] | None = None,
+        mocap_quat: NDArray[np.float64] | None = None,
+    ) -> Layers:
+        """Draw one frame with its own sky and ground, and tell which geom each pixel shows and how far it is.
+
+        Args:
+            qpos: (nq,) float64 positions.
+            mocap_pos: as in :meth:`draw`.
+            mocap_quat: as in :meth:`draw`.
+        """
+        self._place(qpos, mocap_pos, mocap_quat)
+        pixels, mask = self._render(None, 0.0, True)
+        ids = self._layers[..., raycast.ID].astype(np.int32)
+        return Layers(pixels, mask, ids, self._layers[..., raycast.HIT].astype(np.float32))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A plain copy would keep views of the old MjData.
+        return RaycastRenderer, self._arguments
+
+    def _bind_poses(self) -> tuple[NDArray[np.float64], ...]:
+        """Views of what MuJoCo computes, and the camera's pose, in the order of the kernel's arguments."""
+        data, camera = self._data, self._camera
+        position, matrix = camera.position, camera.matrix
+        if camera.index != FREE_CAMERA:
+            position, matrix = data.cam_xpos[camera.index], data.cam_xmat[camera.index]
+        return data.geom_xpos, data.geom_xmat, position, matrix, data.light_xpos, data.light_xdir
+
+    def _place(
+        self,
+        qpos: NDArray[np.float64],
+        mocap_pos: NDArray[np.float64] | None,
+        mocap_quat: NDArray[np.float64] | None,
+    ) -> None:
+        """Let MuJoCo compute the poses of geoms, cameras and lights; every input of these is written anew."""
+        if qpos.shape != self._qpos.shape:
+            raise ValueError(f"qpos must have shape {self._qpos.shape}, got {qpos.shape}")
+        model, data = self.model, self._data
+        self._qpos[:] = qpos
+        if self._mocap:
+            data.mocap_pos[:] = self._mocap[0] if mocap_pos is None else mocap_pos
+            data.mocap_quat[:] = self._mocap[1] if mocap_quat is None else mocap_quat
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_camlight(model, data)
+
+    def _render(
+        self, plate: NDArray[np.uint8] | None, ground_alpha: float, record: bool
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        size = self.image_size
+        mask = np.zeros((size, size, 1), np.uint8)
+        if plate is None:
+            pixels, ground_alpha = self._own_sky().copy(), 1.0
+        elif plate.shape == (size, size, 3) and plate.dtype == np.uint8:
+            pixels = plate.copy()
+        else:
+            raise ValueError(f"plate must be ({size}, {size}, 3) uint8, got {plate.shape} {plate.dtype}")
+        raycast.render(*self._poses, *self._constants, pixels, mask, float(ground_alpha), record)
+        return pixels, mask
+
+    def _own_sky(self) -> NDArray[np.uint8]:
+        """The scene's sky, which depends on the camera's orientation alone and is kept while that stays the same."""
+        matrix = self._poses[3]
+        key = matrix.tobytes()
+        if key != self._sky_matrix:
+            raycast.paint_sky(self._sky, self._scene.sky, matrix, self._pixel)
+            self._sky_matrix = key
+        return self._sky
+
+
+def _reciprocal_lengths(size: int, pixel: float) -> NDArray[np.float64]:
+    """(H, W) reciprocal lengths of the rays ``(u, v, 1)`` through the pixels' centres."""
+    offsets = (np.arange(size) + 0.5 - 0.5 * size) * pixel
+    return 1.0 / np.sqrt(1.0 + offsets[None, :] ** 2 + offsets[:, None] ** 2)

@@ -1,0 +1,106 @@
+"""How a physics state and a distractor row become a frame: the one path of live environments and re-rendered data."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from masklam_envs.distractors import ActionReference, Distractor, make_distractor
+from masklam_envs.errors import unknown_name
+from masklam_envs.masks.faults import MaskFault, make_faults
+
+RENDERERS = ("auto", "raycast")
+MASK_SOURCES = ("simulator",)
+MIN_SIZE, MAX_SIZE = 16, 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewConfig:
+    """What is seen, as JSON-able names and numbers.
+
+    :param distractor: a name, ``{"name": ..., option: value}``, or a list of these, composed in order
+    :param correlation: short cut for the option of that name, in [0, 1]
+    :param split: ``"train"`` or ``"test"`` backgrounds; they share no clip
+    :param image_size: side of the square frame, pixels
+    :param camera: name or index of a camera of the model; None: ``track`` if there is one, else the first, else
+        MuJoCo's free camera
+    :param zoom: divides the tangent of half the camera's field of view
+    :param renderer: ``"auto"`` or ``"raycast"``
+    :param mask_source: ``"simulator"``
+    :param mask_faults: names or ``{"name": ..., option: value}`` of :mod:`masklam_envs.masks.faults`, applied in order
+    """
+
+    distractor: Any = "action"
+    correlation: float | None = None
+    split: str = "train"
+    image_size: int = 64
+    camera: str | int | None = None
+    zoom: float = 1.0
+    renderer: str = "auto"
+    mask_source: str = "simulator"
+    mask_faults: Any = None
+
+    def __post_init__(self) -> None:
+        _check_choice("renderer", self.renderer, RENDERERS)
+        _check_choice("mask source", self.mask_source, MASK_SOURCES)
+        _check_choice("split", self.split, ("train", "test"))
+        size = self.image_size
+        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or not MIN_SIZE <= size <= MAX_SIZE:
+            raise ValueError(f"image_size must be an integer in [{MIN_SIZE}, {MAX_SIZE}] pixels, got {size!r}")
+        if not (isinstance(self.zoom, (int, float)) and 0.1 <= self.zoom <= 20):
+            raise ValueError(f"zoom must be a number in [0.1, 20], got {self.zoom!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as a plain dictionary: ``ViewConfig(**config.to_json()) == config``."""
+        return dataclasses.asdict(self)
+
+
+class View:
+    """Renderer, distractor and mask of one model.
+
+    :param model: the physics model
+    :param config: what is seen
+    :param reference: statistics by which actions are whitened before they move a distractor
+    """
+
+    def __init__(self, model: mujoco.MjModel, config: ViewConfig, reference: ActionReference) -> None:
+        self.model = model
+        self.config = config
+        self.reference = reference
+        self.faults: list[MaskFault] = make_faults(config.mask_faults)
+        self.distractor: Distractor = make_distractor(
+            config.distractor,
+            split=config.split,
+            correlation=config.correlation,
+            action_reference=reference,
+            image_size=config.image_size,
+        )
+
+    @functools.cached_property
+    def renderer(self) -> Any:
+        """The renderer, made at first use: Numba is imported only then."""
+        from masklam_envs.rendering import RaycastRenderer
+
+        config = self.config
+        return RaycastRenderer(self.model, config.image_size, config.camera, config.zoom)
+
+    def frame(self, qpos: NDArray[np.float64], row: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Pixels (H, W, 3) and mask (H, W, 1), uint8, of positions (nq,) under a distractor row (D,)."""
+        pixels, mask = self.renderer.draw(qpos, self.distractor.plate(row), self.distractor.ground_alpha)
+        for fault in self.faults:
+            mask = fault(mask)
+        return pixels, mask
+
+    def clean(self, qpos: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """Pixels (H, W, 3) of the same positions without distractor."""
+        return self.renderer.draw(qpos)[0]
+
+
+def _check_choice(kind: str, given: str, known: tuple[str, ...]) -> None:
+    if given not in known:
+        raise ValueError(unknown_name(kind, given, known))
