@@ -75,3 +75,12 @@ class Windows:
         # A repeated first frame has no action that leads to the next; the first action stands in its place.
         steps = self.step(index[:, :-1])
         return WindowBatch(rgbm[:, :, :3], rgbm[:, :, 3:], self.frames.trajectories.actions[steps])
+
+    def observation(self, frame: NDArray[np.int64]) -> dict[str, NDArray[np.uint8]]:
+        """What a frame-stacking environment would show at frames (B,).
+
+        :return: ``pixels`` (B, H, W, 3 * frame_stack) and ``mask`` (B, H, W, frame_stack), uint8, oldest frame first
+        """
+        rgbm = self.frames.rgbm[self.stack(frame)].transpose(0, 2, 3, 1, 4)
+        batch, height, width = rgbm.shape[:3]
+        return {"pixels": rgbm[..., :3].reshape(batch, height, width, -1), "mask": rgbm[..., 3].copy()}

@@ -39,8 +39,11 @@ NORMAL, HEIGHT, AXIS_X, EYE_X, AXIS_Y, EYE_Y, PLACED_PLANE_COLUMNS = 0, 3, 4, 7,
 
 SUBSAMPLES = 4  # per axis, in pixels on the edge of a box, cylinder or ellipsoid
 
-_jit = njit(cache=True, nogil=True, error_model="numpy")
-_inlined = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)  # called per pixel
+_entry = njit(cache=True, nogil=True, error_model="numpy")
+# Numba counts references of array arguments with atomic operations, six times the cost of the arithmetic here.  These
+# functions own no array, so they need no counting; only the entry points allocate.
+_kernel = njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+_inlined = njit(cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True)
 
 
 # ---------------------------------------------------------------------------------------------------- placing the scene
@@ -56,20 +59,17 @@ def _to_camera(axes, x, y, z):
     )
 
 
-@_jit
-def _camera_axes(cam_xmat):
-    """MuJoCo's camera matrix (x right, y up, z backward as columns) as rows right, down, forward."""
-    axes = np.empty((3, 3))
+@_kernel
+def _camera_axes(axes, cam_xmat):
+    """MuJoCo's camera matrix (x right, y up, z backward as columns) as rows right, down, forward of ``axes`` (3, 3)."""
     for k in range(3):
         axes[0, k] = cam_xmat[3 * k]
         axes[1, k] = -cam_xmat[3 * k + 1]
         axes[2, k] = -cam_xmat[3 * k + 2]
-    return axes
 
 
-@_jit
-def _place_lights(lights, axes, eye, light_xpos, light_xdir):
-    placed = np.empty((lights.shape[0], PLACED_LIGHT_COLUMNS))
+@_kernel
+def _place_lights(placed, lights, axes, eye, light_xpos, light_xdir):
     for i in range(lights.shape[0]):
         for k in range(LIGHT_COLUMNS):
             placed[i, k] = lights[i, k]
@@ -85,12 +85,10 @@ def _place_lights(lights, axes, eye, light_xpos, light_xdir):
             placed[i, DIRECTION], placed[i, DIRECTION + 1], placed[i, DIRECTION + 2] = x, y, z
         else:
             placed[i, DIRECTION], placed[i, DIRECTION + 1], placed[i, DIRECTION + 2] = -x, -y, -z
-    return placed
 
 
-@_jit
-def _place_planes(planes, axes, eye, geom_xpos, geom_xmat):
-    placed = np.empty((planes.shape[0], PLACED_PLANE_COLUMNS))
+@_kernel
+def _place_planes(placed, planes, axes, eye, geom_xpos, geom_xmat):
     for i in range(planes.shape[0]):
         g = int(planes[i, GEOM])
         ox, oy, oz = eye[0] - geom_xpos[g, 0], eye[1] - geom_xpos[g, 1], eye[2] - geom_xpos[g, 2]
@@ -99,10 +97,9 @@ def _place_planes(planes, axes, eye, geom_xpos, geom_xmat):
             cx, cy, cz = _to_camera(axes, x, y, z)
             placed[i, column], placed[i, column + 1], placed[i, column + 2] = cx, cy, cz
             placed[i, column + 3] = x * ox + y * oy + z * oz  # the camera's coordinate along this axis
-    return placed
 
 
-@_jit
+@_kernel
 def _extent(c, z, m_cc, m_cz, m_zz):
     """Interval of ``c / z`` over the ellipsoid ``centre + M^(1/2) * unit ball`` seen along one screen axis.
 
@@ -116,7 +113,7 @@ def _extent(c, z, m_cc, m_cz, m_zz):
     return (mid - half) / reach, (mid + half) / reach
 
 
-@_jit
+@_kernel
 def _solid_extent(row, solid, kind, c):
     """Interval of ``c / z`` of a placed solid, for screen axis ``c`` (0 across, 1 down)."""
     pc, pz = row[CENTRE + c], row[CENTRE + 2]
@@ -148,7 +145,7 @@ def _solid_extent(row, solid, kind, c):
     return low, high
 
 
-@_jit
+@_kernel
 def _pixel_range(low, high, pixel, half, count):
     """Pixels whose square may be touched by the interval [low, high] of ``c / z``; the margin covers rounding."""
     first = (low + half) / pixel - 0.05
@@ -156,14 +153,11 @@ def _pixel_range(low, high, pixel, half, count):
     return max(0.0, np.floor(min(first, 1e6))), min(float(count), np.floor(max(last, 0.0)))
 
 
-@_jit
-def _place_solids(solids, axes, eye, geom_xpos, geom_xmat, pixel, height, width):
+@_kernel
+def _place_solids(placed, order, solids, axes, eye, geom_xpos, geom_xmat, pixel, height, width):
     """Camera-frame poses and screen boxes of all solids, and their order from far to near."""
-    n = solids.shape[0]
-    placed = np.empty((n, PLACED_SOLID_COLUMNS))
-    order = np.empty(n, np.int64)
     half_x, half_y = 0.5 * width * pixel, 0.5 * height * pixel
-    for i in range(n):
+    for i in range(solids.shape[0]):
         g = int(solids[i, GEOM])
         row = placed[i]
         dx, dy, dz = geom_xpos[g, 0] - eye[0], geom_xpos[g, 1] - eye[1], geom_xpos[g, 2] - eye[2]
@@ -181,10 +175,9 @@ def _place_solids(solids, axes, eye, geom_xpos, geom_xmat, pixel, height, width)
             order[j] = order[j - 1]
             j -= 1
         order[j] = i
-    return placed, order
 
 
-@_jit
+@_kernel
 def _union_box(placed, height, width):
     """The smallest screen box that holds every solid's box: x0, x1, y0, y1."""
     x0, x1, y0, y1 = width, 0, height, 0
@@ -291,7 +284,7 @@ def _ground_texture(planes, placed, p, u, v, t, pixel):
     )
 
 
-@_jit
+@_kernel
 def _sky(faces, x, y, z):
     """Colour (0..255) of the cube map ``faces`` (6, n, n, 3) in a world direction; OpenGL's face order, z up."""
     n = faces.shape[1]
@@ -347,7 +340,7 @@ def _nearest_plane(planes, placed, u, v):
     return nearest, t
 
 
-@_jit
+@_kernel
 def _record_planes(layers, mask, planes, placed, pixel):
     """Note the planes' ids, depths and mask in every pixel."""
     height, width = layers.shape[0], layers.shape[1]
@@ -361,11 +354,12 @@ def _record_planes(layers, mask, planes, placed, pixel):
                 mask[y, x, 0] = 255 * int(planes[p, IS_AGENT])
 
 
-@_jit
+@_entry
 def paint_sky(pixels, sky, cam_xmat, pixel):
     """Paint the cube map ``sky`` (6, n, n, 3) float64 in 0..255 (n = 0 for black) over ``pixels`` (H, W, 3) uint8."""
     height, width = pixels.shape[0], pixels.shape[1]
-    axes = _camera_axes(cam_xmat)
+    axes = np.empty((3, 3))
+    _camera_axes(axes, cam_xmat)
     for y in range(height):
         for x in range(width):
             u, v = (x + 0.5 - 0.5 * width) * pixel, (y + 0.5 - 0.5 * height) * pixel
@@ -378,7 +372,7 @@ def paint_sky(pixels, sky, cam_xmat, pixel):
             pixels[y, x, 0], pixels[y, x, 1], pixels[y, x, 2] = np.uint8(r + 0.5), np.uint8(g + 0.5), np.uint8(b + 0.5)
 
 
-@_jit
+@_kernel
 def _paint_ground(pixels, layers, planes, placed, lights, ambient, pixel, alpha):
     """Blend the ground planes, lit and textured, over the pixels with opacity ``alpha``."""
     height, width = pixels.shape[0], pixels.shape[1]
@@ -399,7 +393,7 @@ def _paint_ground(pixels, layers, planes, placed, lights, ambient, pixel, alpha)
 # --------------------------------------------------------------------------------------------------- layers of fragments
 
 
-@_jit
+@_kernel
 def _clear(layers, x0, x1, y0, y1):
     for y in range(y0, y1):
         for x in range(x0, x1):
@@ -462,7 +456,7 @@ def _add_fragment(
         layers[y, x, BEHIND + 2] += cover * (b - layers[y, x, BEHIND + 2])
 
 
-@_jit
+@_kernel
 def _resolve(pixels, layers, x0, x1, y0, y1):
     """Write the blended colours of every pixel in the box that a solid touches."""
     for y in range(y0, y1):
@@ -477,7 +471,7 @@ def _resolve(pixels, layers, x0, x1, y0, y1):
 # --------------------------------------------------------------------------------------------------------------- solids
 
 
-@_jit
+@_kernel
 def _draw_capsule(solids, placed, i, layers, pixels, mask, planes, placed_planes, lights, ambient, pixel):
     """A capsule or sphere: coverage is the overlap of the pixel's width with the radius, measured across the axis."""
     height, width = pixels.shape[0], pixels.shape[1]
@@ -554,7 +548,7 @@ def _slab(o, d, size):
     return (a, b) if a < b else (b, a)
 
 
-@_jit
+@_kernel
 def _meet_box(sx, sy, sz, ox, oy, oz, dx, dy, dz):
     """Entry depth of a local ray into a box and the local outward normal; infinity when it misses."""
     ax, bx = _slab(ox, dx, sx)
@@ -570,7 +564,7 @@ def _meet_box(sx, sy, sz, ox, oy, oz, dx, dy, dz):
     return t, 0.0, 0.0, (-1.0 if dz > 0.0 else 1.0)
 
 
-@_jit
+@_kernel
 def _meet_ellipsoid(sx, sy, sz, ox, oy, oz, dx, dy, dz):
     """As `_meet_box` for an ellipsoid: a unit sphere after dividing by the sizes."""
     ox, oy, oz, dx, dy, dz = ox / sx, oy / sy, oz / sz, dx / sx, dy / sy, dz / sz
@@ -586,7 +580,7 @@ def _meet_ellipsoid(sx, sy, sz, ox, oy, oz, dx, dy, dz):
     return t, nx * scale, ny * scale, nz * scale
 
 
-@_jit
+@_kernel
 def _meet_cylinder(r, half, ox, oy, oz, dx, dy, dz):
     """As `_meet_box` for a cylinder along z: the ray is inside the endless tube and between the end planes."""
     a, b, c = dx * dx + dy * dy, ox * dx + oy * dy, ox * ox + oy * oy - r * r
@@ -608,7 +602,7 @@ def _meet_cylinder(r, half, ox, oy, oz, dx, dy, dz):
     return t, 0.0, 0.0, (-1.0 if dz > 0.0 else 1.0)
 
 
-@_jit
+@_kernel
 def _meet(kind, solid, row, ox, oy, oz, u, v):
     """Entry depth and local normal of the ray ``t (u, v, 1)`` into a placed box, cylinder or ellipsoid."""
     dx = row[AXES] * u + row[AXES + 1] * v + row[AXES + 2]
@@ -621,7 +615,7 @@ def _meet(kind, solid, row, ox, oy, oz, u, v):
     return _meet_ellipsoid(solid[SIZE], solid[SIZE + 1], solid[SIZE + 2], ox, oy, oz, dx, dy, dz)
 
 
-@_jit
+@_kernel
 def _subsample(kind, solid, row, ox, oy, oz, u, v, pixel):
     """Share of a pixel's sub-samples that meet the solid, with the depth and local normal of one that does."""
     hits = 0
@@ -637,8 +631,8 @@ def _subsample(kind, solid, row, ox, oy, oz, u, v, pixel):
     return hits / (SUBSAMPLES * SUBSAMPLES), found
 
 
-@_jit
-def _draw_convex(solids, placed, i, layers, pixels, mask, planes, placed_planes, lights, ambient, pixel):
+@_kernel
+def _draw_convex(corners, solids, placed, i, layers, pixels, mask, planes, placed_planes, lights, ambient, pixel):
     """A box, cylinder or ellipsoid: a pixel whose four corners hit is covered (convexity), others are sub-sampled."""
     height, width = pixels.shape[0], pixels.shape[1]
     solid, row = solids[i], placed[i]
@@ -648,7 +642,6 @@ def _draw_convex(solids, placed, i, layers, pixels, mask, planes, placed_planes,
     oy = -(row[AXES + 3] * cx + row[AXES + 4] * cy + row[AXES + 5] * cz)
     oz = -(row[AXES + 6] * cx + row[AXES + 7] * cy + row[AXES + 8] * cz)
     x0, x1, y0, y1 = int(row[BOX_X0]), int(row[BOX_X1]), int(row[BOX_Y0]), int(row[BOX_Y1])
-    corners = np.zeros((2, width + 1), np.bool_)  # hits along the upper and the lower edge of a row of pixels
     for y in range(y0, y1):
         for edge in range(0 if y == y0 else 1, 2):
             for x in range(x0, x1 + 1):
@@ -674,13 +667,14 @@ def _draw_convex(solids, placed, i, layers, pixels, mask, planes, placed_planes,
                 layers, pixels, mask, y, x, u, v, t, nx, ny, nz, cover, hit, solids, i, planes, placed_planes, lights,
                 ambient, pixel,
             )  # fmt: skip
-        corners[0, :] = corners[1, :]
+        for x in range(x0, x1 + 1):
+            corners[0, x] = corners[1, x]
 
 
 # ---------------------------------------------------------------------------------------------------------- entry point
 
 
-@_jit
+@_entry
 def render(
     geom_xpos, geom_xmat, cam_xpos, cam_xmat, light_xpos, light_xdir, solids, planes, lights, settings, layers,
     pixels, mask, ground_alpha, record
@@ -696,20 +690,27 @@ def render(
     """
     height, width = pixels.shape[0], pixels.shape[1]
     ambient, pixel = settings[AMBIENT_LIGHT], settings[PIXEL]
-    axes = _camera_axes(cam_xmat)
-    placed_lights = _place_lights(lights, axes, cam_xpos, light_xpos, light_xdir)
-    placed_planes = _place_planes(planes, axes, cam_xpos, geom_xpos, geom_xmat)
-    placed, order = _place_solids(solids, axes, cam_xpos, geom_xpos, geom_xmat, pixel, height, width)
+    axes = np.empty((3, 3))
+    _camera_axes(axes, cam_xmat)
+    placed_lights = np.empty((lights.shape[0], PLACED_LIGHT_COLUMNS))
+    _place_lights(placed_lights, lights, axes, cam_xpos, light_xpos, light_xdir)
+    placed_planes = np.empty((planes.shape[0], PLACED_PLANE_COLUMNS))
+    _place_planes(placed_planes, planes, axes, cam_xpos, geom_xpos, geom_xmat)
+    placed, order = np.empty((solids.shape[0], PLACED_SOLID_COLUMNS)), np.empty(solids.shape[0], np.int64)
+    _place_solids(placed, order, solids, axes, cam_xpos, geom_xpos, geom_xmat, pixel, height, width)
     x0, x1, y0, y1 = (0, width, 0, height) if record else _union_box(placed, height, width)
     _clear(layers, x0, x1, y0, y1)
     if ground_alpha > 0.0:
         _paint_ground(pixels, layers, planes, placed_planes, placed_lights, ambient, pixel, ground_alpha)
     if record:
         _record_planes(layers, mask, planes, placed_planes, pixel)
+    corners = np.empty((2, width + 1), np.bool_)  # solids hit along the upper and the lower edge of a row of pixels
     for k in range(order.shape[0]):
         i = order[k]
         if solids[i, KIND] == CAPSULE:
             _draw_capsule(solids, placed, i, layers, pixels, mask, planes, placed_planes, placed_lights, ambient, pixel)
         else:
-            _draw_convex(solids, placed, i, layers, pixels, mask, planes, placed_planes, placed_lights, ambient, pixel)
+            _draw_convex(
+                corners, solids, placed, i, layers, pixels, mask, planes, placed_planes, placed_lights, ambient, pixel
+            )
     _resolve(pixels, layers, x0, x1, y0, y1)
