@@ -34,7 +34,7 @@ class Isolation:
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
-    @pytest.fixture(scope="session")
+    @pytest.fixture
     def repo(self) -> Path:
         """Root of the checkout, for tests that run a script or read the README."""
         return Path(__file__).parents[1]

@@ -251,14 +251,14 @@ def _shade(lights, ambient, nx, ny, nz, px, py, pz, scale, looks, i):
 
 
 @_inlined
-def _square_wave(placed, p, axis, scale, u, v, t, down, pixel):
+def _square_wave(placed, p, axis, scale, u, v, t, steepness, pixel):
     """Mean over a pixel's footprint of the wave that is 1 in the first half of each tile along a plane's axis, else -1.
 
     The wave's integral is a triangle, so the mean is exact and edges are smooth.  It fades out where a pixel spans half a
     tile to a whole one, so that the far ground does not shimmer.
     """
     along = placed[p, axis] * u + placed[p, axis + 1] * v + placed[p, axis + 2]
-    slope = along / down
+    slope = along * steepness
     span = abs(placed[p, axis] - slope * placed[p, NORMAL]) + abs(placed[p, axis + 1] - slope * placed[p, NORMAL + 1])
     span = max(abs(scale) * t * pixel * span, 1e-6)
     if span >= 1.0:
@@ -273,9 +273,9 @@ def _square_wave(placed, p, axis, scale, u, v, t, down, pixel):
 @_inlined
 def _ground_texture(planes, placed, p, u, v, t, pixel):
     """The texture's colour in 0..1 where a pixel's ray meets plane ``p`` at depth ``t``."""
-    down = placed[p, NORMAL] * u + placed[p, NORMAL + 1] * v + placed[p, NORMAL + 2]
-    x = _square_wave(placed, p, AXIS_X, planes[p, TEX_SCALE], u, v, t, down, pixel)
-    y = _square_wave(placed, p, AXIS_Y, planes[p, TEX_SCALE + 1], u, v, t, down, pixel)
+    steepness = -t / placed[p, HEIGHT]  # reciprocal of the ray's descent
+    x = _square_wave(placed, p, AXIS_X, planes[p, TEX_SCALE], u, v, t, steepness, pixel)
+    y = _square_wave(placed, p, AXIS_Y, planes[p, TEX_SCALE + 1], u, v, t, steepness, pixel)
     xy = x * y
     return (
         planes[p, TEX_MEAN] + x * planes[p, TEX_X] + y * planes[p, TEX_Y] + xy * planes[p, TEX_XY],
@@ -372,22 +372,37 @@ def paint_sky(pixels, sky, cam_xmat, pixel):
             pixels[y, x, 0], pixels[y, x, 1], pixels[y, x, 2] = np.uint8(r + 0.5), np.uint8(g + 0.5), np.uint8(b + 0.5)
 
 
+@_inlined
+def _may_see_planes(placed, u, v):
+    """Whether a row of pixels, from -u to u, looks down on the front of any plane."""
+    for p in range(placed.shape[0]):
+        if placed[p, HEIGHT] > 0.0:
+            if placed[p, NORMAL + 1] * v + placed[p, NORMAL + 2] - abs(placed[p, NORMAL] * u) < 0.0:
+                return True
+    return False
+
+
 @_kernel
 def _paint_ground(pixels, layers, planes, placed, lights, ambient, pixel, alpha):
     """Blend the ground planes, lit and textured, over the pixels with opacity ``alpha``."""
     height, width = pixels.shape[0], pixels.shape[1]
     for y in range(height):
+        v = (y + 0.5 - 0.5 * height) * pixel
+        if not _may_see_planes(placed, 0.5 * width * pixel, v):
+            continue
         for x in range(width):
-            u, v = (x + 0.5 - 0.5 * width) * pixel, (y + 0.5 - 0.5 * height) * pixel
+            u = (x + 0.5 - 0.5 * width) * pixel
             p, t = _nearest_plane(planes, placed, u, v)
             if p < 0:
                 continue
             nx, ny, nz = placed[p, NORMAL], placed[p, NORMAL + 1], placed[p, NORMAL + 2]
-            lit = _shade(lights, ambient, nx, ny, nz, t * u, t * v, t, layers[y, x, RAY] / t, planes, p)
-            texture = _ground_texture(planes, placed, p, u, v, t, pixel)
-            for c in range(3):
-                old = float(pixels[y, x, c])
-                pixels[y, x, c] = np.uint8(old + alpha * planes[p, RGBA + 3] * (255.0 * lit[c] * texture[c] - old) + 0.5)
+            lit_r, lit_g, lit_b = _shade(lights, ambient, nx, ny, nz, t * u, t * v, t, layers[y, x, RAY] / t, planes, p)
+            tex_r, tex_g, tex_b = _ground_texture(planes, placed, p, u, v, t, pixel)
+            opacity = alpha * planes[p, RGBA + 3]
+            r, g, b = pixels[y, x, 0], pixels[y, x, 1], pixels[y, x, 2]
+            pixels[y, x, 0] = np.uint8(r + opacity * (255.0 * lit_r * tex_r - r) + 0.5)
+            pixels[y, x, 1] = np.uint8(g + opacity * (255.0 * lit_g * tex_g - g) + 0.5)
+            pixels[y, x, 2] = np.uint8(b + opacity * (255.0 * lit_b * tex_b - b) + 0.5)
 
 
 # --------------------------------------------------------------------------------------------------- layers of fragments

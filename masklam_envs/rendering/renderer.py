@@ -122,6 +122,21 @@ class RaycastRenderer:
         ids = self._layers[..., raycast.ID].astype(np.int32)
         return Layers(pixels, mask, ids, self._layers[..., raycast.HIT].astype(np.float32))
 
+    @property
+    def camera_index(self) -> int:
+        """Index of the model camera, -1 for MuJoCo's default free camera."""
+        return self._camera.index
+
+    def camera_pose(self, qpos: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """Where the camera is when the model is at ``qpos``.
+
+        Returns:
+            Its position (3,) in metres, its matrix (3, 3) with columns x right, y up, z backward, and the tangent of half
+            its field of view after the zoom.
+        """
+        self._place(qpos, None, None)
+        return self._poses[2].copy(), self._poses[3].reshape(3, 3).copy(), 0.5 * self._pixel * self.image_size
+
     def __reduce__(self) -> tuple[Any, ...]:
         # A plain copy would keep views of the old MjData.
         return RaycastRenderer, self._arguments

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+import torch as th
+
+from masklam_agents.common.losses import reconstruction_loss
+
+
+def images() -> tuple[th.Tensor, th.Tensor, th.Tensor]:
+    """Two samples of 1x2 pixels; errors 1 and 2 in all channels, masks of one and of two pixels."""
+    prediction = th.tensor([[1.0, 2.0], [1.0, 2.0]]).view(2, 1, 1, 2).repeat(1, 3, 1, 1)
+    mask = th.tensor([[1.0, 0.0], [1.0, 1.0]]).view(2, 1, 1, 2)
+    return prediction, th.zeros_like(prediction), mask
+
+
+def test_plain_is_the_mean_over_everything():
+    prediction, target, mask = images()
+    assert reconstruction_loss(prediction, target, mask, "plain").item() == pytest.approx((1 + 4) / 2)
+
+
+def test_fixed_is_the_mean_of_sample_means():
+    # Sample 0: error 1 on its one pixel. Sample 1: (1 + 4) / 2.
+    assert reconstruction_loss(*images(), "fixed").item() == pytest.approx((1 + 2.5) / 2)
+
+
+def test_paper_sums_channels_and_divides_by_the_batch_mask():
+    # (3 * 1) + (3 * 1 + 3 * 4) over 3 mask pixels.
+    assert reconstruction_loss(*images(), "paper").item() == pytest.approx(18 / 3)
+
+
+@pytest.mark.parametrize("kind", ["fixed", "paper"])
+def test_empty_masks_give_zero_and_no_nan_gradient(kind):
+    prediction, target, mask = images()
+    prediction.requires_grad_()
+    loss = reconstruction_loss(prediction, target, th.zeros_like(mask), kind)
+    loss.backward()
+    assert loss.item() == 0
+    assert prediction.grad is not None and not prediction.grad.any()
+
+
+@pytest.mark.parametrize("kind", ["fixed", "paper"])
+def test_no_gradient_outside_the_mask(kind):
+    rng = th.Generator().manual_seed(0)
+    prediction = th.rand(4, 3, 8, 8, generator=rng, requires_grad=True)
+    mask = (th.rand(4, 1, 8, 8, generator=rng) > 0.5).float()
+    reconstruction_loss(prediction, th.rand(4, 3, 8, 8, generator=rng), mask, kind).backward()
+    assert prediction.grad is not None
+    gradient = prediction.grad * (1 - mask)
+    assert not gradient.any()
+    assert (prediction.grad * mask).abs().sum() > 0
+
+
+def test_fixed_weighs_samples_alike_however_large_the_agent():
+    prediction = th.ones(2, 3, 4, 4)
+    mask = th.zeros(2, 1, 4, 4)
+    mask[0, :, 0, 0], mask[1] = 1, 1
+    assert np.isclose(reconstruction_loss(prediction, 0 * prediction, mask, "fixed").item(), 1)
+
+
+def test_errors_name_the_cure():
+    with pytest.raises(ValueError, match="Did you mean 'paper'"):
+        reconstruction_loss(*images(), "papr")
+    with pytest.raises(ValueError, match="needs the target frame's mask"):
+        reconstruction_loss(*images()[:2], None, "fixed")

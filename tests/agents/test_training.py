@@ -1,0 +1,262 @@
+import json
+
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EvalCallback
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+
+from masklam_agents import BC, LAPO, MaskLAM
+from masklam_agents.common.callbacks import SaveLatest
+from masklam_agents.common.evaluation import episode_returns
+from tests.agents.conftest import make_env
+
+METHODS = [MaskLAM, LAPO, BC]
+TINY = {"latent_dim": 8, "batch_size": 16, "future_offset": 2}
+SAMPLES = 16 * 40
+
+
+def make(method, frames, **kwargs):
+    labels = {} if method is BC else {"labels": 50}
+    return method(dataset=frames, **{**TINY, **labels, **kwargs})
+
+
+def weights(agent) -> dict[str, th.Tensor]:
+    return {name: tensor.clone() for name, tensor in agent.policy.state_dict().items()}
+
+
+def equal(a, b) -> bool:
+    return all(th.equal(x, y) for x, y in zip(a.values(), b.values(), strict=True))
+
+
+class Losses(BaseCallback):
+    """Keeps what the logger was told."""
+
+    def __init__(self):
+        super().__init__()
+        self.values = {}
+
+    def _on_step(self):
+        for key, value in self.logger.name_to_value.items():
+            self.values.setdefault(key, []).append(value)
+        return True
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("network", ["small", "impala"])
+def test_every_method_trains_with_every_network_and_acts(method, network, frames):
+    agent = make(method, frames, network=network).learn(16 * 10)
+    action, _ = agent.predict(make_env().reset(seed=0)[0])
+    assert action.shape == (6,)
+    assert np.isfinite(action).all() and np.abs(action).max() <= 1
+    assert agent.num_timesteps == 160
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_losses_fall(method, frames):
+    agent = make(method, frames)
+    first, last = {}, {}
+    for stage in agent.stages:
+        loss_of = agent._begin_stage(stage, frames)
+        agent._optimizer = agent._make_optimizer(stage)
+        values = [agent._update(stage, loss_of, i, 80).item() for i in range(60)]
+        first[stage], last[stage] = np.mean(values[:5]), np.mean(values[-5:])
+    assert all(last[stage] < 0.9 * first[stage] for stage in agent.stages)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_seed_gives_equal_weights_and_another_others(method, frames):
+    a, b = (make(method, frames, seed=3).learn(SAMPLES) for _ in range(2))
+    assert equal(weights(a), weights(b))
+    assert not equal(weights(a), weights(make(method, frames, seed=4).learn(SAMPLES)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_save_and_load_keep_actions_latents_and_configuration(method, frames):
+    agent = make(method, frames, frame_stack=2).learn(16 * 10)
+    agent.save("agent")
+    again = method.load("agent", dataset=frames)
+    observation, _ = make_env().reset(seed=1)
+    assert np.array_equal(agent.predict(observation)[0], again.predict(observation)[0])
+    assert again.config == agent.config
+    assert equal(weights(agent), weights(again))
+
+
+class StopAt(BaseCallback):
+    def __init__(self, updates):
+        super().__init__()
+        self.updates = updates
+
+    def _on_step(self):
+        return self.n_calls < self.updates
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("stop", [3, 19, 25, 37])
+def test_an_interrupted_run_goes_on_to_the_same_weights(method, stop, frames):
+    whole = make(method, frames).learn(SAMPLES)
+    part = make(method, frames).learn(SAMPLES, callback=StopAt(stop))
+    part.save("part")
+    again = method.load("part", dataset=frames)
+    assert again.num_timesteps == 16 * stop
+    again.learn(SAMPLES, reset_num_timesteps=False)
+    assert equal(weights(whole), weights(again))
+    assert again.num_timesteps == whole.num_timesteps
+
+
+def test_save_latest_leaves_a_file_to_go_on_from(frames):
+    make(MaskLAM, frames).learn(SAMPLES, callback=[SaveLatest("latest", every=0), StopAt(7)])
+    assert MaskLAM.load("latest").progress["pretrain"] == 7
+
+
+def test_callbacks_and_loggers_of_sb3(frames, tmp_path):
+    agent = MaskLAM(env=make_env(), dataset=frames, labels=50, tensorboard_log=str(tmp_path / "tb"), **TINY)
+    losses = Losses()
+    agent.learn(
+        SAMPLES,
+        log_interval=1,
+        callback=[
+            losses,
+            CheckpointCallback(10, str(tmp_path / "checkpoints")),
+            EvalCallback(Monitor(make_env()), eval_freq=30, n_eval_episodes=1, best_model_save_path=str(tmp_path)),
+        ],
+    )
+    assert {"train/learning_rate", "time/total_timesteps", "eval/mean_reward"} <= set(losses.values)
+    assert len(list((tmp_path / "checkpoints").glob("*.safetensors"))) == 4
+    assert (tmp_path / "best_model.safetensors").exists()
+    assert list((tmp_path / "tb").rglob("events*"))
+
+
+def test_evaluate_policy_of_sb3_takes_the_agent_and_its_state(frames):
+    agent = make(BC, frames).learn(16 * 5)
+    mean, _ = evaluate_policy(agent, Monitor(make_env()), n_eval_episodes=2)
+    returns = episode_returns(agent, make_env, episodes=3, seed=5)
+    assert np.isfinite(mean) and returns.shape == (3,)
+    assert np.array_equal(returns, episode_returns(agent, make_env, episodes=3, seed=5))
+
+
+def test_predict_with_state_equals_predict_on_ready_stacks(frames):
+    agent = make(BC, frames).learn(16 * 5)
+    env, pixels, state = make_env(), [], None
+    observation, _ = env.reset(seed=0)
+    for _ in range(4):
+        pixels.append(observation["pixels"])
+        action, state = agent.predict(observation, state)
+        observation, *_ = env.step(action)
+    ready, none = agent.predict(np.concatenate(pixels[-3:], axis=-1))
+    assert none is None
+    assert np.allclose(ready, action, atol=1e-6)
+
+
+def test_the_latents_of_a_dataset_are_what_encode_says_of_its_observations(frames):
+    from masklam_envs import Windows
+
+    agent = make(MaskLAM, frames).learn(16 * 10)
+    windows = Windows(frames, future_offset=1)
+    anchors = windows.anchors[[0, 1, 5, 60]]
+    encoded = agent.encode(windows.observation(anchors), windows.observation(anchors + 1))
+    assert np.allclose(encoded, agent.latents(frames, anchors), atol=1e-5)
+    assert agent.predict_next(windows.observation(anchors), windows.observation(anchors + 1)).shape == (4, 32, 32, 3)
+
+
+def test_the_mask_reaches_masklam_and_not_lapo(frames):
+    from masklam_envs import Windows
+
+    windows = Windows(frames, future_offset=1)
+    here, there = (windows.observation(windows.anchors[:4] + i) for i in (10, 11))
+    blind = {**there, "mask": np.zeros_like(there["mask"])}
+    for method, same in ((MaskLAM, False), (LAPO, True)):
+        agent = make(method, frames)
+        assert np.array_equal(agent.encode(here, there), agent.encode(here, blind)) == same
+
+
+def test_masklam_without_mask_channel_ignores_pixels_outside_the_mask(frames):
+    """The loss, not the architecture: gradients of stage 1 do not depend on the background of the target frame."""
+    import dataclasses
+
+    from masklam_envs import Windows
+
+    rgbm = frames.rgbm.copy()
+    anchors = np.array([5, 50, 90])
+    targets = rgbm[anchors + 1]
+    targets[..., :3][targets[..., 3] == 0] = 255
+    rgbm[anchors + 1] = targets
+    other = dataclasses.replace(frames, rgbm=rgbm)
+    for method, same in ((MaskLAM, True), (LAPO, False)):
+        agent = make(method, frames, future_offset=3, mask_channel=False)
+        # k = 3 keeps the target frame out of a two-frame second stack, so only the loss sees it.
+        losses = [
+            agent.pretrain_loss(data, Windows(data, frame_stack=3, future_offset=3), anchors, anchors + 4).item()
+            for data in (frames, other)
+        ]
+        assert (losses[0] == losses[1]) == same
+
+
+def test_probe_is_finite_and_says_what_it_is_of(frames, held_out):
+    result = make(MaskLAM, frames).learn(16 * 10).probe(held_out)
+    assert 0 < result.nmse < 10
+    assert len(result.per_dimension) == 6
+    with pytest.raises(TypeError, match="no latent actions"):
+        make(BC, frames).probe(held_out)
+
+
+def test_damaged_and_foreign_files_are_refused(frames, tmp_path):
+    agent = make(LAPO, frames)
+    agent.save("a")
+    data = (tmp_path / "a.safetensors").read_bytes()
+    (tmp_path / "short.safetensors").write_bytes(data[: len(data) // 2])
+    (tmp_path / "text.safetensors").write_text(json.dumps({"format": "masklam-agent"}))
+    for name in ("short", "text"):
+        with pytest.raises(ValueError, match="damaged or no MaskLAM agent"):
+            LAPO.load(name)
+    with pytest.raises(ValueError, match=r"load it with LAPO\.load"):
+        MaskLAM.load("a")
+    with pytest.raises(FileNotFoundError, match="no agent at"):
+        LAPO.load("nowhere")
+
+
+def test_a_failed_save_leaves_the_old_file(frames, tmp_path, monkeypatch):
+    agent = make(LAPO, frames)
+    agent.save("a")
+    before = (tmp_path / "a.safetensors").read_bytes()
+
+    def fail(*args, **kwargs):
+        (tmp_path / ".a.safetensors.part").write_text("half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("masklam_agents.common.saving.save_file", fail)
+    with pytest.raises(OSError, match="disk full"):
+        agent.save("a")
+    assert (tmp_path / "a.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"network": "smal"}, "Did you mean 'small'"),
+        ({"loss": "l1"}, "loss"),
+        ({"batch_size": 0}, "batch_size must be an integer >= 1"),
+        ({"stage_shares": (1.0,)}, "stage_shares must be 3 numbers"),
+        ({"precision": "fp16"}, "precision"),
+    ],
+)
+def test_bad_options_are_named(options, message, frames):
+    with pytest.raises(ValueError, match=message):
+        LAPO(dataset=frames, **options)
+
+
+def test_what_is_missing_is_named(frames):
+    with pytest.raises(ValueError, match="needs a dataset"):
+        LAPO(env=make_env()).learn(100)
+    with pytest.raises(ValueError, match="32 pixels wide"):
+        LAPO(env="MaskCheetah-v0", dataset=frames).learn(100)
+    with pytest.raises(ValueError, match="MaskLAM preset"):
+        MaskLAM(dataset=frames, preset="papers")
+    with pytest.raises(ValueError, match="with 'pixels' and 'mask'"):
+        MaskLAM(dataset=frames).encode(frames.pixels[0], frames.pixels[1])
+
+
+def test_the_paper_preset_has_the_paper_loss(frames):
+    assert MaskLAM(dataset=frames, preset="paper").config["loss"] == "paper"
+    assert MaskLAM(dataset=frames).config["loss"] == "fixed"
