@@ -9,6 +9,11 @@ from typing import Annotated
 
 import typer
 
+PACKAGES = (
+    *("masklam", "gymnasium", "mujoco", "numpy", "numba", "torch", "stable-baselines3", "safetensors"),
+    *("opencv-python-headless", "opencv-python", "rembg", "onnxruntime"),
+)
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Latent action models under visual distractors.")
 
 
@@ -31,12 +36,14 @@ def collect(
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Record episodes as physics states; frames are drawn from them later."""
+    import gymnasium as gym
+
     import masklam_envs
 
     try:
         recorded = masklam_envs.collect(task, episodes, policy=policy, noise=noise, seed=seed, progress_bar=True)
         recorded.save(out)
-    except (ValueError, OSError) as error:
+    except (gym.error.Error, TypeError, ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
     typer.echo(f"{out}: {recorded.episodes} episodes, {len(recorded)} steps, mean return {recorded.returns.mean():.1f}")
 
@@ -45,9 +52,7 @@ def collect(
 def doctor() -> None:
     """Print what a bug report needs: versions, and whether the optional packages are there."""
     typer.echo(f"python {platform.python_version()} on {platform.platform()}")
-    for name in ("masklam", "gymnasium", "mujoco", "numpy", "numba", "torch", "stable-baselines3", "safetensors"):
-        typer.echo(f"{name} {metadata.version(name)}")
-    for name in ("opencv-python-headless", "opencv-python", "rembg", "onnxruntime"):
+    for name in PACKAGES:
         try:
             typer.echo(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:

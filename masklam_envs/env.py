@@ -11,6 +11,7 @@ from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
+from masklam_envs.distractors import LiveTrack
 from masklam_envs.errors import unknown_name
 from masklam_envs.quiet import quiet_mujoco
 from masklam_envs.reference import action_reference
@@ -35,7 +36,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
     | ``clean`` | ``Box(0, 255, (S, S, 3), uint8)`` | the same step without distractor |
     | ``state`` | the base environment's space | the base environment's observation |
 
-    A fresh array at every step.
+    A fresh array at every step.  A copy, by pickle or ``copy.deepcopy``, is a new environment that needs a reset.
 
     :param base: Gymnasium id, e.g. ``"HalfCheetah-v5"``, or an environment whose ``unwrapped`` has MuJoCo's ``model``
         and ``data``
@@ -47,6 +48,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
     :param image_size: side of the frames, pixels
     :param camera: name or index of a camera of the model
     :param zoom: divides the tangent of half the field of view
+    :param camera_offset: metres by which the camera is moved to its own right and upwards
     :param renderer: ``"auto"`` or ``"raycast"``
     :param split: ``"train"`` or ``"test"`` backgrounds
     :param base_kwargs: keyword arguments of the base environment, when it is given by id
@@ -69,6 +71,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         image_size: int = 64,
         camera: str | int | None = None,
         zoom: float = 1.0,
+        camera_offset: tuple[float, float] = (0.0, 0.0),
         renderer: str = "auto",
         split: str = "train",
         base_kwargs: dict[str, Any] | None = None,
@@ -84,14 +87,20 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
             image_size=image_size,
             camera=camera,
             zoom=zoom,
+            camera_offset=camera_offset,
             renderer=renderer,
             mask_source=mask_source,
             mask_faults=mask_faults,
         )
+        self._arguments = {
+            "base": base,
+            "observation": list(self.keys),
+            "base_kwargs": base_kwargs,
+            "render_mode": render_mode,
+            **config.to_json(),
+        }
         if isinstance(base, str):
-            RecordConstructorArgs.__init__(
-                self, base=base, observation=list(self.keys), base_kwargs=base_kwargs, **config.to_json()
-            )
+            RecordConstructorArgs.__init__(self, **self._arguments)
         self.base = _make_base(base, base_kwargs)
         self._physics = _physics_of(self.base)
         self.view = View(self._physics.model, config, action_reference(self.base))
@@ -100,6 +109,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         self.action_space = self.base.action_space
         self.observation_space = self._make_space(image_size)
         self._seeds: np.random.SeedSequence | None = None
+        self._track: LiveTrack | None = None
         self._pixels: NDArray[np.uint8] | None = None
 
     def reset(
@@ -119,18 +129,21 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         distractor_seed = int(options.pop("distractor_seed", distractor_seed))
         state, info = self.base.reset(seed=seed, options=options or None)
         self._track = self.view.distractor.live(distractor_seed)
-        return self._observe(state), {**info, "distractor_seed": distractor_seed}
+        return self._observe(state, self._track.row), {**info, "distractor_seed": distractor_seed}
 
     def step(self, action: NDArray[np.float32]) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """One step of the base environment; the distractor moves with it.
 
         :raises ValueError: when an action has another shape or is not finite
+        :raises gymnasium.error.ResetNeeded: before the first reset
         """
+        if self._track is None:
+            raise gym.error.ResetNeeded("step() needs an episode: call reset() first")
         action = checked_action(action, self.action_space)
         before = physics_state(self._physics)
         state, reward, terminated, truncated, info = self.base.step(action)
-        self._track.step(action, before)
-        return self._observe(state), float(reward), bool(terminated), bool(truncated), info
+        row = self._track.step(action, before)
+        return self._observe(state, row), float(reward), bool(terminated), bool(truncated), info
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
         """The last step's pixels (S, S, 3) uint8, or None without ``render_mode="rgb_array"``."""
@@ -144,9 +157,13 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         """Close the base environment."""
         self.base.close()
 
-    def _observe(self, state: Any) -> dict[str, Any]:
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Gymnasium's MuJoCo environments copy as new ones that need a reset; half a copy would be worse.
+        return _remade, (self._arguments,), {"spec": self.spec}
+
+    def _observe(self, state: Any, row: NDArray[np.float64]) -> dict[str, Any]:
         qpos = self._physics.data.qpos
-        pixels, mask = self.view.frame(qpos, self._track.row)
+        pixels, mask = self.view.frame(qpos, row)
         self._pixels = pixels
         values = {"pixels": pixels, "mask": mask, "state": state}
         if "clean" in self.keys:
@@ -203,6 +220,10 @@ def checked_action(action: Any, space: spaces.Space[Any]) -> NDArray[np.float32]
     if isinstance(space, spaces.Box):
         action = np.minimum(np.maximum(action, space.low), space.high)
     return action
+
+
+def _remade(arguments: dict[str, Any]) -> MaskEnv:
+    return MaskEnv(**arguments)
 
 
 def _checked_keys(observation: Sequence[str]) -> tuple[str, ...]:

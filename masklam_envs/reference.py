@@ -18,12 +18,14 @@ from masklam_envs.tasks import task_of_base
 
 
 def reference_expert(base: gym.Env[Any, Any]) -> Expert | None:
-    """The expert of the task whose physics ``base`` is, or None: also when its action space is another one."""
+    """The expert of the task whose physics ``base`` is, or None: also when its states or actions are scaled or cut."""
     task = task_of_base(base.spec.id) if base.spec is not None else None
     if task is None or task.expert is None:
         return None
     expert = load_expert(task.id)
-    return expert if base.action_space.shape == expert.action_mean.shape else None
+    own_actions = spaces.Box(-1.0, 1.0, expert.action_mean.shape, np.float32)
+    fits = base.action_space == own_actions and base.observation_space.shape == expert.obs_mean.shape
+    return expert if fits else None
 
 
 def action_reference(base: gym.Env[Any, Any]) -> ActionReference:

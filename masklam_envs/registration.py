@@ -17,7 +17,12 @@ def register_envs() -> None:
         _register(
             task.id,
             max_episode_steps=gym.spec(task.base).max_episode_steps,
-            kwargs={"base": task.base, "camera": task.camera, "zoom": task.zoom},
+            kwargs={
+                "base": task.base,
+                "camera": task.camera,
+                "zoom": task.zoom,
+                "camera_offset": list(task.camera_offset),
+            },
         )
     _register(ANY_ID, max_episode_steps=None, kwargs={})
 

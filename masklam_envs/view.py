@@ -30,6 +30,7 @@ class ViewConfig:
     :param camera: name or index of a camera of the model; None: ``track`` if there is one, else the first, else
         MuJoCo's free camera
     :param zoom: divides the tangent of half the camera's field of view
+    :param camera_offset: metres by which the camera is moved to its own right and upwards, without turning it
     :param renderer: ``"auto"`` or ``"raycast"``
     :param mask_source: ``"simulator"``
     :param mask_faults: names or ``{"name": ..., option: value}`` of :mod:`masklam_envs.masks.faults`, applied in order
@@ -41,6 +42,7 @@ class ViewConfig:
     image_size: int = 64
     camera: str | int | None = None
     zoom: float = 1.0
+    camera_offset: tuple[float, float] = (0.0, 0.0)
     renderer: str = "auto"
     mask_source: str = "simulator"
     mask_faults: Any = None
@@ -54,6 +56,10 @@ class ViewConfig:
             raise ValueError(f"image_size must be an integer in [{MIN_SIZE}, {MAX_SIZE}] pixels, got {size!r}")
         if not (isinstance(self.zoom, (int, float)) and 0.1 <= self.zoom <= 20):
             raise ValueError(f"zoom must be a number in [0.1, 20], got {self.zoom!r}")
+        offset = self.camera_offset
+        if len(offset) != 2 or not all(isinstance(x, (int, float)) and np.isfinite(x) for x in offset):
+            raise ValueError(f"camera_offset must be two finite numbers, metres right and up, got {offset!r}")
+        object.__setattr__(self, "camera_offset", (float(offset[0]), float(offset[1])))
 
     def to_json(self) -> dict[str, Any]:
         """The same as a plain dictionary: ``ViewConfig(**config.to_json()) == config``."""
@@ -87,7 +93,9 @@ class View:
         from masklam_envs.rendering import RaycastRenderer
 
         config = self.config
-        return RaycastRenderer(self.model, config.image_size, config.camera, config.zoom)
+        return RaycastRenderer(
+            self.model, config.image_size, config.camera, config.zoom, offset=config.camera_offset
+        )
 
     def frame(self, qpos: NDArray[np.float64], row: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Pixels (H, W, 3) and mask (H, W, 1), uint8, of positions (nq,) under a distractor row (D,)."""

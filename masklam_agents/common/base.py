@@ -382,18 +382,20 @@ class LatentActionAlgorithm(BaseAlgorithm):
         return loss
 
     def _clone_targets(self, frames: Frames, windows: Windows) -> th.Tensor:
-        """What the policy imitates for every window: the frozen IDM's latents over their overall standard deviation."""
+        """What the policy imitates for every window: the frozen IDM's latents about their mean, in their spread's units."""
         latents = th.from_numpy(self.latents(frames, windows.anchors)).to(self.device)
+        policy = self.policy
         if not self.progress["clone"]:
-            self.policy.latent_scale.copy_(latents.std(dim=0).square().mean().sqrt().clamp(min=1e-6))
-        return latents / self.policy.latent_scale
+            policy.latent_mean.copy_(latents.mean(dim=0))
+            policy.latent_scale.copy_(latents.var(dim=0).mean().sqrt().clamp(min=1e-6))
+        return (latents - policy.latent_mean) / policy.latent_scale
 
     def _begin_decode(self, frames: Frames) -> Callable[[np.random.Generator], th.Tensor]:
         windows = self._windows(frames)
         chosen = self.labelled(windows)
         with th.no_grad():
-            features = th.cat([self.policy.actor(x) for x in self._batches(frames, windows.stack(chosen), mask=False)])
-        features = features * self.policy.latent_scale
+            index = windows.stack(chosen)
+            features = th.cat([self.policy.act_latent(x) for x in self._batches(frames, index, mask=False)])
         actions = th.from_numpy(frames.trajectories.labels[windows.step(chosen)]).to(self.device)
         size = self.config["batch_size"]
 

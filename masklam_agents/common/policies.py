@@ -63,7 +63,8 @@ class LatentActionPolicy(BasePolicy):
         else:
             self.actor = family.policy(3 * frame_stack, image_size, size)
             self.decoder = nn.Identity()
-        # Latents are cloned in units of their overall spread; set when stage 2 begins.
+        # The actor predicts latents about their mean and in units of their overall spread; set when stage 2 begins.
+        self.register_buffer("latent_mean", th.zeros(latent_dim if latent else size))
         self.register_buffer("latent_scale", th.ones(()))
         if family.layout == "image":
             self.to(memory_format=th.channels_last)
@@ -80,9 +81,13 @@ class LatentActionPolicy(BasePolicy):
         x = gather(frames, index, mask_channel=mask_channel, layout=self.layout, shift=shift)
         return to_layout(th.from_numpy(x).to(self.device, non_blocking=True), self.layout)
 
+    def act_latent(self, stacks: th.Tensor) -> th.Tensor:
+        """The latent policy: prepared RGB stacks to latent actions (B, latent_dim)."""
+        return self.actor(stacks) * self.latent_scale + self.latent_mean
+
     def forward(self, stacks: th.Tensor) -> th.Tensor:
         """Prepared RGB stacks to actions (B, A)."""
-        return self.decoder(self.actor(stacks) * self.latent_scale)
+        return self.decoder(self.act_latent(stacks))
 
     def _predict(self, observation: Any, deterministic: bool = True) -> th.Tensor:
         """Actions of stacked frames (B, n, H, W, 3) uint8."""

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from masklam_envs.data.trajectories import Trajectories
 from masklam_envs.env import MaskEnv, checked_action, next_distractor_seed, physics_state
+from masklam_envs.errors import unknown_name
 from masklam_envs.experts import Expert
 from masklam_envs.reference import reference_expert
 
 StatePolicy = Callable[[Any], NDArray[np.float32]]
+POLICIES = ("expert", "random", "reference")
 
 
 def collect(
@@ -133,8 +135,8 @@ def _resolve_policy(
         raise ValueError(f"noise must be a standard deviation >= 0, got {noise}")
     if callable(policy):
         return getattr(policy, "__name__", type(policy).__name__), policy, noise or 0.0
-    if policy not in ("reference", "expert", "random"):
-        raise ValueError(f"policy must be 'reference', 'expert', 'random' or a function, got {policy!r}")
+    if policy not in POLICIES:
+        raise ValueError(f"{unknown_name('policy', policy, POLICIES)}, or a function from a state to an action")
     expert = reference_expert(env.base) if policy != "random" else None
     if policy == "expert" and expert is None:
         raise ValueError("this task ships no expert; use policy='random' or pass your own function")

@@ -132,23 +132,30 @@ class Trajectories:
         folder = Path(folder)
         if folder.exists() and not (folder / "manifest.json").is_file():
             raise FileExistsError(f"{folder} exists and is no dataset; give another name or remove it")
-        part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+        part, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("part", "old"))
         shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
+        try:
+            self._write(part)
+            if folder.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                os.replace(folder, old)
+            os.replace(part, folder)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            if old.exists() and not folder.exists():
+                os.replace(old, folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _write(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
         fields = {}
         for name, dtype in _DTYPES.items():
             array = np.ascontiguousarray(getattr(self, name), dtype)
-            np.save(part / f"{name}.npy", array, allow_pickle=False)
-            fields[name] = {"dtype": array.dtype.str, "shape": list(array.shape), "crc32": zlib.crc32(array)}
+            np.save(folder / f"{name}.npy", array, allow_pickle=False)
+            fields[name] = _record(array)
         manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, "meta": self.meta, "fields": fields}
-        (part / "manifest.json").write_text(json.dumps(manifest, indent=1))
-        if folder.exists():
-            old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-            os.replace(folder, old)
-            os.replace(part, folder)
-            shutil.rmtree(old)
-        else:
-            os.replace(part, folder)
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Trajectories:
@@ -164,12 +171,18 @@ class Trajectories:
             path = folder / f"{name}.npy"
             try:
                 array = np.load(path, allow_pickle=False)
-            except (OSError, ValueError, EOFError) as error:
+            except Exception as error:  # NumPy lets its header parser's errors through: TokenError, SyntaxError, ...
                 raise ValueError(f"{path} is damaged or missing ({error}); collect the dataset again") from error
-            if zlib.crc32(np.ascontiguousarray(array)) != manifest["fields"].get(name, {}).get("crc32"):
-                raise ValueError(f"{path} does not have the checksum its manifest records; collect the dataset again")
+            if _record(array) != manifest["fields"].get(name):
+                raise ValueError(f"{path} is not the array its manifest records; collect the dataset again")
             fields[name] = array
         return cls(manifest["meta"], **fields)
+
+
+def _record(array: NDArray[Any]) -> dict[str, Any]:
+    """What the manifest says of a field."""
+    crc32 = zlib.crc32(np.ascontiguousarray(array))
+    return {"dtype": array.dtype.str, "shape": list(array.shape), "crc32": crc32}
 
 
 def _rows(starts: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:

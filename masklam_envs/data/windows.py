@@ -44,7 +44,10 @@ class Windows:
         starts, lengths = trajectories.first_frame, trajectories.lengths
         #: (N,) int64 frame index of every anchor
         self.anchors = np.concatenate(
-            [np.arange(s, s + max(n + 1 - future_offset, 0)) for s, n in zip(starts[:-1], lengths, strict=True)]
+            [
+                np.zeros(0, np.int64),
+                *(np.arange(s, s + max(n + 1 - future_offset, 0)) for s, n in zip(starts[:-1], lengths, strict=True)),
+            ]
         )
         if not len(self.anchors):
             raise ValueError(

@@ -106,14 +106,15 @@ class Expert:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the policy to ``path`` (safetensors), by a temporary name so that no half file is left."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         tensors = {name: getattr(self, name) for name in _STATISTICS}
         for i, (weight, bias) in enumerate(self.layers):
             tensors |= {f"weight_{i}": weight, f"bias_{i}": bias}
         tensors = {name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()}
         part = Path(f"{os.fspath(path)}.part")
-        save_file(tensors, part, metadata={"expert": json.dumps(dataclasses.asdict(self.info))})
+        # Not save_file: it makes the file readable by its owner alone.
+        part.write_bytes(save(tensors, metadata={"expert": json.dumps(dataclasses.asdict(self.info))}))
         os.replace(part, path)
 
     @classmethod

@@ -66,10 +66,13 @@ def make_faults(config: Any) -> list[MaskFault]:
         config = [config]
     if not isinstance(config, Sequence):
         raise ValueError(f"mask_faults must be a name, a dict or a list of them, got {type(config).__name__}")
-    return [_make_fault({"name": part} if isinstance(part, str) else dict(part)) for part in config]
+    return [_make_fault(part) for part in config]
 
 
-def _make_fault(options: dict[str, Any]) -> MaskFault:
+def _make_fault(config: Any) -> MaskFault:
+    if not isinstance(config, (str, Mapping)):
+        raise ValueError(f"a mask fault is a name or a dict with a 'name', got {config!r}")
+    options = {"name": config} if isinstance(config, str) else dict(config)
     name = options.pop("name", None)
     if name not in FAULTS:
         raise ValueError(unknown_name("mask fault", name, FAULTS))

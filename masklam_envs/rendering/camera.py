@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 
@@ -51,8 +52,42 @@ def find_camera(model: mujoco.MjModel, camera: str | int | None) -> Camera:
     # MuJoCo 3.17 renamed this field.
     projection = model.cam_projection if hasattr(model, "cam_projection") else model.cam_orthographic
     if projection[index]:
-        raise ValueError(f"camera {names[index]!r} (index {index}) is orthographic; only perspective cameras can be drawn")
+        raise ValueError(
+            f"camera {names[index]!r} (index {index}) is orthographic; only perspective cameras can be drawn"
+        )
     return Camera(index, float(np.tan(np.deg2rad(model.cam_fovy[index]) / 2)), np.zeros(3), np.zeros(9))
+
+
+def moved_camera(model: mujoco.MjModel, camera: Camera, offset: tuple[float, float]) -> tuple[mujoco.MjModel, Camera]:
+    """Model and camera with the camera moved sideways and upwards, without turning it.
+
+    Args:
+        model: left as it is; a changed copy is returned.
+        camera: the camera to move.
+        offset: metres along the camera's own x (right) and y (up) axes.
+
+    Raises:
+        ValueError: the camera turns to a target, so that moving it would turn it.
+    """
+    along = np.array([offset[0], offset[1], 0.0])
+    if not along.any():
+        return model, camera
+    if camera.index == FREE_CAMERA:
+        return model, dataclasses.replace(camera, position=camera.position + camera.matrix.reshape(3, 3) @ along)
+    model, index = copy.deepcopy(model), camera.index
+    mode = mujoco.mjtCamLight(int(model.cam_mode[index]))
+    if mode == mujoco.mjtCamLight.mjCAMLIGHT_FIXED:
+        matrix = np.zeros(9)
+        mujoco.mju_quat2Mat(matrix, model.cam_quat[index])
+        model.cam_pos[index] += matrix.reshape(3, 3) @ along
+    elif mode in (mujoco.mjtCamLight.mjCAMLIGHT_TRACK, mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM):
+        # A tracking camera keeps its orientation in the world; these are its distances from body and centre of mass.
+        global_shift = model.cam_mat0[index].reshape(3, 3) @ along
+        model.cam_pos0[index] += global_shift
+        model.cam_poscom0[index] += global_shift
+    else:
+        raise ValueError(f"camera {model.camera(index).name!r} turns to a target and cannot be moved by an offset")
+    return model, camera
 
 
 def _free_camera(model: mujoco.MjModel) -> Camera:

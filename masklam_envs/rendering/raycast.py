@@ -1,19 +1,28 @@
-"""Numba kernels that draw a scene of spheres, capsules, cylinders, boxes, ellipsoids and planes by analytic ray casting.
+"""Numba kernels that draw spheres, capsules, cylinders, boxes, ellipsoids and planes by analytic ray casting.
 
-Everything is computed in the camera's frame: x to the right, y down, z forward, origin at the camera.  The ray of a pixel
-is ``t * (u, v, 1)``, so ``t`` is the depth along the optical axis in metres.  Only ``+ - * / sqrt`` are used, no fast
-math, so that every machine computes the same bytes.  ``error_model="numpy"`` only removes the checks for division by
-zero.  Solids (all but planes) are drawn one by one, far to near, inside a bounding box on the screen, over pixels that
-already show the background; a pixel holds its nearest fragment and the colour behind it until the end.
+Everything is computed in the camera's frame: x to the right, y down, z forward, origin at the camera.  The ray of a
+pixel is ``t * (u, v, 1)``, so ``t`` is the depth along the optical axis in metres.  Only ``+ - * / sqrt`` are used, no
+fast math, so that every machine computes the same bytes.  ``error_model="numpy"`` only removes the checks for division
+by zero.  Solids (all but planes) are drawn one by one, far to near, inside a bounding box on the screen, over pixels
+that already show the background; a pixel holds its nearest fragment and the colour behind it until the end.
 
-The tables that the kernels read (``solids``, ``planes``, ``lights``) are described by the column names below and built by
-:mod:`masklam_envs.rendering.scene`.
+The tables that the kernels read (``solids``, ``planes``, ``lights``) are float64, described by the column names below
+and built by :mod:`masklam_envs.rendering.scene`; ids and flags in them are small whole numbers.  A name that starts
+with ``placed`` is a table of this frame, in the camera's frame.  Numba infers the types of the inner functions: float64
+scalars and tables, integer indices.
 """
+
+# Numba infers the types of the inner functions.
+# mypy: allow-untyped-defs, allow-untyped-calls
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bytes = NDArray[np.uint8]
 
 # Columns of `solids` (S, 14) and `planes` (P, 27); HIGHLIGHT is half of OpenGL's specular exponent, MATTE the squared
 # cosine below which a highlight is too weak to see.
@@ -27,9 +36,9 @@ CAPSULE, ELLIPSOID, CYLINDER, BOX = 0, 1, 2, 3
 LIGHT_KIND, LIGHT_INDEX, AMBIENT, DIFFUSE, LIGHT_SPECULAR, ATTENUATION, SPOT_POWER, SPOT_COS = 0, 1, 2, 5, 8, 11, 14, 15
 LIGHT_COLUMNS, DIRECTION, SPOT_AXIS, PLACED_LIGHT_COLUMNS = 16, 16, 19, 22
 HEADLIGHT, DIRECTIONAL, POSITIONAL = 0, 1, 2
-# Columns of a pixel's `layers` (H, W, 11): nearest fragment, colour behind it (0..255), the nearest centre hit's depth and
-# geom, and the reciprocal length of the pixel's ray (u, v, 1), which no frame changes.
-FRONT, COVER, BEHIND, DEPTH, HIT, ID, RAY, LAYER_COLUMNS = 0, 3, 4, 7, 8, 9, 10, 11
+# Columns of a pixel's `layers` (H, W, 10): nearest fragment, colour behind it (0..255), depth and geom of the nearest
+# centre hit.
+FRONT, COVER, BEHIND, DEPTH, HIT, ID, LAYER_COLUMNS = 0, 3, 4, 7, 8, 9, 10
 # `settings`: light of a scene without any lamp; width of a pixel at depth 1.
 AMBIENT_LIGHT, PIXEL, SETTINGS = 0, 1, 2
 # Columns of a placed solid: centre, local axes as rows, screen box (x0, x1, y0, y1; x1 and y1 excluded).
@@ -254,8 +263,8 @@ def _shade(lights, ambient, nx, ny, nz, px, py, pz, scale, looks, i):
 def _square_wave(placed, p, axis, scale, u, v, t, steepness, pixel):
     """Mean over a pixel's footprint of the wave that is 1 in the first half of each tile along a plane's axis, else -1.
 
-    The wave's integral is a triangle, so the mean is exact and edges are smooth.  It fades out where a pixel spans half a
-    tile to a whole one, so that the far ground does not shimmer.
+    The wave's integral is a triangle, so the mean is exact and edges are smooth.  It fades out where a pixel spans
+    half a tile to a whole one, so that the far ground does not shimmer.
     """
     along = placed[p, axis] * u + placed[p, axis + 1] * v + placed[p, axis + 2]
     slope = along * steepness
@@ -355,7 +364,7 @@ def _record_planes(layers, mask, planes, placed, pixel):
 
 
 @_entry
-def paint_sky(pixels, sky, cam_xmat, pixel):
+def paint_sky(pixels: Bytes, sky: Floats, cam_xmat: Floats, pixel: float) -> None:
     """Paint the cube map ``sky`` (6, n, n, 3) float64 in 0..255 (n = 0 for black) over ``pixels`` (H, W, 3) uint8."""
     height, width = pixels.shape[0], pixels.shape[1]
     axes = np.empty((3, 3))
@@ -376,14 +385,14 @@ def paint_sky(pixels, sky, cam_xmat, pixel):
 def _may_see_planes(placed, u, v):
     """Whether a row of pixels, from -u to u, looks down on the front of any plane."""
     for p in range(placed.shape[0]):
-        if placed[p, HEIGHT] > 0.0:
-            if placed[p, NORMAL + 1] * v + placed[p, NORMAL + 2] - abs(placed[p, NORMAL] * u) < 0.0:
-                return True
+        down = placed[p, NORMAL + 1] * v + placed[p, NORMAL + 2] - abs(placed[p, NORMAL] * u)
+        if placed[p, HEIGHT] > 0.0 and down < 0.0:
+            return True
     return False
 
 
 @_kernel
-def _paint_ground(pixels, layers, planes, placed, lights, ambient, pixel, alpha):
+def _paint_ground(pixels, rays, planes, placed, lights, ambient, pixel, alpha):
     """Blend the ground planes, lit and textured, over the pixels with opacity ``alpha``."""
     height, width = pixels.shape[0], pixels.shape[1]
     for y in range(height):
@@ -396,7 +405,7 @@ def _paint_ground(pixels, layers, planes, placed, lights, ambient, pixel, alpha)
             if p < 0:
                 continue
             nx, ny, nz = placed[p, NORMAL], placed[p, NORMAL + 1], placed[p, NORMAL + 2]
-            lit_r, lit_g, lit_b = _shade(lights, ambient, nx, ny, nz, t * u, t * v, t, layers[y, x, RAY] / t, planes, p)
+            lit_r, lit_g, lit_b = _shade(lights, ambient, nx, ny, nz, t * u, t * v, t, rays[y, x] / t, planes, p)
             tex_r, tex_g, tex_b = _ground_texture(planes, placed, p, u, v, t, pixel)
             opacity = alpha * planes[p, RGBA + 3]
             r, g, b = pixels[y, x, 0], pixels[y, x, 1], pixels[y, x, 2]
@@ -405,7 +414,7 @@ def _paint_ground(pixels, layers, planes, placed, lights, ambient, pixel, alpha)
             pixels[y, x, 2] = np.uint8(b + opacity * (255.0 * lit_b * tex_b - b) + 0.5)
 
 
-# --------------------------------------------------------------------------------------------------- layers of fragments
+# -------------------------------------------------------------------------------------------------- layers of fragments
 
 
 @_kernel
@@ -441,10 +450,11 @@ def _above_planes(planes, placed, u, v, t, inv, nx, ny, nz, pixel):
 
 @_inlined
 def _add_fragment(
-    layers, pixels, mask, y, x, u, v, t, nx, ny, nz, cover, hit, solids, i, planes, placed_planes, lights, ambient, pixel
-):
+    layers, rays, pixels, mask, y, x, u, v, t, nx, ny, nz, cover, hit, solids, i, planes, placed_planes, lights,
+    ambient, pixel
+):  # fmt: skip
     """Blend one fragment into its pixel; ``hit`` says that the ray through the pixel's centre meets the solid."""
-    inv = layers[y, x, RAY]
+    inv = rays[y, x]
     part = _above_planes(planes, placed_planes, u, v, t, inv, nx, ny, nz, pixel)
     if hit and part >= 0.5 and t < layers[y, x, HIT]:
         layers[y, x, HIT] = t
@@ -487,7 +497,7 @@ def _resolve(pixels, layers, x0, x1, y0, y1):
 
 
 @_kernel
-def _draw_capsule(solids, placed, i, layers, pixels, mask, planes, placed_planes, lights, ambient, pixel):
+def _draw_capsule(solids, placed, i, layers, rays, pixels, mask, planes, placed_planes, lights, ambient, pixel):
     """A capsule or sphere: coverage is the overlap of the pixel's width with the radius, measured across the axis."""
     height, width = pixels.shape[0], pixels.shape[1]
     solid, row = solids[i], placed[i]
@@ -505,7 +515,7 @@ def _draw_capsule(solids, placed, i, layers, pixels, mask, planes, placed_planes
         v = (y + 0.5 - 0.5 * height) * pixel
         for x in range(int(row[BOX_X0]), int(row[BOX_X1])):
             u = (x + 0.5 - 0.5 * width) * pixel
-            inv_dd = layers[y, x, RAY] * layers[y, x, RAY]
+            inv_dd = rays[y, x] * rays[y, x]
             ad, md = ax * u + ay * v + az, mx * u + my * v + mz
             # The point s of the segment that is nearest to the ray, and its distance from the ray.
             across = mm - md * md * inv_dd
@@ -549,8 +559,8 @@ def _draw_capsule(solids, placed, i, layers, pixels, mask, planes, placed_planes
             if hit and ex * u + ey * v + ez > 0.0:  # rounding on a silhouette: a visible surface faces the camera
                 ex, ey, ez = -ex, -ey, -ez
             _add_fragment(
-                layers, pixels, mask, y, x, u, v, t, ex, ey, ez, cover, hit, solids, i, planes, placed_planes, lights,
-                ambient, pixel,
+                layers, rays, pixels, mask, y, x, u, v, t, ex, ey, ez, cover, hit, solids, i, planes, placed_planes,
+                lights, ambient, pixel,
             )  # fmt: skip
 
 
@@ -647,7 +657,7 @@ def _subsample(kind, solid, row, ox, oy, oz, u, v, pixel):
 
 
 @_kernel
-def _draw_convex(corners, solids, placed, i, layers, pixels, mask, planes, placed_planes, lights, ambient, pixel):
+def _draw_convex(corners, solids, placed, i, layers, rays, pixels, mask, planes, placed_planes, lights, ambient, pixel):
     """A box, cylinder or ellipsoid: a pixel whose four corners hit is covered (convexity), others are sub-sampled."""
     height, width = pixels.shape[0], pixels.shape[1]
     solid, row = solids[i], placed[i]
@@ -679,8 +689,8 @@ def _draw_convex(corners, solids, placed, i, layers, pixels, mask, planes, place
             ny = row[AXES + 1] * lx + row[AXES + 4] * ly + row[AXES + 7] * lz
             nz = row[AXES + 2] * lx + row[AXES + 5] * ly + row[AXES + 8] * lz
             _add_fragment(
-                layers, pixels, mask, y, x, u, v, t, nx, ny, nz, cover, hit, solids, i, planes, placed_planes, lights,
-                ambient, pixel,
+                layers, rays, pixels, mask, y, x, u, v, t, nx, ny, nz, cover, hit, solids, i, planes, placed_planes,
+                lights, ambient, pixel,
             )  # fmt: skip
         for x in range(x0, x1 + 1):
             corners[0, x] = corners[1, x]
@@ -691,15 +701,17 @@ def _draw_convex(corners, solids, placed, i, layers, pixels, mask, planes, place
 
 @_entry
 def render(
-    geom_xpos, geom_xmat, cam_xpos, cam_xmat, light_xpos, light_xdir, solids, planes, lights, settings, layers,
-    pixels, mask, ground_alpha, record
-):  # fmt: skip
+    geom_xpos: Floats, geom_xmat: Floats, cam_xpos: Floats, cam_xmat: Floats, light_xpos: Floats, light_xdir: Floats,
+    solids: Floats, planes: Floats, lights: Floats, settings: Floats, rays: Floats, layers: Floats,
+    pixels: Bytes, mask: Bytes, ground_alpha: float, record: bool,
+) -> None:  # fmt: skip
     """Draw one frame over the sky or plate in ``pixels`` (H, W, 3) and into ``mask`` (H, W, 1) of zeros, both uint8.
 
     Args:
         geom_xpos, geom_xmat, cam_xpos, cam_xmat, light_xpos, light_xdir: the poses MuJoCo computed, float64.
         solids, planes, lights, settings: float64 tables, see the column names of this module.
-        layers: (H, W, LAYER_COLUMNS) float64; only the column RAY needs to be filled.
+        rays: (H, W) float64, reciprocal lengths of the pixels' rays (u, v, 1).
+        layers: (H, W, LAYER_COLUMNS) float64 scratch.
         ground_alpha: opacity of the ground planes in 0..1.
         record: fill the columns HIT and ID of ``layers`` everywhere, and let the planes write the mask.
     """
@@ -716,16 +728,19 @@ def render(
     x0, x1, y0, y1 = (0, width, 0, height) if record else _union_box(placed, height, width)
     _clear(layers, x0, x1, y0, y1)
     if ground_alpha > 0.0:
-        _paint_ground(pixels, layers, planes, placed_planes, placed_lights, ambient, pixel, ground_alpha)
+        _paint_ground(pixels, rays, planes, placed_planes, placed_lights, ambient, pixel, ground_alpha)
     if record:
         _record_planes(layers, mask, planes, placed_planes, pixel)
     corners = np.empty((2, width + 1), np.bool_)  # solids hit along the upper and the lower edge of a row of pixels
     for k in range(order.shape[0]):
         i = order[k]
         if solids[i, KIND] == CAPSULE:
-            _draw_capsule(solids, placed, i, layers, pixels, mask, planes, placed_planes, placed_lights, ambient, pixel)
+            _draw_capsule(
+                solids, placed, i, layers, rays, pixels, mask, planes, placed_planes, placed_lights, ambient, pixel
+            )
         else:
             _draw_convex(
-                corners, solids, placed, i, layers, pixels, mask, planes, placed_planes, placed_lights, ambient, pixel
-            )
+                corners, solids, placed, i, layers, rays, pixels, mask, planes, placed_planes, placed_lights, ambient,
+                pixel,
+            )  # fmt: skip
     _resolve(pixels, layers, x0, x1, y0, y1)

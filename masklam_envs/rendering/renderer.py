@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklam_envs.rendering import raycast
-from masklam_envs.rendering.camera import FREE_CAMERA, find_camera
+from masklam_envs.rendering.camera import FREE_CAMERA, find_camera, moved_camera
 from masklam_envs.rendering.scene import build_scene
 
 
@@ -40,9 +40,10 @@ class RaycastRenderer:
     Args:
         model: a model whose visible geoms are planes, spheres, capsules, cylinders, boxes and ellipsoids.
         image_size: height and width H = W in pixels.
-        camera: name or index of a model camera; None takes "track" if there is one, else camera 0, else MuJoCo's default
-            free camera.
+        camera: name or index of a model camera; None takes "track" if there is one, else camera 0, else MuJoCo's
+            default free camera.
         zoom: divides the field of view's tangent; above 1 the robot is larger.
+        offset: metres by which the camera is moved to its own right and upwards, without turning it.
         agent_bodies: ids of the bodies that the mask shows; None is every body but the world.
 
     Raises:
@@ -56,13 +57,15 @@ class RaycastRenderer:
         camera: str | int | None = None,
         zoom: float = 1.0,
         agent_bodies: Sequence[int] | None = None,
+        offset: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         if image_size < 1 or not zoom > 0:
             raise ValueError(f"image_size and zoom must be positive, got {image_size} and {zoom}")
+        self._arguments = (model, image_size, camera, zoom, agent_bodies, offset)
+        model, view = moved_camera(model, find_camera(model, camera), offset)
         self.model, self.image_size, self.zoom = model, image_size, zoom
-        self._arguments = (model, image_size, camera, zoom, agent_bodies)
         self._scene = scene = build_scene(model, agent_bodies)
-        self._camera = find_camera(model, camera)
+        self._camera = view
         self._pixel = 2.0 * self._camera.half_height / (zoom * image_size)
         # The ground is only drawn when it shows, unless the mask needs it.
         self._ground_in_mask = bool(scene.planes[:, raycast.IS_AGENT].any())
@@ -71,9 +74,9 @@ class RaycastRenderer:
         self._mocap = (model.body_mocapid >= 0).any() and (self._data.mocap_pos.copy(), self._data.mocap_quat.copy())
         self._poses = self._bind_poses()
         self._layers = np.zeros((image_size, image_size, raycast.LAYER_COLUMNS))
-        self._layers[..., raycast.RAY] = _reciprocal_lengths(image_size, self._pixel)
+        rays = _reciprocal_lengths(image_size, self._pixel)
         settings = np.array([scene.ambient, self._pixel])
-        self._constants = (scene.solids, scene.planes, scene.lights, settings, self._layers)
+        self._constants = (scene.solids, scene.planes, scene.lights, settings, rays, self._layers)
         self._sky = np.zeros((image_size, image_size, 3), np.uint8)
         self._sky_matrix = b""
 
@@ -95,8 +98,8 @@ class RaycastRenderer:
             mocap_quat: (nmocap, 4) float64; None is the model's initial orientation.
 
         Returns:
-            Fresh ``pixels`` (H, W, 3) uint8 and ``mask`` (H, W, 1) uint8, 255 on the agent.  The mask does not depend on
-            the plate or the ground's opacity.
+            Fresh ``pixels`` (H, W, 3) uint8 and ``mask`` (H, W, 1) uint8, 255 on the agent.  The mask does not depend
+            on the plate or the ground's opacity.
 
         Raises:
             ValueError: an argument of another shape, or a plate that is not uint8.
@@ -131,8 +134,8 @@ class RaycastRenderer:
         """Where the camera is when the model is at ``qpos``.
 
         Returns:
-            Its position (3,) in metres, its matrix (3, 3) with columns x right, y up, z backward, and the tangent of half
-            its field of view after the zoom.
+            Its position (3,) in metres, its matrix (3, 3) with columns x right, y up, z backward, and the tangent of
+            half its field of view after the zoom.
         """
         self._place(qpos, None, None)
         return self._poses[2].copy(), self._poses[3].reshape(3, 3).copy(), 0.5 * self._pixel * self.image_size

@@ -1,7 +1,8 @@
 """What to draw: the tables of a MuJoCo model's visible geoms, lights and textures that the ray caster reads.
 
 A geom is visible as in MuJoCo's default view: group 0 to 2 and not fully transparent.  Sites, tendons, skins and flexes
-are left out, as are shadows, reflections, haze and the textures of solids; the ground's texture is taken as a tile of 2 x 2 checks.
+are left out, as are shadows, reflections and haze.  The ground's texture is taken as a tile of 2 x 2 checks, that of a
+solid as its mean colour.
 """
 
 from __future__ import annotations
@@ -127,6 +128,9 @@ def _solid(model: mujoco.MjModel, geom: int, bodies: set[int]) -> list[float]:
     row = _look(model, geom, bodies)
     if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_SPHERE:
         row[rc.SIZE + 1] = 0.0  # a capsule of length zero
+    texture = _material_texture(model, geom)
+    if texture >= 0:
+        row[rc.RGBA : rc.RGBA + 3] = row[rc.RGBA : rc.RGBA + 3] * _texture(model, texture).mean(axis=(0, 1)) / 255.0
     return [*row, float(SOLID_KINDS[mujoco.mjtGeom(model.geom_type[geom])])]
 
 
@@ -154,12 +158,15 @@ def _texture_scale(model: mujoco.MjModel, geom: int) -> tuple[float, float]:
     return float(scale[0]), -float(scale[1])
 
 
+def _material_texture(model: mujoco.MjModel, geom: int) -> int:
+    """Index of the colour texture of a geom's material, -1 without one."""
+    material = model.geom_matid[geom]
+    return int(model.mat_texid[material, mujoco.mjtTextureRole.mjTEXROLE_RGB]) if material >= 0 else -1
+
+
 def _ground_texture(model: mujoco.MjModel, geom: int) -> NDArray[np.float64] | None:
     """The 2-D texture (h, w, 3) in 0..1 of a plane's material, if it has one."""
-    material = model.geom_matid[geom]
-    if material < 0:
-        return None
-    texture = model.mat_texid[material, mujoco.mjtTextureRole.mjTEXROLE_RGB]
+    texture = _material_texture(model, geom)
     if texture < 0 or model.tex_type[texture] != mujoco.mjtTexture.mjTEXTURE_2D:
         return None
     return _texture(model, texture) / 255.0
@@ -190,7 +197,7 @@ def _lights(model: mujoco.MjModel) -> NDArray[np.float64]:
     head = model.vis.headlight
     if head.active:
         rows.append([rc.HEADLIGHT, 0, *head.ambient, *head.diffuse, *head.specular, 1, 0, 0, 0, -2])
-    for i in np.flatnonzero(model.light_active):
+    for i in np.flatnonzero(model.light_active).tolist():
         colours = (*model.light_ambient[i], *model.light_diffuse[i], *model.light_specular[i])
         if _is_directional(model, i):
             rows.append([rc.DIRECTIONAL, i, *colours, 1, 0, 0, 0, -2])

@@ -55,12 +55,13 @@ def test_every_method_trains_with_every_network_and_acts(method, network, frames
 
 @pytest.mark.parametrize("method", METHODS)
 def test_losses_fall(method, frames):
-    agent = make(method, frames)
+    rates = {f"{stage}learning_rate": 3e-3 for stage in ("", "policy_", "decoder_")}
+    agent = make(method, frames, **rates)
     first, last = {}, {}
     for stage in agent.stages:
         loss_of = agent._begin_stage(stage, frames)
         agent._optimizer = agent._make_optimizer(stage)
-        values = [agent._update(stage, loss_of, i, 80).item() for i in range(60)]
+        values = [agent._update(stage, loss_of, i, 200).item() for i in range(150)]
         first[stage], last[stage] = np.mean(values[:5]), np.mean(values[-5:])
     assert all(last[stage] < 0.9 * first[stage] for stage in agent.stages)
 

@@ -41,7 +41,7 @@ def load(name: str) -> mujoco.MjModel:
 
 
 def trace(renderer: RaycastRenderer, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ids and depths of all pixel centres by ``mj_multiRay``."""
+    """Ids and depths of all pixel centres by ``mj_ray``."""
     model, size = renderer.model, renderer.image_size
     data = mujoco.MjData(model)
     data.qpos[:] = qpos

@@ -48,20 +48,20 @@ def capsule() -> RaycastRenderer:
 
 
 @pytest.mark.parametrize(
-    ("kind", "size", "pose", "area"),
+    ("kind", "size", "pose", "area", "tolerance"),
     [
-        (*CAPSULE, 0.4 * 0.1 + np.pi * 0.05**2),
-        ("capsule", "0.004 0.2", 'euler="0 90 0"', 0.4 * 0.008 + np.pi * 0.004**2),  # half a pixel wide
-        ("sphere", "0.2", "", np.pi * 0.2**2),
-        ("ellipsoid", "0.3 0.1 0.1", "", np.pi * 0.3 * 0.1),
-        ("cylinder", "0.1 0.2", LYING, 0.2 * 0.4),
-        ("box", "0.2 0.1 0.1", "", 0.4 * 0.2),
+        (*CAPSULE, 0.4 * 0.1 + np.pi * 0.05**2, 0.02),
+        ("capsule", "0.004 0.2", 'euler="0 90 0"', 0.4 * 0.008 + np.pi * 0.004**2, 0.05),  # half a pixel wide
+        ("sphere", "0.2", "", np.pi * 0.2**2, 0.02),
+        ("ellipsoid", "0.3 0.1 0.1", "", np.pi * 0.3 * 0.1, 0.02),
+        ("cylinder", "0.1 0.2", LYING, 0.2 * 0.4, 0.02),
+        ("box", "0.2 0.1 0.1", "", 0.4 * 0.2, 0.02),
     ],
 )
-def test_summed_coverage_is_the_area(kind: str, size: str, pose: str, area: float) -> None:
+def test_summed_coverage_is_the_area(kind: str, size: str, pose: str, area: float, tolerance: float) -> None:
     renderer = build(kind, size, pose)
     sums = [coverage(renderer, [0.003 * k, 0.002 * k, 0.37 * k]).sum() * PIXEL**2 for k in range(5)]
-    np.testing.assert_allclose(sums, area, rtol=0.02)
+    np.testing.assert_allclose(sums, area, rtol=tolerance)
 
 
 def test_a_tenth_of_a_pixel_shows(capsule: RaycastRenderer) -> None:
@@ -98,6 +98,5 @@ def test_the_line_where_a_plane_cuts_a_solid_is_smooth() -> None:
         <body pos="0 0 0.2"><joint type="slide" axis="0 0 1"/><geom size="0.4"/></body></worldbody></mujoco>"""
     )
     renderer = RaycastRenderer(model)
-    areas = [coverage(renderer, [-0.002 * k]).sum() for k in range(40)]
-    steps = np.diff(areas)
-    assert (steps < 0.3).all() and np.abs(np.diff(steps)).max() < 3 and steps.sum() < -50
+    steps = np.diff([coverage(renderer, [-0.002 * k]).sum() for k in range(40)])  # a twentieth of a pixel each
+    assert (steps < -0.4).all() and (steps > -1.2).all()

@@ -91,7 +91,8 @@ def test_the_mask_knows_nothing_of_the_background(renderer: RaycastRenderer, a: 
     np.testing.assert_array_equal(layers.mask, renderer.draw(qpos)[1])
     np.testing.assert_array_equal(layers.mask, renderer.draw(qpos, plate)[1])
     np.testing.assert_array_equal(layers.mask, renderer.draw(qpos, plate, alpha)[1])
-    np.testing.assert_array_equal(layers.mask[..., 0] == 255, renderer.model.geom_bodyid[layers.ids] * (layers.ids >= 0) > 0)
+    robot = (layers.ids >= 0) & (renderer.model.geom_bodyid[layers.ids] > 0)
+    np.testing.assert_array_equal(layers.mask[..., 0] == 255, robot)
 
 
 def test_the_plate_shows_where_nothing_covers(renderer: RaycastRenderer, plate: np.ndarray) -> None:
@@ -176,6 +177,8 @@ def test_wrong_arguments_are_named(arm: mujoco.MjModel, renderer: RaycastRendere
 def test_meshes_are_refused_by_name() -> None:
     xml = """<mujoco><asset><mesh name="m" vertex="0 0 0 1 0 0 0 1 0 0 0 1"/></asset>
     <worldbody><geom name="hull" type="mesh" mesh="m" group="{group}"/></worldbody></mujoco>"""
-    with pytest.raises(ValueError, match="'hull' is of type mesh.*capsule, sphere, cylinder, box, ellipsoid and plane"):
+    with pytest.raises(
+        ValueError, match=r"'hull' is of type mesh.*capsule, sphere, cylinder, box, ellipsoid and plane"
+    ):
         RaycastRenderer(mujoco.MjModel.from_xml_string(xml.format(group=0)))
     RaycastRenderer(mujoco.MjModel.from_xml_string(xml.format(group=3)))  # not visible, so nothing to draw

@@ -1,0 +1,196 @@
+"""What `collect` records: whole episodes, reproducible, by the policy that was asked for."""
+
+import json
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.wrappers import TimeLimit
+
+from masklam_envs import collect, load_expert, make_masked
+from masklam_envs.data import Frames, render_frames
+from masklam_envs.tasks import TASKS
+
+every_env = pytest.mark.parametrize("env_id", TASKS)
+
+
+def short(env_id="MaskHopper-v0", episodes=3, **kwargs):
+    return collect(env_id, episodes, **{"max_steps": 6, **kwargs})
+
+
+def zeros(state):
+    return np.zeros(3, np.float32)
+
+
+@every_env
+def test_collecting_twice_gives_the_same_bytes(env_id):
+    first, second = short(env_id), short(env_id)
+    assert first.meta == second.meta
+    for name in ("qpos", "qvel", "actions", "labels", "rewards", "lengths", "reset_seeds", "distractor_seeds"):
+        assert np.array_equal(getattr(first, name), getattr(second, name))
+
+
+@every_env
+def test_an_episode_does_not_depend_on_how_many_there_are(env_id):
+    few, many = short(env_id, 2), short(env_id, 5)
+    assert few.returns.tolist() == many.returns[:2].tolist()
+    assert few.distractor_seeds.tolist() == many.distractor_seeds[:2].tolist()
+
+
+def test_another_seed_records_other_episodes():
+    assert set(short(seed=0).reset_seeds).isdisjoint(short(seed=1).reset_seeds)
+
+
+def test_the_distractor_does_not_matter():
+    plain, video = (short(gym.make("MaskHopper-v0", distractor=name)) for name in ("none", "video"))
+    assert np.array_equal(plain.qpos, video.qpos) and np.array_equal(plain.rewards, video.rewards)
+
+
+@every_env
+def test_rewards_and_ends_are_the_base_environment_s(env_id):
+    recorded = collect(env_id, 1, policy="random", max_steps=80)
+    base = gym.make(TASKS[env_id].base)
+    base.reset(seed=int(recorded.reset_seeds[0]))
+    for i, action in enumerate(recorded.actions):
+        assert np.array_equal(base.unwrapped.data.qpos, recorded.qpos[i])
+        _, reward, terminated, *_ = base.step(action)
+        assert recorded.rewards[i] == np.float32(reward)
+    assert np.array_equal(base.unwrapped.data.qpos, recorded.qpos[-1])
+    assert recorded.terminated[0] == terminated
+
+
+def test_an_episode_of_t_steps_has_t_plus_one_frames():
+    recorded = short(episodes=4)
+    assert len(recorded.qpos) == len(recorded.qvel) == recorded.lengths.sum() + 4
+    assert len(recorded) == len(recorded.rewards) == recorded.lengths.sum()
+
+
+def test_episodes_end_where_the_task_ends_them():
+    recorded = collect("MaskHopper-v0", 5, policy="random")
+    assert recorded.terminated.all()
+    assert (recorded.lengths < 1000).all()
+
+
+@pytest.mark.parametrize("limit", [1, 4])
+def test_max_steps_cuts_episodes(limit):
+    recorded = short("MaskCheetah-v0", max_steps=limit)
+    assert recorded.lengths.tolist() == [limit] * 3
+    assert not recorded.terminated.any()
+
+
+def test_the_environment_s_own_limit_holds():
+    assert short(gym.make("MaskCheetah-v0", max_episode_steps=4)).lengths.tolist() == [4] * 3
+    assert short(TimeLimit(gym.make("MaskCheetah-v0"), 2)).lengths.tolist() == [2] * 3
+    assert short(make_masked(TimeLimit(gym.make("HalfCheetah-v5"), 5))).lengths.tolist() == [5] * 3
+
+
+@every_env
+def test_actions_lie_in_the_action_space(env_id):
+    recorded = short(env_id, noise=2.0)
+    space = gym.make(env_id).action_space
+    assert (recorded.actions >= space.low).all() and (recorded.actions <= space.high).all()
+    assert recorded.actions.dtype == np.float32
+
+
+@pytest.mark.parametrize("policy", ["random", zeros])
+def test_without_noise_labels_are_the_actions(policy):
+    recorded = short(policy=policy)
+    assert np.array_equal(recorded.actions, recorded.labels)
+
+
+def test_labels_are_the_actions_before_noise():
+    recorded = short(policy=zeros, noise=0.2)
+    assert not recorded.labels.any()
+    assert recorded.actions.std() == pytest.approx(0.2, rel=0.3)
+
+
+def test_the_expert_is_asked_for_every_state():
+    recorded = short("MaskCheetah-v0", episodes=1, policy="expert", noise=0.3)
+    states = np.concatenate([recorded.qpos[:-1, 1:], recorded.qvel[:-1]], axis=1)
+    assert np.allclose(recorded.labels, load_expert("MaskCheetah-v0").predict(states), atol=1e-5)
+
+
+def test_the_reference_policy_is_the_expert_with_its_noise():
+    noise = load_expert("MaskCheetah-v0").info.reference_noise
+    reference, expert = short("MaskCheetah-v0"), short("MaskCheetah-v0", policy="expert", noise=noise)
+    assert np.array_equal(reference.actions, expert.actions)
+    assert reference.meta["noise"] == noise
+
+
+def test_the_expert_alone_acts_without_noise():
+    recorded = short("MaskCheetah-v0", policy="expert")
+    assert np.array_equal(recorded.actions, recorded.labels)
+
+
+def test_without_an_expert_the_reference_is_random():
+    assert np.array_equal(short(policy="reference").actions, short(policy="random").actions)
+
+
+def test_a_function_sees_the_base_s_state():
+    seen = []
+
+    def policy(state):
+        seen.append(state)
+        return np.zeros(3, np.float32)
+
+    recorded = short(policy=policy)
+    assert len(seen) == len(recorded)
+    assert {state.shape for state in seen} == {(11,)}
+
+
+def test_meta_says_where_it_comes_from():
+    meta = short(policy=zeros, noise=0.5, seed=9).meta
+    assert (meta["base"], meta["policy"], meta["noise"], meta["seed"]) == ("Hopper-v5", "zeros", 0.5, 9)
+    assert (meta["action_low"], meta["action_high"]) == ([-1.0] * 3, [1.0] * 3)
+    assert set(meta["versions"]) == {"mujoco", "gymnasium"}
+    assert json.loads(json.dumps(meta)) == meta
+
+
+def test_the_progress_bar_is_off_unless_asked_for(capsys):
+    short()
+    assert capsys.readouterr() == ("", "")
+    short(progress_bar=True)
+    assert "collect" in capsys.readouterr().err
+
+
+def test_a_mask_environment_around_an_object_is_collected_too():
+    recorded = short(make_masked(gym.make("Hopper-v5")), policy="random")
+    assert np.array_equal(recorded.actions, short(policy="random").actions)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"episodes": 0}, "episodes and max_steps must be at least 1, got 0"),
+        ({"episodes": -3}, "must be at least 1, got -3"),
+        ({"max_steps": 0}, "must be at least 1"),
+        ({"noise": -1.0}, "noise must be a standard deviation >= 0, got -1"),
+        ({"noise": float("nan")}, "noise must be a standard deviation >= 0, got nan"),
+        ({"noise": float("inf")}, "noise must be a standard deviation >= 0, got inf"),
+        ({"policy": "exprt"}, "unknown policy 'exprt'. Did you mean 'expert'\\? Known: expert, random, reference, or a"),
+        ({"policy": 3}, "unknown policy 3"),
+        ({"policy": "expert"}, "this task ships no expert; use policy='random'"),
+        ({"policy": lambda state: np.zeros(2)}, r"action must have shape \(3,\), got \(2,\)"),
+        ({"policy": lambda state: np.full(3, np.nan)}, "action must be finite"),
+        ({"seed": -1}, "non-negative"),
+    ],
+)
+def test_bad_arguments_say_what_is_wrong(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        short(**kwargs)
+
+
+def test_another_environment_is_a_type_error():
+    with pytest.raises(TypeError, match="needs an environment of masklam_envs, got CartPoleEnv; see make_masked"):
+        collect("CartPole-v1", 1)
+
+
+def test_frames_of_another_model_are_refused():
+    with pytest.raises(ValueError, match="have 6 positions, the model has 9: they were recorded in Hopper-v5"):
+        render_frames(short(), gym.make("MaskCheetah-v0"))
+
+
+def test_frames_of_no_episode_are_empty():
+    frames = render_frames(short().select([]), gym.make("MaskHopper-v0"))
+    assert isinstance(frames, Frames)
+    assert (frames.rgbm.shape, frames.tracks) == ((0, 64, 64, 4), [])

@@ -1,0 +1,61 @@
+"""Small made-up data and rollouts that several tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from masklam_envs.data import Frames, Trajectories
+
+
+def made_up_trajectories(lengths: Sequence[int], seed: int = 0, actions: int = 2) -> Trajectories:
+    """Random numbers in the shape of episodes with these lengths."""
+    rng = np.random.default_rng(seed)
+    steps, episodes = sum(lengths), len(lengths)
+    return Trajectories(
+        {"base": "Made-Up-v0", "seed": seed},
+        qpos=rng.normal(size=(steps + episodes, 3)),
+        qvel=rng.normal(size=(steps + episodes, 2)).astype(np.float32),
+        actions=rng.uniform(-1, 1, (steps, actions)).astype(np.float32),
+        labels=rng.uniform(-1, 1, (steps, actions)).astype(np.float32),
+        rewards=rng.normal(size=steps).astype(np.float32),
+        lengths=np.asarray(lengths, np.int64),
+        terminated=rng.random(episodes) < 0.5,
+        reset_seeds=rng.integers(0, 2**31, episodes),
+        distractor_seeds=rng.integers(0, 2**63 - 1, episodes),
+    )
+
+
+def made_up_frames(lengths: Sequence[int], seed: int = 0, size: int = 4) -> Frames:
+    """The same with random frames (F, size, size, 4)."""
+    trajectories = made_up_trajectories(lengths, seed)
+    rgbm = np.random.default_rng(seed).integers(0, 256, (sum(lengths) + len(lengths), size, size, 4), np.uint8)
+    return Frames(trajectories, rgbm, [np.zeros((n + 1, 0)) for n in lengths])
+
+
+def random_actions(env: gym.Env[Any, Any], steps: int, seed: int = 0) -> np.ndarray:
+    """Uniform actions (steps, A) float32 that do not touch the environment's own generators."""
+    space = env.action_space
+    return np.random.default_rng(seed).uniform(space.low, space.high, (steps, *space.shape)).astype(np.float32)
+
+
+def rollout(env: gym.Env[Any, Any], seed: int | None, steps: int = 4) -> tuple[list[dict[str, Any]], list[float]]:
+    """Observations of one reset and random steps, and the rewards of the steps."""
+    observations, rewards = [env.reset(seed=seed)[0]], []
+    for action in random_actions(env, steps):
+        observation, reward, *_ = env.step(action)
+        observations.append(observation)
+        rewards.append(reward)
+    return observations, rewards
+
+
+def assert_same(first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]]) -> None:
+    """Every array of every observation is equal to the bit."""
+    assert len(first) == len(second)
+    for a, b in zip(first, second, strict=True):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert np.array_equal(a[key], b[key]), key

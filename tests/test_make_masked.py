@@ -1,0 +1,146 @@
+"""`make_masked` on other MuJoCo environments, by id and by object."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.wrappers import RescaleAction, TimeLimit
+
+from masklam_envs import make_masked
+from masklam_envs.distractors import ActionReference
+from masklam_envs.experts import load_expert
+from tests.helpers import assert_same, rollout
+
+MUJOCO_V5 = sorted(
+    env_id
+    for env_id, spec in gym.registry.items()
+    if env_id.endswith("-v5") and str(spec.entry_point).startswith("gymnasium.envs.mujoco")
+)
+
+
+def rescaled(env_id):
+    low, high = np.full((2, *gym.make(env_id).action_space.shape), [[-2], [2]], np.float32)
+    return RescaleAction(gym.make(env_id), low, high)
+
+
+def reference_of(env):
+    return env.unwrapped.view.reference
+
+
+@pytest.mark.parametrize("env_id", MUJOCO_V5)
+def test_every_mujoco_environment_of_gymnasium_can_be_masked(env_id):
+    env = make_masked(env_id, image_size=84)
+    for observation in rollout(env, 0)[0]:
+        assert observation in env.observation_space
+        assert observation["mask"].any() and not observation["mask"].all()
+
+
+@pytest.mark.parametrize("env_id", MUJOCO_V5)
+def test_by_id_the_time_limit_is_kept(env_id):
+    assert make_masked(env_id).spec.max_episode_steps == gym.spec(env_id).max_episode_steps
+
+
+def test_by_id_the_time_limit_ends_the_episode():
+    env = make_masked("Reacher-v5", observation="mask")
+    env.reset(seed=0)
+    truncated = [env.step(np.zeros(2, np.float32))[3] for _ in range(50)]
+    assert truncated == [False] * 49 + [True]
+
+
+def test_by_id_the_spec_round_trips_through_json():
+    env = make_masked("Ant-v5", distractor="video", base_kwargs={"include_cfrc_ext_in_observation": False})
+    again = gym.make(EnvSpec.from_json(env.spec.to_json()))
+    assert_same(rollout(env, 2)[0], rollout(again, 2)[0])
+
+
+def test_base_kwargs_reach_the_base():
+    env = make_masked("Hopper-v5", observation="state", base_kwargs={"exclude_current_positions_from_observation": False})
+    assert env.observation_space["state"].shape == (12,)
+
+
+def test_by_object_its_wrappers_are_kept():
+    base = TimeLimit(rescaled("Hopper-v5"), 3)
+    env = make_masked(base)
+    assert env.action_space == base.action_space
+    env.reset(seed=0)
+    assert [env.step(np.zeros(3, np.float32))[3] for _ in range(3)] == [False, False, True]
+
+
+def test_by_object_actions_go_through_its_wrappers():
+    scaled, plain = make_masked(rescaled("Hopper-v5")), make_masked("Hopper-v5")
+    scaled.reset(seed=0), plain.reset(seed=0)
+    a, b = scaled.step(np.full(3, 1.0, np.float32)), plain.step(np.full(3, 0.5, np.float32))
+    assert a[1] == b[1]
+    assert np.array_equal(a[0]["mask"], b[0]["mask"])
+
+
+def test_by_object_and_by_id_show_the_same():
+    by_object, by_id = make_masked(gym.make("Walker2d-v5")), make_masked("Walker2d-v5")
+    assert_same(rollout(by_object, 1)[0], rollout(by_id, 1)[0])
+
+
+def test_by_object_can_be_copied():
+    env = make_masked(TimeLimit(gym.make("Hopper-v5"), 3), distractor="video")
+    again = env.__reduce__()[0](*env.__reduce__()[1])
+    assert_same(rollout(env, 1)[0], rollout(again, 1)[0])
+
+
+def test_a_task_and_its_base_differ_by_the_zoom_alone():
+    task, base = gym.make("MaskHopper-v0"), make_masked("Hopper-v5", zoom=1.5, camera="track")
+    assert_same(rollout(task, 1)[0], rollout(base, 1)[0])
+
+
+@pytest.mark.parametrize("env_id", ["Ant-v5", "InvertedPendulum-v5", "Hopper-v5"])
+def test_without_an_expert_actions_are_whitened_as_uniform(env_id):
+    env = make_masked(env_id)
+    assert reference_of(env) == ActionReference.uniform(env.action_space.low, env.action_space.high)
+
+
+def test_with_an_expert_actions_are_whitened_by_its_statistics():
+    expert = load_expert("MaskCheetah-v0")
+    want = ActionReference.from_covariance(expert.action_mean, expert.action_covariance)
+    assert reference_of(gym.make("MaskCheetah-v0")) == reference_of(make_masked("HalfCheetah-v5")) == want
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        lambda: make_masked(rescaled("HalfCheetah-v5")),
+        lambda: make_masked("HalfCheetah-v5", base_kwargs={"exclude_current_positions_from_observation": False}),
+    ],
+    ids=["other actions", "other states"],
+)
+def test_an_expert_that_does_not_fit_is_not_the_reference(env):
+    made = env()
+    assert reference_of(made) == ActionReference.uniform(made.action_space.low, made.action_space.high)
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "MaskCheetah-v0"])
+@pytest.mark.parametrize("by_object", [False, True])
+def test_another_kind_of_environment_is_a_type_error(env, by_object):
+    with pytest.raises(TypeError, match="is no MuJoCo environment .* give a Gymnasium MuJoCo id"):
+        make_masked(gym.make(env) if by_object else env)
+
+
+def test_an_unbounded_action_space_is_a_type_error():
+    base = gym.make("Hopper-v5")
+    base.action_space = gym.spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    with pytest.raises(TypeError, match="must be bounded"):
+        make_masked(base)
+
+
+def test_discrete_actions_are_a_type_error():
+    base = gym.make("Hopper-v5")
+    base.action_space = gym.spaces.Discrete(3)
+    with pytest.raises(TypeError, match=r"must be a Box of shape \(A,\), got Discrete"):
+        make_masked(base)
+
+
+def test_base_kwargs_belong_to_an_id():
+    with pytest.raises(ValueError, match="base_kwargs are for a base environment given by id"):
+        make_masked(gym.make("Hopper-v5"), base_kwargs={"frame_skip": 2})
+
+
+def test_an_unknown_id_is_gymnasium_s_error():
+    with pytest.raises(gym.error.NameNotFound, match="Hoper"):
+        make_masked("Hoper-v5")
