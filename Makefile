@@ -3,9 +3,10 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-# What a command line may change: make setup PYTHON=/opt/python3.13/bin/python3 CONSTRAINTS=
+# What a command line may change: make setup PYTHON=/opt/python3.13/bin/python3 EXTRAS=dev,dmc CONSTRAINTS=
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 CONSTRAINTS ?= constraints.txt
+EXTRAS ?= dev
 WORKERS ?= auto
 PYTEST_ARGS ?=
 
@@ -37,7 +38,7 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 		echo "creating $(VENV) with $$python"; \
 		"$$python" -m venv --clear $(VENV); \
 	fi
-	$(PY) -m pip install --disable-pip-version-check $(addprefix -c ,$(CONSTRAINTS)) -e '.[dev]'
+	$(PY) -m pip install --disable-pip-version-check $(addprefix -c ,$(CONSTRAINTS)) -e '.[$(EXTRAS)]'
 	@touch $@
 
 demo: $(STAMP)  ## train a small agent, look at its masks and latents, write runs/demo
@@ -51,7 +52,7 @@ test-slow: $(STAMP)  ## the slow tests: whole training runs and scripts
 	@$(PY) -m pytest -m slow --timeout 1800 --durations 10 $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
 lint: $(STAMP)  ## ruff: rules and formatting
-	$(PY) -m ruff check .
+	$(PY) -m ruff check --output-format concise .
 	$(PY) -m ruff format --check .
 
 types: $(STAMP)  ## mypy

@@ -10,6 +10,7 @@ import dataclasses
 import math
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import gymnasium as gym
@@ -46,6 +47,8 @@ class Args:
     """environment steps between evaluations"""
     eval_episodes: int = 20
     """episodes of an evaluation"""
+    statistics_only: bool = False
+    """do not train: measure returns and action statistics of the policy in `out` again"""
     out: Path = Path("runs/expert.safetensors")
     """where the best policy so far is written"""
 
@@ -115,7 +118,9 @@ def to_expert(model: BaseAlgorithm, args: Args) -> Expert:
     return Expert(info, layers, mean, std, np.zeros(size, np.float32), np.eye(size, dtype=np.float32))
 
 
-def returns_of(env_id: str, policy: Expert | None, episodes: int, seed: int = 1_000) -> np.ndarray:
+def returns_of(
+    env_id: str, policy: Callable[[np.ndarray], np.ndarray] | None, episodes: int, seed: int = 1_000
+) -> np.ndarray:
     """Undiscounted returns (episodes,) of a policy, or of uniform random actions when it is None."""
     env = gym.make(env_id)
     env.action_space.seed(seed)
@@ -124,12 +129,38 @@ def returns_of(env_id: str, policy: Expert | None, episodes: int, seed: int = 1_
         observation, _ = env.reset(seed=seed + i)
         done = False
         while not done:
-            action = env.action_space.sample() if policy is None else policy.predict(observation)
+            action = env.action_space.sample() if policy is None else policy(observation)
             observation, reward, terminated, truncated, _ = env.step(action)
             returns[i] += float(reward)
             done = terminated or truncated
     env.close()
     return returns
+
+
+def with_statistics(expert: Expert, args: Args, episodes: int = 50) -> Expert:
+    """The expert with its returns, a random policy's, and mean and covariance of its actions under the noise."""
+    returns = returns_of(args.env_id, expert.predict, episodes)
+    random_returns = returns_of(args.env_id, None, episodes)
+    rng = np.random.default_rng(0)
+    actions: list[np.ndarray] = []
+
+    def noisy(observation: np.ndarray) -> np.ndarray:
+        action = expert.predict(observation)
+        actions.append(np.clip(action + args.exploration_noise * rng.standard_normal(action.shape), -1, 1))
+        return actions[-1].astype(np.float32)
+
+    returns_of(args.env_id, noisy, 20)
+    expert.action_mean = np.mean(actions, axis=0).astype(np.float32)
+    expert.action_covariance = np.cov(np.array(actions).T).astype(np.float32)
+    expert.info = dataclasses.replace(
+        expert.info,
+        return_mean=round(float(returns.mean()), 2),
+        return_std=round(float(returns.std()), 2),
+        return_episodes=episodes,
+        random_return=round(float(random_returns.mean()), 2),
+        reference_noise=args.exploration_noise,
+    )
+    return expert
 
 
 class KeepBest(BaseCallback):
@@ -139,7 +170,6 @@ class KeepBest(BaseCallback):
         super().__init__()
         self.args = args
         self.best = -np.inf
-        self.random_return = float(returns_of(args.env_id, None, args.eval_episodes).mean())
 
     def _on_step(self) -> bool:
         expert = to_expert(self.model, self.args)
@@ -147,14 +177,7 @@ class KeepBest(BaseCallback):
         print(f"{self.num_timesteps:>9} steps  return {returns.mean():8.1f} +- {returns.std():.1f}", flush=True)
         if returns.mean() > self.best:
             self.best = float(returns.mean())
-            expert.info = dataclasses.replace(
-                expert.info,
-                return_mean=round(self.best, 2),
-                return_std=round(float(returns.std()), 2),
-                return_episodes=self.args.eval_episodes,
-                random_return=round(self.random_return, 2),
-                command=shlex.join(["python", *sys.argv]),
-            )
+            expert.info = dataclasses.replace(expert.info, command=shlex.join(["python", *sys.argv]))
             expert.save(self.args.out)
         return True
 
@@ -163,9 +186,12 @@ def main(args: Args) -> None:
     """Train, evaluating on the way."""
     torch.set_num_threads(1)  # nets of 128 units: more threads only fight each other
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    model = make_model(args)
-    model.learn(args.total_timesteps, callback=EveryNTimesteps(args.eval_every, KeepBest(args)))
-    print(f"best policy: {args.out}")
+    if not args.statistics_only:
+        model = make_model(args)
+        model.learn(args.total_timesteps, callback=EveryNTimesteps(args.eval_every, KeepBest(args)))
+    expert = with_statistics(Expert.load(args.out), args)
+    expert.save(args.out)
+    print(f"{args.out}: return {expert.info.return_mean} +- {expert.info.return_std} over 50 episodes")
 
 
 if __name__ == "__main__":

@@ -219,7 +219,7 @@ def checked_action(action: Any, space: spaces.Space[Any]) -> NDArray[np.float32]
         raise ValueError(f"action must be finite, got {action.tolist()}; check the policy that made it")
     if isinstance(space, spaces.Box):
         action = np.minimum(np.maximum(action, space.low), space.high)
-    return action
+    return np.asarray(action, np.float32)
 
 
 def _remade(arguments: dict[str, Any]) -> MaskEnv:

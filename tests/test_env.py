@@ -258,6 +258,11 @@ def test_a_larger_zoom_shows_a_larger_agent():
     assert near.sum() > far.sum()
 
 
+def test_an_offset_moves_the_agent_the_other_way():
+    left, right = (make(camera_offset=(x, 0.0)).reset(seed=0)[0]["mask"] for x in (0.2, -0.2))
+    assert np.argwhere(left)[:, 1].mean() < np.argwhere(right)[:, 1].mean()
+
+
 @pytest.mark.parametrize("camera", ["track", 0, None])
 def test_a_camera_is_a_name_an_index_or_the_default(camera):
     assert_same(rollout(make(camera=camera), 0)[0], rollout(make(), 0)[0])
@@ -455,6 +460,8 @@ def test_sb3_s_vector_shows_the_terminal_frame():
         ({"zoom": float("nan")}, "zoom must be a number"),
         ({"camera": "trak"}, "no camera 'trak'. Did you mean 'track'"),
         ({"camera": 9}, "no camera 9"),
+        ({"camera_offset": (0.1,)}, "camera_offset must be two finite numbers"),
+        ({"camera_offset": (0.0, float("nan"))}, "camera_offset must be two finite numbers"),
     ],
 )
 @every_env
@@ -465,7 +472,7 @@ def test_bad_arguments_say_what_is_wrong(env_id, kwargs, message):
 
 
 def test_an_unknown_render_mode_is_refused():
-    with pytest.raises(ValueError, match="unknown render_mode 'ansi'. Known: rgb_array"):
+    with pytest.raises(ValueError, match=r"unknown render_mode 'ansi'. Known: rgb_array"):
         gym.make("MaskHopper-v0").unwrapped.__class__("Hopper-v5", render_mode="ansi")
 
 

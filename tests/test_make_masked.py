@@ -9,6 +9,7 @@ from gymnasium.wrappers import RescaleAction, TimeLimit
 from masklam_envs import make_masked
 from masklam_envs.distractors import ActionReference
 from masklam_envs.experts import load_expert
+from masklam_envs.tasks import TASKS
 from tests.helpers import assert_same, rollout
 
 MUJOCO_V5 = sorted(
@@ -54,7 +55,9 @@ def test_by_id_the_spec_round_trips_through_json():
 
 
 def test_base_kwargs_reach_the_base():
-    env = make_masked("Hopper-v5", observation="state", base_kwargs={"exclude_current_positions_from_observation": False})
+    env = make_masked(
+        "Hopper-v5", observation="state", base_kwargs={"exclude_current_positions_from_observation": False}
+    )
     assert env.observation_space["state"].shape == (12,)
 
 
@@ -85,9 +88,10 @@ def test_by_object_can_be_copied():
     assert_same(rollout(env, 1)[0], rollout(again, 1)[0])
 
 
-def test_a_task_and_its_base_differ_by_the_zoom_alone():
-    task, base = gym.make("MaskHopper-v0"), make_masked("Hopper-v5", zoom=1.5, camera="track")
-    assert_same(rollout(task, 1)[0], rollout(base, 1)[0])
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.id)
+def test_a_task_and_its_base_differ_by_the_camera_alone(task):
+    base = make_masked(task.base, camera=task.camera, zoom=task.zoom, camera_offset=task.camera_offset)
+    assert_same(rollout(gym.make(task.id), 1)[0], rollout(base, 1)[0])
 
 
 @pytest.mark.parametrize("env_id", ["Ant-v5", "InvertedPendulum-v5", "Hopper-v5"])
@@ -118,7 +122,7 @@ def test_an_expert_that_does_not_fit_is_not_the_reference(env):
 @pytest.mark.parametrize("env", ["CartPole-v1", "MaskCheetah-v0"])
 @pytest.mark.parametrize("by_object", [False, True])
 def test_another_kind_of_environment_is_a_type_error(env, by_object):
-    with pytest.raises(TypeError, match="is no MuJoCo environment .* give a Gymnasium MuJoCo id"):
+    with pytest.raises(TypeError, match=r"is no MuJoCo environment .* give a Gymnasium MuJoCo id"):
         make_masked(gym.make(env) if by_object else env)
 
 

@@ -16,55 +16,69 @@ SCALE = np.float32(1 / 255)
 OFFSET = np.array([0.5, 0.5, 0.5, 0.0], np.float32)
 
 
-@numba.njit(cache=True, nogil=True)
-def _convert_rgbm(row, first, out, start, pixels):  # type: ignore[no-untyped-def]
-    """Pixels of a row of bytes (W * 4) from byte ``first`` on; a plain loop, so that it is vectorised."""
-    for k in range(4 * pixels):
-        out[start + k] = np.float32(row[first + k]) * SCALE - OFFSET[k % 4]
-
-
-@numba.njit(cache=True, nogil=True)
-def _convert_rgb(row, first, out, start, pixels):  # type: ignore[no-untyped-def]
-    for x in range(pixels):
-        for c in range(3):
-            out[start + 3 * x + c] = np.float32(row[first + 4 * x + c]) * SCALE - OFFSET[c]
+# Loop bounds are constants wherever they can be: only then are the inner loops unrolled and vectorised.
 
 
 @numba.njit(cache=True, nogil=True)
 def _shifted(frame, dy, dx, out):  # type: ignore[no-untyped-def]
-    """Copy a frame (H, W * 4) so that pixel out[y, x] = frame[y + dy, x + dx], edges repeated."""
-    height, width = frame.shape[0], frame.shape[1] // 4
+    """Copy a frame (H, W) of four-byte pixels so that out[y, x] = frame[y + dy, x + dx], edges repeated."""
+    height, width = frame.shape
+    first, last = max(0, -dx), min(width, width - dx)
     for y in range(height):
         row = frame[min(max(y + dy, 0), height - 1)]
-        for x in range(width):
-            source = 4 * min(max(x + dx, 0), width - 1)
-            for c in range(4):
-                out[y, 4 * x + c] = row[source + c]
+        for x in range(first):
+            out[y, x] = row[0]
+        for x in range(first, last):
+            out[y, x] = row[x + dx]
+        for x in range(last, width):
+            out[y, x] = row[width - 1]
 
 
 @numba.njit(cache=True, nogil=True)
-def _gather(frames, index, channels, patch, shift, shifted, out):  # type: ignore[no-untyped-def]
-    """Frames (F, H, W * 4) into out (B, tokens, n * channels * patch * patch); a token is a patch, of one pixel in the image layout."""
+def _patch_row(row, column, masked, out, start):  # type: ignore[no-untyped-def]
+    """PATCH pixels of a row of bytes (W * 4) to floats from out[start] on."""
+    first = column * 4 * PATCH
+    if masked:
+        for k in range(4 * PATCH):
+            out[start + k] = np.float32(row[first + k]) * SCALE - OFFSET[k % 4]
+    else:
+        for x in range(PATCH):
+            for c in range(3):
+                out[start + 3 * x + c] = np.float32(row[first + 4 * x + c]) * SCALE - OFFSET[c]
+
+
+@numba.njit(cache=True, nogil=True)
+def _pixel_row(row, masked, out, start):  # type: ignore[no-untyped-def]
+    """A row of bytes (W * 4) to the channels from ``start`` on of out (W, n * C)."""
+    for x in range(out.shape[0]):
+        for c in range(3):
+            out[x, start + c] = np.float32(row[4 * x + c]) * SCALE - OFFSET[c]
+        if masked:
+            out[x, start + 3] = np.float32(row[4 * x + 3]) * SCALE
+
+
+@numba.njit(cache=True, nogil=True)
+def _gather(frames, index, masked, shift, shifted, patches, out):  # type: ignore[no-untyped-def]
+    """Frames (F, H, W) of four-byte pixels into out (B, H * W, n * C), or (B, patches, n * C * PATCH^2)."""
     batch, count = index.shape
-    height, width = frames.shape[1], frames.shape[2] // 4
-    room = np.empty((height, 4 * width), np.uint8)
-    size = channels * patch * patch
-    columns = width // patch
+    height, width = frames.shape[1], frames.shape[2]
+    room = np.empty((height, width), np.uint32)
+    channels = 4 if masked else 3
+    columns = width // PATCH
     for b in range(batch):
         for i in range(count):
-            frame = frames[index[b, i]]
             if shifted:
-                _shifted(frame, shift[b, 0], shift[b, 1], room)
-                frame = room
+                _shifted(frames[index[b, i]], shift[b, 0], shift[b, 1], room)
+                frame = room.view(np.uint8)
+            else:
+                frame = frames[index[b, i]].view(np.uint8)
             for y in range(height):
-                start = i * size + (y % patch) * patch * channels
-                row = frame[y]
-                for column in range(columns):
-                    token = out[b, (y // patch) * columns + column]
-                    if channels == 4:
-                        _convert_rgbm(row, column * 4 * patch, token, start, patch)
-                    else:
-                        _convert_rgb(row, column * 4 * patch, token, start, patch)
+                if patches:
+                    start = (i * PATCH + y % PATCH) * PATCH * channels
+                    for column in range(columns):
+                        _patch_row(frame[y], column, masked, out[b, y // PATCH * columns + column], start)
+                else:
+                    _pixel_row(frame[y], masked, out[b, y * width : (y + 1) * width], i * channels)
 
 
 def gather(
@@ -87,10 +101,11 @@ def gather(
     batch, count = index.shape
     height, width = frames.shape[1:3]
     channels = 4 if mask_channel else 3
-    patch = PATCH if layout == "patches" else 1
+    patches = layout == "patches"
+    patch = PATCH if patches else 1
     tokens = (height // patch) * (width // patch)
     out = np.empty((batch, tokens, count * channels * patch * patch), np.float32)
     shifts = np.zeros((batch, 2), np.int64) if shift is None else shift
-    flat = frames.reshape(len(frames), height, 4 * width)
-    _gather(flat, index, channels, patch, shifts, shift is not None, out)
-    return out if layout == "patches" else out.reshape(batch, height, width, -1)
+    pixels = frames.reshape(len(frames), height, 4 * width).view(np.uint32)
+    _gather(pixels, index, mask_channel, shifts, shift is not None, patches, out)
+    return out if patches else out.reshape(batch, height, width, -1)

@@ -151,7 +151,7 @@ class Trajectories:
         folder.mkdir(parents=True)
         fields = {}
         for name, dtype in _DTYPES.items():
-            array = np.ascontiguousarray(getattr(self, name), dtype)
+            array: NDArray[Any] = np.ascontiguousarray(getattr(self, name), dtype)
             np.save(folder / f"{name}.npy", array, allow_pickle=False)
             fields[name] = _record(array)
         manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, "meta": self.meta, "fields": fields}
@@ -181,8 +181,7 @@ class Trajectories:
 
 def _record(array: NDArray[Any]) -> dict[str, Any]:
     """What the manifest says of a field."""
-    crc32 = zlib.crc32(np.ascontiguousarray(array))
-    return {"dtype": array.dtype.str, "shape": list(array.shape), "crc32": crc32}
+    return {"dtype": array.dtype.str, "shape": list(array.shape), "crc32": zlib.crc32(array.tobytes())}
 
 
 def _rows(starts: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -107,7 +107,7 @@ def test_labels_are_the_actions_before_noise():
 def test_the_expert_is_asked_for_every_state():
     recorded = short("MaskCheetah-v0", episodes=1, policy="expert", noise=0.3)
     states = np.concatenate([recorded.qpos[:-1, 1:], recorded.qvel[:-1]], axis=1)
-    assert np.allclose(recorded.labels, load_expert("MaskCheetah-v0").predict(states), atol=1e-5)
+    assert np.allclose(recorded.labels, load_expert("MaskCheetah-v0").predict(states), atol=1e-3)
 
 
 def test_the_reference_policy_is_the_expert_with_its_noise():
@@ -167,7 +167,10 @@ def test_a_mask_environment_around_an_object_is_collected_too():
         ({"noise": -1.0}, "noise must be a standard deviation >= 0, got -1"),
         ({"noise": float("nan")}, "noise must be a standard deviation >= 0, got nan"),
         ({"noise": float("inf")}, "noise must be a standard deviation >= 0, got inf"),
-        ({"policy": "exprt"}, "unknown policy 'exprt'. Did you mean 'expert'\\? Known: expert, random, reference, or a"),
+        (
+            {"policy": "exprt"},
+            "unknown policy 'exprt'. Did you mean 'expert'\\? Known: expert, random, reference, or a",
+        ),
         ({"policy": 3}, "unknown policy 3"),
         ({"policy": "expert"}, "this task ships no expert; use policy='random'"),
         ({"policy": lambda state: np.zeros(2)}, r"action must have shape \(3,\), got \(2,\)"),

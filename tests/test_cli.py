@@ -1,0 +1,79 @@
+"""The `masklam` command."""
+
+import pytest
+from typer.testing import CliRunner
+
+from masklam_agents.cli import app
+from masklam_envs import Trajectories
+from masklam_envs.tasks import TASKS
+
+
+def masklam(*arguments):
+    # Wide and plain, so that Rich wraps no message and colours none.
+    environment = {"COLUMNS": "400", "TERMINAL_WIDTH": "400", "NO_COLOR": "1", "TERM": "dumb"}
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
+
+
+def test_envs_lists_every_task_with_its_base_and_expert():
+    done = masklam("envs")
+    lines = [line.split() for line in done.output.splitlines()]
+    assert done.exit_code == 0
+    assert [(line[0], line[1], line[-1]) for line in lines] == [
+        (task.id, task.base, "yes" if task.expert else "no") for task in TASKS.values()
+    ]
+
+
+def test_collect_writes_a_dataset_and_says_so(tmp_path):
+    done = masklam("collect", "MaskHopper-v0", "--out", tmp_path / "data", "--episodes", 2, "--seed", 3)
+    recorded = Trajectories.load(tmp_path / "data")
+    assert done.exit_code == 0
+    assert f"2 episodes, {len(recorded)} steps, mean return {recorded.returns.mean():.1f}" in done.output
+    assert (recorded.episodes, recorded.meta["seed"], recorded.meta["base"]) == (2, 3, "Hopper-v5")
+
+
+def test_collect_s_options_reach_the_recording(tmp_path):
+    options = ("--policy", "random", "--noise", 0.5, "--episodes", 1)
+    assert masklam("collect", "MaskHopper-v0", "--out", tmp_path / "data", *options).exit_code == 0
+    meta = Trajectories.load(tmp_path / "data").meta
+    assert (meta["policy"], meta["noise"]) == ("random", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["MaskCheeta-v0"], "Did you mean: `MaskCheetah`?"),
+        (["CartPole-v1"], "collect needs an environment of masklam_envs, got CartPoleEnv"),
+        (["MaskHopper-v0", "--policy", "expert"], "this task ships no expert"),
+        (["MaskHopper-v0", "--policy", "exprt"], "Did you mean 'expert'?"),
+        (["MaskHopper-v0", "--noise", -1], "noise must be a standard deviation >= 0"),
+        (["MaskHopper-v0", "--episodes", 0], "Invalid value for '--episodes'"),
+        (["MaskHopper-v0", "--seed", -1], "Invalid value for '--seed'"),
+    ],
+)
+def test_a_mistake_is_a_message_and_no_traceback(tmp_path, arguments, message):
+    done = masklam("collect", *arguments, "--out", tmp_path / "data")
+    assert done.exit_code == 2
+    assert message in done.output
+    assert "Traceback" not in done.output
+    assert not (tmp_path / "data").exists()
+
+
+def test_collect_does_not_replace_what_is_no_dataset(tmp_path):
+    (tmp_path / "thesis.tex").write_text("months of work")
+    done = masklam("collect", "MaskHopper-v0", "--out", tmp_path / "thesis.tex", "--episodes", 1)
+    assert done.exit_code == 2
+    assert "exists and is no dataset" in done.output
+    assert (tmp_path / "thesis.tex").read_text() == "months of work"
+
+
+def test_doctor_prints_versions():
+    done = masklam("doctor")
+    assert done.exit_code == 0
+    for name in ("python ", "masklam ", "gymnasium ", "mujoco ", "numba ", "torch ", "rembg "):
+        assert name in done.output
+
+
+def test_without_arguments_the_commands_are_listed():
+    done = masklam()
+    for command in ("envs", "collect", "doctor"):
+        assert command in done.output
