@@ -3,7 +3,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-# What a command line may change: make setup PYTHON=/opt/python3.13/bin/python3 EXTRAS=dev,dmc CONSTRAINTS=
+# What a command line may change: make setup PYTHON=python3.13 EXTRAS=dev,dmc CONSTRAINTS=
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 CONSTRAINTS ?= constraints.txt
 EXTRAS ?= dev

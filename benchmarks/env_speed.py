@@ -67,7 +67,8 @@ def main(args: Args) -> None:
     base = gym.spec(args.task).kwargs["base"]
     rows = {f"physics alone ({base})": stepper(gym.make(base).unwrapped, args.steps)}
     for distractor in ("none", "video", "action"):
-        rows[f"{args.task}, distractor {distractor!r}"] = stepper(gym.make(args.task, distractor=distractor), args.steps)
+        env = gym.make(args.task, distractor=distractor)
+        rows[f"{args.task}, distractor {distractor!r}"] = stepper(env, args.steps)
     rows["renderer alone, on a plate"] = drawer(gym.make(args.task), args.steps)
     best = dict.fromkeys(rows, np.inf)
     for repeat in range(args.repeats + 1):

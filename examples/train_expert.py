@@ -1,7 +1,7 @@
 """Train an expert with Stable-Baselines3 and write it as safetensors that `masklam_envs` can ship.
 
-The shipped MaskCheetah expert was made by the command recorded in its file (`masklam_envs.load_expert(...).info.command`).
-A policy is evaluated every `eval_every` steps; the best one so far is what lies in `out`.
+The shipped MaskCheetah expert was made by the command that its file records: `load_expert(...).info.command`. A policy
+is evaluated every `eval_every` steps; the best one so far is what lies in `out`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Args:
     n_steps: int = 256
     """PPO: steps of each of the 8 environments between updates; a minibatch is n_steps samples"""
     exploration_noise: float = 0.3
-    """PPO: standard deviation of the action noise, held fixed so that the policy learns to bear it in data collection"""
+    """PPO: standard deviation of the action noise, held fixed so that the policy learns to bear it"""
     eval_every: int = 200_000
     """environment steps between evaluations"""
     eval_episodes: int = 20

@@ -93,9 +93,7 @@ class View:
         from masklam_envs.rendering import RaycastRenderer
 
         config = self.config
-        return RaycastRenderer(
-            self.model, config.image_size, config.camera, config.zoom, offset=config.camera_offset
-        )
+        return RaycastRenderer(self.model, config.image_size, config.camera, config.zoom, offset=config.camera_offset)
 
     def frame(self, qpos: NDArray[np.float64], row: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Pixels (H, W, 3) and mask (H, W, 1), uint8, of positions (nq,) under a distractor row (D,)."""

@@ -1,6 +1,6 @@
 """Draw docs/pictures/distractors.png: one recorded trajectory under the distractors, with the agent's mask outlined.
 
-    python docs/pictures/make_distractors.py
+Run ``python docs/pictures/make_distractors.py``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ FIRST, STEP, COLUMNS = 100, 2, 8
 
 
 def main() -> None:
+    """Draw the picture beside this file."""
     trajectories = collect("MaskCheetah-v0", 1, seed=3, max_steps=FIRST + STEP * COLUMNS)
     figure = Figure(figsize=(1.25 * COLUMNS, 1.3 * len(ROWS)), layout="constrained")
     axes = np.asarray(figure.subplots(len(ROWS), COLUMNS))

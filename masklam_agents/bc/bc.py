@@ -11,6 +11,8 @@ from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_envs.data.frames import Frames
 from masklam_envs.data.windows import Windows
 
+EVERY_LABEL = 2**62
+
 
 class BC(LatentActionAlgorithm):
     """The latent policy's network trained straight on true actions.
@@ -22,8 +24,11 @@ class BC(LatentActionAlgorithm):
     stages: ClassVar[dict[str, tuple[str, ...]]] = {"clone": ("actor",)}
     latent: ClassVar[bool] = False
 
-    def __init__(self, *args: Any, labels: int | None = None, stage_shares: tuple[float, ...] = (1.0,), **kwargs: Any) -> None:
-        super().__init__(*args, labels=2**62 if labels is None else labels, stage_shares=stage_shares, **kwargs)
+    def __init__(
+        self, *args: Any, labels: int | None = None, stage_shares: tuple[float, ...] = (1.0,), **kwargs: Any
+    ) -> None:
+        labels = EVERY_LABEL if labels is None else labels
+        super().__init__(*args, labels=labels, stage_shares=stage_shares, **kwargs)
 
     def _windows(self, frames: Frames) -> Windows:
         windows = super()._windows(frames)

@@ -1,4 +1,4 @@
-"""The base of all agents: stages, their loop, prediction, saving.  A method is a subclass with other defaults or losses.
+"""The base of all agents: stages, their loop, prediction, saving. A method is a subclass with other defaults or losses.
 
 Stage 1, ``pretrain``: IDM and FDM from action-free windows.  Stage 2, ``clone``: a policy that predicts the frozen
 IDM's latent action from the current stack alone.  Stage 3, ``decode``: a decoder from the policy's latent to the true
@@ -95,11 +95,11 @@ class LatentActionAlgorithm(BaseAlgorithm):
         loss: str = "plain",
         batch_size: int = 128,
         learning_rate: float = 1e-3,
-        policy_learning_rate: float = 1e-3,
+        policy_learning_rate: float = 2e-3,
         decoder_learning_rate: float = 1e-3,
         weight_decay: float = 0.01,
-        shift: int = 2,
-        stage_shares: tuple[float, ...] = (0.5, 0.4, 0.1),
+        shift: int = 0,
+        stage_shares: tuple[float, ...] = (0.4, 0.5, 0.1),
         precision: str = "auto",
         policy_kwargs: dict[str, Any] | None = None,
         tensorboard_log: str | None = None,
@@ -162,7 +162,8 @@ class LatentActionAlgorithm(BaseAlgorithm):
                 raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
         shares = config["stage_shares"]
         if len(shares) != len(self.stages) or min(shares) < 0 or not 0 < sum(shares) < math.inf:
-            raise ValueError(f"stage_shares must be {len(self.stages)} numbers >= 0 for {list(self.stages)}, got {shares}")
+            names = list(self.stages)
+            raise ValueError(f"stage_shares must be {len(names)} numbers >= 0 for {names}, got {shares}")
         reconstruction_loss(th.zeros(1, 3, 1, 1), th.zeros(1, 3, 1, 1), th.ones(1, 1, 1, 1), config["loss"])
         autocast(config["precision"], self.device)
 
@@ -173,7 +174,8 @@ class LatentActionAlgorithm(BaseAlgorithm):
         if self.dataset is None:
             return
         size = self.dataset.rgbm.shape[1]
-        low, high = (np.asarray(self.dataset.trajectories.meta[key], np.float32) for key in ("action_low", "action_high"))
+        meta = self.dataset.trajectories.meta
+        low, high = (np.asarray(meta[key], np.float32) for key in ("action_low", "action_high"))
         self.observation_space = spaces.Dict({"pixels": spaces.Box(0, 255, (size, size, 3), np.uint8)})
         self.action_space = spaces.Box(low, high)
 
@@ -244,10 +246,10 @@ class LatentActionAlgorithm(BaseAlgorithm):
         return self
 
     def stage_updates(self, total_timesteps: int) -> dict[str, int]:
-        """Updates that each stage gets of so many samples."""
+        """Updates that each stage gets of so many samples; at least one, unless its share is 0."""
         shares, batch = self.config["stage_shares"], self.config["batch_size"]
         return {
-            stage: round(total_timesteps * share / sum(shares) / batch)
+            stage: max(round(total_timesteps * share / sum(shares) / batch), share > 0)
             for stage, share in zip(self.stages, shares, strict=True)
         }
 
@@ -300,7 +302,7 @@ class LatentActionAlgorithm(BaseAlgorithm):
 
     def _log(self, stage: str, loss: float, updates: int) -> None:
         if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss of stage {stage!r} is {loss} at update {updates}; lower the learning rate")
+            raise FloatingPointError(f"stage {stage!r} has loss {loss} at update {updates}; lower its learning rate")
         seconds = max((time.time_ns() - self.start_time) / 1e9, 1e-9)
         assert self._optimizer is not None
         self.logger.record(f"train/{stage}_loss", loss)
@@ -331,7 +333,8 @@ class LatentActionAlgorithm(BaseAlgorithm):
 
     def _begin_stage(self, stage: str, frames: Frames) -> Callable[[np.random.Generator], th.Tensor]:
         """Prepare a stage; returns its loss as a function of the random numbers of one update."""
-        return {"pretrain": self._begin_pretrain, "clone": self._begin_clone, "decode": self._begin_decode}[stage](frames)
+        begin = {"pretrain": self._begin_pretrain, "clone": self._begin_clone, "decode": self._begin_decode}
+        return begin[stage](frames)
 
     def _begin_pretrain(self, frames: Frames) -> Callable[[np.random.Generator], th.Tensor]:
         config = self.config
@@ -382,7 +385,7 @@ class LatentActionAlgorithm(BaseAlgorithm):
         return loss
 
     def _clone_targets(self, frames: Frames, windows: Windows) -> th.Tensor:
-        """What the policy imitates for every window: the frozen IDM's latents about their mean, in their spread's units."""
+        """What the policy imitates: the frozen IDM's latents about their mean, in units of their spread."""
         latents = th.from_numpy(self.latents(frames, windows.anchors)).to(self.device)
         policy = self.policy
         if not self.progress["clone"]:
@@ -479,7 +482,8 @@ class LatentActionAlgorithm(BaseAlgorithm):
             stacks.append(rgbm)
         frames = np.concatenate(stacks, axis=1)
         index = np.arange(frames.shape[0] * frames.shape[1]).reshape(frames.shape[:2])
-        return self.policy.prepare(frames.reshape(-1, *frames.shape[2:]), index, mask_channel=self._mask_channel), batched
+        flat = frames.reshape(-1, *frames.shape[2:])
+        return self.policy.prepare(flat, index, mask_channel=self._mask_channel), batched
 
     def probe(self, held_out: Frames, limit: int = 20_000) -> ProbeResult:
         """Linear probe from latent actions to executed actions.
@@ -582,7 +586,8 @@ class LatentActionAlgorithm(BaseAlgorithm):
             agent.policy.load_state_dict(weights)
         except RuntimeError as error:
             raise ValueError(f"{path} does not fit its own configuration ({error}); save it again") from error
-        agent._optimizer_state = {n.removeprefix("optimizer."): t for n, t in tensors.items() if n.startswith("optimizer.")}
+        momenta = {n.removeprefix("optimizer."): t for n, t in tensors.items() if n.startswith("optimizer.")}
+        agent._optimizer_state = momenta
         agent.progress = {stage: int(header["progress"][stage]) for stage in cls.stages}
         agent.num_timesteps, agent._total_timesteps = int(header["num_timesteps"]), int(header["total_timesteps"])
         return agent

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch as th
 from torch import nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 DEPTHS = (16, 32, 32)
 IDM_SCALE, FDM_SCALE, POLICY_SCALE = 4, 6, 4
@@ -61,7 +63,7 @@ class ImpalaFDM(nn.Module):
         self.latent = nn.Linear(latent_dim, features * side * side)
         widths = [2 * features] + [depth * FDM_SCALE for depth in reversed(DEPTHS)]
         layers: list[nn.Module] = []
-        for width_in, width_out in zip(widths, widths[1:], strict=False):
+        for width_in, width_out in itertools.pairwise(widths):
             layers += [nn.ConvTranspose2d(width_in, width_out, 2, 2), nn.GELU()]
         self.decoder = nn.Sequential(*layers, nn.Conv2d(widths[-1], 3, 1))
         self.apply(orthogonal)

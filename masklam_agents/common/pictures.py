@@ -33,7 +33,11 @@ def outlined(pixels: NDArray[np.uint8], mask: NDArray[np.uint8], scale: int = 4)
 
 
 def prediction_grid(
-    agents: dict[str, LatentActionAlgorithm], frames: Frames, path: str | os.PathLike[str], count: int = 6, seed: int = 0
+    agents: dict[str, LatentActionAlgorithm],
+    frames: Frames,
+    path: str | os.PathLike[str],
+    count: int = 6,
+    seed: int = 0,
 ) -> None:
     """Columns: held-out moments; rows: the frame, its mask, and every agent's predicted next frame.
 

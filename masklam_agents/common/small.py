@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch as th
 from torch import nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from masklam_agents.common.gather import PATCH
 
@@ -40,7 +40,7 @@ class PatchTokens(nn.Module):
 
 
 class PatchEncoder(nn.Module):
-    """Tokens, then two dense layers: the IDM and the policy.
+    """Tokens, then three dense layers: the IDM and the policy.
 
     :param channels: channels of the input image
     :param image_size: side of the image, pixels
@@ -51,11 +51,13 @@ class PatchEncoder(nn.Module):
         super().__init__()
         self.tokens = PatchTokens(channels, image_size)
         self.hidden = nn.Linear(self.tokens.tokens * MERGED, HIDDEN)
+        self.deeper = nn.Linear(HIDDEN, HIDDEN)
         self.out = nn.Linear(HIDDEN, out_dim)
 
     def forward(self, x: th.Tensor) -> th.Tensor:
         """(B, tokens, features) -> (B, out_dim)."""
-        return self.out(F.relu(self.hidden(self.tokens(x).flatten(1))))
+        h = F.relu(self.hidden(self.tokens(x).flatten(1)))
+        return self.out(F.relu(self.deeper(h)))
 
 
 class PatchDecoder(nn.Module):

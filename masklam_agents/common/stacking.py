@@ -28,10 +28,11 @@ def frames_of(observation: Any, image_size: int) -> tuple[NDArray[np.uint8], boo
         pixels = pixels[None]
     if pixels.ndim == 4 and pixels.shape[2:] == (image_size, image_size) and pixels.shape[1] % 3 == 0:
         pixels = pixels.transpose(0, 2, 3, 1)
-    if pixels.ndim != 4 or pixels.shape[1:3] != (image_size, image_size) or pixels.shape[3] % 3 or pixels.dtype != np.uint8:
+    square = pixels.ndim == 4 and pixels.shape[1:3] == (image_size, image_size)
+    if not square or pixels.shape[3] % 3 or pixels.dtype != np.uint8:
         raise ValueError(
-            f"pixels must be uint8 frames ({image_size}, {image_size}, 3) or stacks of them on channels, one or a batch; "
-            f"got {pixels.dtype} of shape {np.shape(observation)}"
+            f"pixels must be uint8 frames ({image_size}, {image_size}, 3) or stacks of them on channels, one or a "
+            f"batch; got {pixels.dtype} of shape {np.shape(observation)}"
         )
     return pixels, batched
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklam_envs.data.trajectories import Trajectories
-from masklam_envs.env import MaskEnv, checked_action, next_distractor_seed, physics_state
+from masklam_envs.env import MaskEnv, checked_action, next_distractor_seed
 from masklam_envs.errors import unknown_name
 from masklam_envs.experts import Expert
 from masklam_envs.reference import reference_expert

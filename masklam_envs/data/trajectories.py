@@ -19,6 +19,7 @@ It is written under a temporary name and renamed when whole.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import shutil
@@ -100,7 +101,7 @@ class Trajectories:
     def returns(self) -> NDArray[np.float64]:
         """(E,) undiscounted return of each episode."""
         starts = self.first_step
-        return np.array([self.rewards[a:b].sum(dtype=np.float64) for a, b in zip(starts, starts[1:], strict=False)])
+        return np.array([self.rewards[a:b].sum(dtype=np.float64) for a, b in itertools.pairwise(starts)])
 
     def states(self, episode: int) -> NDArray[np.float32]:
         """(T + 1, nq + nv) float32 states of an episode, as distractors see them."""
@@ -117,7 +118,7 @@ class Trajectories:
         :raises IndexError: when there is no such episode
         """
         chosen = np.asarray(list(episodes), np.int64)
-        if chosen.size and not (0 <= chosen.min() and chosen.max() < self.episodes):
+        if chosen.size and not (chosen.min() >= 0 and chosen.max() < self.episodes):
             raise IndexError(f"episodes must be in [0, {self.episodes}), got {chosen.tolist()}")
         frames = _rows(self.first_frame, chosen)
         steps = _rows(self.first_step, chosen)

@@ -128,7 +128,7 @@ class Expert:
         try:
             with safe_open(os.fspath(path), framework="np") as file:
                 info = ExpertInfo(**json.loads((file.metadata() or {})["expert"]))
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             count = sum(name.startswith("weight_") for name in tensors)
             layers = [(tensors[f"weight_{i}"], tensors[f"bias_{i}"]) for i in range(count)]
             return cls(info, layers, *(tensors[name] for name in _STATISTICS))

@@ -80,7 +80,7 @@ def _make_fault(config: Any) -> MaskFault:
     if options:
         raise ValueError(unknown_name(f"option of mask fault {name!r}", next(iter(options)), ("name", "radius")))
     if isinstance(radius, bool) or not isinstance(radius, int) or not 0 <= radius <= MAX_RADIUS:
-        raise ValueError(f"radius of mask fault {name!r} must be an integer in [0, {MAX_RADIUS}] pixels, got {radius!r}")
+        raise ValueError(f"radius of {name!r} must be an integer in [0, {MAX_RADIUS}] pixels, got {radius!r}")
     return Dilation(radius) if name == "dilation" else Erosion(radius)
 
 

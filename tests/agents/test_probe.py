@@ -48,7 +48,7 @@ def test_more_latent_dimensions_than_samples_do_not_break_it():
 
 
 def test_errors():
-    rng, actions = data(20)
+    _, actions = data(20)
     with pytest.raises(ValueError, match="equal N"):
         linear_probe(actions[:5], actions, actions, actions)
     bad = actions.copy()

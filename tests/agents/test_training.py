@@ -5,6 +5,7 @@ import pytest
 import torch as th
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.logger import configure
 from stable_baselines3.common.monitor import Monitor
 
 from masklam_agents import BC, LAPO, MaskLAM
@@ -28,19 +29,6 @@ def weights(agent) -> dict[str, th.Tensor]:
 
 def equal(a, b) -> bool:
     return all(th.equal(x, y) for x, y in zip(a.values(), b.values(), strict=True))
-
-
-class Losses(BaseCallback):
-    """Keeps what the logger was told."""
-
-    def __init__(self):
-        super().__init__()
-        self.values = {}
-
-    def _on_step(self):
-        for key, value in self.logger.name_to_value.items():
-            self.values.setdefault(key, []).append(value)
-        return True
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -112,21 +100,26 @@ def test_save_latest_leaves_a_file_to_go_on_from(frames):
 
 
 def test_callbacks_and_loggers_of_sb3(frames, tmp_path):
-    agent = MaskLAM(env=make_env(), dataset=frames, labels=50, tensorboard_log=str(tmp_path / "tb"), **TINY)
-    losses = Losses()
+    agent = MaskLAM(env=make_env(), dataset=frames, labels=50, **TINY)
+    agent.set_logger(configure(str(tmp_path), ["csv", "tensorboard"]))
     agent.learn(
         SAMPLES,
-        log_interval=1,
+        log_interval=10,
         callback=[
-            losses,
             CheckpointCallback(10, str(tmp_path / "checkpoints")),
             EvalCallback(Monitor(make_env()), eval_freq=30, n_eval_episodes=1, best_model_save_path=str(tmp_path)),
         ],
     )
-    assert {"train/learning_rate", "time/total_timesteps", "eval/mean_reward"} <= set(losses.values)
+    columns = set((tmp_path / "progress.csv").read_text().splitlines()[0].split(","))
+    assert {"train/pretrain_loss", "train/decode_loss", "train/learning_rate", "eval/mean_reward"} <= columns
     assert len(list((tmp_path / "checkpoints").glob("*.safetensors"))) == 4
     assert (tmp_path / "best_model.safetensors").exists()
-    assert list((tmp_path / "tb").rglob("events*"))
+    assert list(tmp_path.glob("events*"))
+
+
+def test_tensorboard_log_is_a_folder_of_runs(frames, tmp_path):
+    make(BC, frames, tensorboard_log=str(tmp_path / "tb")).learn(16)
+    assert list((tmp_path / "tb" / "BC_1").glob("events*"))
 
 
 def test_evaluate_policy_of_sb3_takes_the_agent_and_its_state(frames):
