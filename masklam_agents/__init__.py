@@ -6,8 +6,23 @@
 (6,)
 """
 
-from masklam_agents.bc import BC
-from masklam_agents.lapo import LAPO
-from masklam_agents.masklam import MaskLAM
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from masklam_agents.bc import BC
+    from masklam_agents.lapo import LAPO
+    from masklam_agents.masklam import MaskLAM
+
+_LAZY = {"BC": "bc", "LAPO": "lapo", "MaskLAM": "masklam"}
 
 __all__ = ["BC", "LAPO", "MaskLAM"]
+
+
+def __getattr__(name: str) -> Any:
+    """Torch is imported only when a method is wanted, so that the command line answers at once."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -40,6 +40,8 @@ def collect(
 
     import masklam_envs
 
+    if out.exists() and not (out / "manifest.json").is_file():
+        raise typer.BadParameter(f"{out} exists and is no dataset; give another name")
     try:
         recorded = masklam_envs.collect(task, episodes, policy=policy, noise=noise, seed=seed, progress_bar=True)
         recorded.save(out)

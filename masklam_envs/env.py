@@ -145,7 +145,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         row = self._track.step(action, before)
         return self._observe(state, row), float(reward), bool(terminated), bool(truncated), info
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """The last step's pixels (S, S, 3) uint8, or None without ``render_mode="rgb_array"``."""
         if self.render_mode is None:
             return None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from masklam_envs.distractors import ActionReference, Distractor, make_distractor
 from masklam_envs.errors import unknown_name
 from masklam_envs.masks.faults import MaskFault, make_faults
+from masklam_envs.rendering.camera import find_camera
 
 RENDERERS = ("auto", "raycast")
 MASK_SOURCES = ("simulator",)
@@ -57,7 +58,8 @@ class ViewConfig:
         if not (isinstance(self.zoom, (int, float)) and 0.1 <= self.zoom <= 20):
             raise ValueError(f"zoom must be a number in [0.1, 20], got {self.zoom!r}")
         offset = self.camera_offset
-        if len(offset) != 2 or not all(isinstance(x, (int, float)) and np.isfinite(x) for x in offset):
+        numbers = isinstance(offset, (tuple, list)) and all(isinstance(x, (int, float)) for x in offset)
+        if not numbers or len(offset) != 2 or not np.isfinite(offset).all():
             raise ValueError(f"camera_offset must be two finite numbers, metres right and up, got {offset!r}")
         object.__setattr__(self, "camera_offset", (float(offset[0]), float(offset[1])))
 
@@ -78,6 +80,7 @@ class View:
         self.model = model
         self.config = config
         self.reference = reference
+        find_camera(model, config.camera)  # an unknown one is an error here, not at the first frame
         self.faults: list[MaskFault] = make_faults(config.mask_faults)
         self.distractor: Distractor = make_distractor(
             config.distractor,

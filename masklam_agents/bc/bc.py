@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch as th
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_envs.data.frames import Frames
@@ -25,10 +27,17 @@ class BC(LatentActionAlgorithm):
     latent: ClassVar[bool] = False
 
     def __init__(
-        self, *args: Any, labels: int | None = None, stage_shares: tuple[float, ...] = (1.0,), **kwargs: Any
+        self,
+        policy: str | type[BasePolicy] = "MultiInputPolicy",
+        env: GymEnv | str | None = None,
+        dataset: Frames | None = None,
+        labels: int | None = None,
+        *,
+        stage_shares: tuple[float, ...] = (1.0,),
+        **kwargs: Any,
     ) -> None:
         labels = EVERY_LABEL if labels is None else labels
-        super().__init__(*args, labels=labels, stage_shares=stage_shares, **kwargs)
+        super().__init__(policy, env, dataset, labels, stage_shares=stage_shares, **kwargs)
 
     def _windows(self, frames: Frames) -> Windows:
         windows = super()._windows(frames)

@@ -293,7 +293,7 @@ class LatentActionAlgorithm(BaseAlgorithm):
         rng = np.random.default_rng((self.config["seed"], list(self.stages).index(stage), update))
         optimizer.zero_grad(set_to_none=True)
         loss = loss_of(rng)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         self.progress[stage] = update + 1
         self.num_timesteps += self.config["batch_size"]

@@ -24,6 +24,6 @@ class SaveLatest(BaseCallback):
 
     def _on_step(self) -> bool:
         if time.monotonic() - self._saved_at >= self.every:
-            self.model.save(self.path)
+            self.model.save(os.fspath(self.path))
             self._saved_at = time.monotonic()
         return True

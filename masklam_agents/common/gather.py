@@ -1,7 +1,8 @@
 """From uint8 frames to the float input of a network, in one pass (Numba).
 
 Layouts: ``"image"`` is (B, H, W, n * C), the memory of a channels-last (B, n * C, H, W) tensor; ``"patches"`` is
-(B, H/P * W/P, n * C * P * P), one row a patch of P = 4 pixels a side.  Channels run frame by frame, oldest first.
+(B, H/P * W/P, n * C * P * P), one row a patch of P = 4 pixels a side, the four patches of an 8x8 block after each other
+so that merging them is a view.  Channels run frame by frame, oldest first.
 RGB becomes ``x / 255 - 0.5``, the mask ``x / 255``: 0 or 1, or a share where a mask is soft.
 """
 
@@ -65,6 +66,7 @@ def _gather(frames, index, masked, shift, shifted, patches, out):  # type: ignor
     room = np.empty((height, width), np.uint32)
     channels = 4 if masked else 3
     columns = width // PATCH
+    blocks = columns // 2
     for b in range(batch):
         for i in range(count):
             if shifted:
@@ -75,8 +77,10 @@ def _gather(frames, index, masked, shift, shifted, patches, out):  # type: ignor
             for y in range(height):
                 if patches:
                     start = (i * PATCH + y % PATCH) * PATCH * channels
+                    line = y // PATCH
                     for column in range(columns):
-                        _patch_row(frame[y], column, masked, out[b, y // PATCH * columns + column], start)
+                        token = 4 * (line // 2 * blocks + column // 2) + 2 * (line % 2) + column % 2
+                        _patch_row(frame[y], column, masked, out[b, token], start)
                 else:
                     _pixel_row(frame[y], masked, out[b, y * width : (y + 1) * width], i * channels)
 

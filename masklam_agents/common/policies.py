@@ -30,6 +30,9 @@ class LatentActionPolicy(BasePolicy):
     :param latent: False: no IDM, FDM and decoder; the policy predicts actions itself (behaviour cloning)
     """
 
+    latent_mean: th.Tensor
+    latent_scale: th.Tensor
+
     def __init__(
         self,
         observation_space: spaces.Space[Any],
@@ -67,7 +70,7 @@ class LatentActionPolicy(BasePolicy):
         self.register_buffer("latent_mean", th.zeros(latent_dim if latent else size))
         self.register_buffer("latent_scale", th.ones(()))
         if family.layout == "image":
-            self.to(memory_format=th.channels_last)
+            self.to(memory_format=th.channels_last)  # type: ignore[call-overload]
 
     def prepare(
         self,

@@ -26,16 +26,14 @@ class PatchTokens(nn.Module):
         super().__init__()
         if image_size % (2 * PATCH):
             raise ValueError(f"network 'small' needs an image_size that is a multiple of {2 * PATCH}, got {image_size}")
-        self.side = image_size // PATCH
-        self.tokens = (self.side // 2) ** 2
+        self.side = image_size // (2 * PATCH)
+        self.tokens = self.side**2
         self.embed = nn.Linear(channels * PATCH * PATCH, EMBED)
         self.merge = nn.Linear(4 * EMBED, MERGED)
 
     def forward(self, x: th.Tensor) -> th.Tensor:
         """Tokens of 8x8 pixels."""
-        half = self.side // 2
-        h = F.relu(self.embed(x)).view(-1, half, 2, half, 2, EMBED)
-        h = h.transpose(2, 3).reshape(-1, self.tokens, 4 * EMBED)
+        h = F.relu(self.embed(x)).view(-1, self.tokens, 4 * EMBED)  # the four patches of a block follow each other
         return F.relu(self.merge(h))
 
 
@@ -83,6 +81,6 @@ class PatchDecoder(nn.Module):
         h = F.relu(self.state(tokens.flatten(1)) + self.latent(z))
         h = F.relu(self.spread(h)).view(tokens.shape)
         patches = self.pixels(th.cat((tokens, h), dim=-1))
-        side, size = self.tokens.side // 2, 2 * PATCH
+        side, size = self.tokens.side, 2 * PATCH
         image = patches.view(-1, side, side, 3, size, size).permute(0, 3, 1, 4, 2, 5)
         return th.tanh(image.reshape(-1, 3, side * size, side * size)) / 2

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import mujoco
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from masklam_envs.data.trajectories import Trajectories
@@ -63,6 +64,7 @@ class _Recorder:
 
     def __init__(self, env: MaskEnv, limit: int | None, name: str, act: StatePolicy | None, noise: float) -> None:
         self.env, self.limit = env, limit
+        self.space = cast(spaces.Box, env.action_space)
         self.name, self.act, self.noise = name, act, noise
         self.columns: dict[str, list[Any]] = {
             key: []
@@ -74,19 +76,13 @@ class _Recorder:
         """One episode."""
         reset_seed = int(seeds.generate_state(1)[0] >> 1)
         rng = np.random.default_rng(seeds.spawn(1)[0])
-        base, space, data = self.env.base, self.env.action_space, self.env.base.unwrapped.data  # type: ignore[attr-defined]
-        columns = self.columns
+        base, columns = self.env.base, self.columns
+        data = base.unwrapped.data  # type: ignore[attr-defined]
         state, _ = base.reset(seed=reset_seed)
         self._keep_frame(data)
         length, terminated, truncated = 0, False, False
         while not (terminated or truncated):
-            if self.act is None:
-                label = rng.uniform(space.low, space.high).astype(np.float32)
-            else:
-                label = checked_action(self.act(state), space)
-            action = label
-            if self.noise:
-                action = checked_action(label + self.noise * rng.standard_normal(label.shape, np.float32), space)
+            label, action = self._choose(state, rng)
             state, reward, terminated, truncated, _ = base.step(action)
             self._keep_frame(data)
             columns["actions"].append(action)
@@ -100,6 +96,16 @@ class _Recorder:
         # The seed that MaskEnv.reset(seed=reset_seed) would give its distractor.
         columns["distractor_seeds"].append(next_distractor_seed(np.random.SeedSequence(reset_seed)))
 
+    def _choose(self, state: Any, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The policy's action, and the one executed: the same with noise."""
+        if self.act is None:
+            label = rng.uniform(self.space.low, self.space.high).astype(np.float32)
+        else:
+            label = checked_action(self.act(state), self.space)
+        if not self.noise:
+            return label, label
+        return label, checked_action(label + self.noise * rng.standard_normal(label.shape, np.float32), self.space)
+
     def trajectories(self, seed: int) -> Trajectories:
         """What was recorded so far."""
         arrays = {name: np.asarray(values) for name, values in self.columns.items()}
@@ -109,8 +115,8 @@ class _Recorder:
             "base": self.env.base.spec.id if self.env.base.spec else None,
             "policy": self.name,
             "noise": self.noise,
-            "action_low": self.env.action_space.low.tolist(),
-            "action_high": self.env.action_space.high.tolist(),
+            "action_low": self.space.low.tolist(),
+            "action_high": self.space.high.tolist(),
             "seed": seed,
             "versions": {"mujoco": mujoco.__version__, "gymnasium": gym.__version__},
         }

@@ -59,7 +59,7 @@ def render_frames(trajectories: Trajectories, env: MaskEnv | View | Any, *, prog
     :param progress_bar: show one
     :raises ValueError: when the physics is of another model
     """
-    view = env if isinstance(env, View) else env.unwrapped.view
+    view: View = env if isinstance(env, View) else env.unwrapped.view  # type: ignore[union-attr]
     if trajectories.qpos.shape[1] != view.model.nq:
         raise ValueError(
             f"the trajectories have {trajectories.qpos.shape[1]} positions, the model has {view.model.nq}: "

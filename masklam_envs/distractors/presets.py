@@ -128,7 +128,7 @@ def _set_correlation(wanted: list[tuple[dict[str, Any], type[Part]]], correlatio
             "correlation out"
         )
     for part in takers:
-        if part.get("correlation", correlation) != correlation:
+        if "correlation" in part and part["correlation"] != correlation:
             raise ValueError(f"correlation={correlation!r} contradicts the configuration {part!r}; give one of the two")
         part["correlation"] = correlation
 

@@ -22,8 +22,8 @@ def plain(frames, index, channels, shift):
 
 def to_patches(image, count, channels):
     batch, height, width = image.shape[:3]
-    x = image.reshape(batch, height // PATCH, PATCH, width // PATCH, PATCH, count, channels)
-    return x.transpose(0, 1, 3, 5, 2, 4, 6).reshape(batch, -1, count * channels * PATCH * PATCH)
+    x = image.reshape(batch, height // 8, 2, PATCH, width // 8, 2, PATCH, count, channels)
+    return x.transpose(0, 1, 4, 2, 5, 7, 3, 6, 8).reshape(batch, -1, count * channels * PATCH * PATCH)
 
 
 @given(seed=st.integers(0, 2**32 - 1), mask=st.booleans(), shifted=st.booleans(), count=st.integers(1, 6))
