@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
 import torch as th
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
-from masklam_agents.common.base import LatentActionAlgorithm
+from masklam_agents.common.offline import LossOf, OfflineAlgorithm
 from masklam_envs.data.frames import Frames
-from masklam_envs.data.windows import Windows
 
 EVERY_LABEL = 2**62
 
 
-class BC(LatentActionAlgorithm):
-    """The latent policy's network trained straight on true actions.
+class BC(OfflineAlgorithm):
+    """The latent policy's network trained straight on true actions, those before collection added noise.
 
+    :param policy: as in :class:`~masklam_agents.common.base.LatentActionAlgorithm`, and so are all others but these
     :param labels: how many labelled transitions it may see; None: all of them (the normaliser of LAOM's paper)
-    :param kwargs: see :class:`~masklam_agents.common.base.LatentActionAlgorithm`
+    :param policy_learning_rate: peak of AdamW, cosine to 0
     """
-
-    stages: ClassVar[dict[str, tuple[str, ...]]] = {"clone": ("actor",)}
-    latent: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -33,23 +29,45 @@ class BC(LatentActionAlgorithm):
         dataset: Frames | None = None,
         labels: int | None = None,
         *,
-        stage_shares: tuple[float, ...] = (1.0,),
-        **kwargs: Any,
+        network: str = "small",
+        frame_stack: int = 3,
+        batch_size: int = 128,
+        policy_learning_rate: float = 2e-3,
+        weight_decay: float = 0.01,
+        shift: int = 0,
+        precision: str = "auto",
+        policy_kwargs: dict[str, Any] | None = None,
+        tensorboard_log: str | None = None,
+        verbose: int = 0,
+        seed: int = 0,
+        device: th.device | str = "auto",
+        _init_setup_model: bool = True,
     ) -> None:
-        labels = EVERY_LABEL if labels is None else labels
-        super().__init__(policy, env, dataset, labels, stage_shares=stage_shares, **kwargs)
+        config = {
+            "labels": EVERY_LABEL if labels is None else labels,
+            "network": network,
+            "frame_stack": frame_stack,
+            "batch_size": batch_size,
+            "policy_learning_rate": policy_learning_rate,
+            "weight_decay": weight_decay,
+            "shift": shift,
+            "precision": precision,
+            "policy_kwargs": dict(policy_kwargs or {}),
+            "seed": seed,
+        }
+        super().__init__(
+            policy,
+            env,
+            dataset,
+            config,
+            tensorboard_log=tensorboard_log,
+            verbose=verbose,
+            device=device,
+            _init_setup_model=_init_setup_model,
+        )
 
-    def _windows(self, frames: Frames) -> Windows:
-        windows = super()._windows(frames)
-        windows.anchors = self.labelled(windows)
-        return windows
-
-    def _clone_targets(self, frames: Frames, windows: Windows) -> th.Tensor:
-        return th.from_numpy(frames.trajectories.labels[windows.step(windows.anchors)]).to(self.device)
-
-    def latents(self, frames: Frames, anchors: np.ndarray) -> np.ndarray:
-        """Not for behaviour cloning.
-
-        :raises TypeError: always
-        """
-        raise TypeError("BC predicts actions itself and has no latent actions; there is nothing to encode or probe")
+    def _begin_stage(self, stage: str, frames: Frames) -> LossOf:
+        windows = self._windows(frames)
+        anchors = self.labelled(windows)
+        actions = th.from_numpy(frames.trajectories.labels[windows.step(anchors)]).to(self.device)
+        return self._clone_loss(frames, anchors, actions)

@@ -1,4 +1,4 @@
-"""The base of all agents: stages, their loop, prediction, saving. A method is a subclass with other defaults or losses.
+"""The base of latent action methods. A method is a subclass with other defaults or losses.
 
 Stage 1, ``pretrain``: IDM and FDM from action-free windows.  Stage 2, ``clone``: a policy that predicts the frozen
 IDM's latent action from the current stack alone.  Stage 3, ``decode``: a decoder from the policy's latent to the true
@@ -7,35 +7,27 @@ action, from few labels.
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import numpy as np
 import torch as th
-from gymnasium import spaces
 from numpy.typing import NDArray
-from stable_baselines3.common import utils
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
+from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.losses import reconstruction_loss
-from masklam_agents.common.policies import LatentActionPolicy
+from masklam_agents.common.offline import LossOf, OfflineAlgorithm
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.probe import ProbeResult, linear_probe
-from masklam_agents.common.saving import read_agent, space_from_json, space_to_json, write_agent
-from masklam_agents.common.stacking import PredictState, frames_of, push
+from masklam_agents.common.stacking import frames_of, push
 from masklam_envs.data.frames import Frames
 from masklam_envs.data.windows import Windows
 
-LOG_EVERY = 50
 ENCODE_BATCH = 512
 
 
-class LatentActionAlgorithm(BaseAlgorithm):
+class LatentActionAlgorithm(OfflineAlgorithm):
     """A latent action model with its policy, trained offline in three stages; SB3's interface around it.
 
     :param policy: ``"MultiInputPolicy"`` or ``"CnnPolicy"`` (the same), or a subclass of ``LatentActionPolicy``
@@ -65,19 +57,12 @@ class LatentActionAlgorithm(BaseAlgorithm):
     :param device: ``"auto"``, ``"cpu"``, ``"cuda"``
     """
 
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
-        "CnnPolicy": LatentActionPolicy,
-        "MultiInputPolicy": LatentActionPolicy,
-    }
-    #: the stages in order, and the modules each trains
     stages: ClassVar[dict[str, tuple[str, ...]]] = {
         "pretrain": ("idm", "fdm"),
         "clone": ("actor",),
         "decode": ("decoder",),
     }
-    #: False: the policy predicts actions itself
     latent: ClassVar[bool] = True
-    policy: LatentActionPolicy
 
     def __init__(
         self,
@@ -108,19 +93,7 @@ class LatentActionAlgorithm(BaseAlgorithm):
         device: th.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
-        super().__init__(
-            policy="MultiInputPolicy" if isinstance(policy, str) and policy == "CnnPolicy" else policy,
-            env=env,
-            learning_rate=learning_rate,
-            policy_kwargs=policy_kwargs,
-            tensorboard_log=tensorboard_log,
-            verbose=verbose,
-            device=device,
-            support_multi_env=True,
-            seed=seed,
-            supported_action_spaces=(spaces.Box,),
-        )
-        self.config: dict[str, Any] = {
+        config = {
             "labels": labels,
             "network": network,
             "latent_dim": latent_dim,
@@ -140,203 +113,32 @@ class LatentActionAlgorithm(BaseAlgorithm):
             "policy_kwargs": dict(policy_kwargs or {}),
             "seed": seed,
         }
-        self.dataset = dataset
-        self._check_config()
-        if env is None:
-            self._spaces_from_dataset()
-        #: updates done in each stage of the current ``learn``
-        self.progress = dict.fromkeys(self.stages, 0)
-        self._optimizer: th.optim.Optimizer | None = None
-        self._optimizer_state: dict[str, th.Tensor] = {}
-        self._cache: dict[str, Any] = {}
-        if _init_setup_model and self.action_space is not None:
-            self._setup_model()
-
-    # ------------------------------------------------------------------ set-up
+        super().__init__(
+            policy,
+            env,
+            dataset,
+            config,
+            tensorboard_log=tensorboard_log,
+            verbose=verbose,
+            device=device,
+            _init_setup_model=_init_setup_model,
+        )
 
     def _check_config(self) -> None:
-        config = self.config
-        for name in ("labels", "latent_dim", "frame_stack", "future_offset", "batch_size"):
-            value = config[name]
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
-        shares = config["stage_shares"]
-        if len(shares) != len(self.stages) or min(shares) < 0 or not 0 < sum(shares) < math.inf:
-            names = list(self.stages)
-            raise ValueError(f"stage_shares must be {len(names)} numbers >= 0 for {names}, got {shares}")
-        reconstruction_loss(th.zeros(1, 3, 1, 1), th.zeros(1, 3, 1, 1), th.ones(1, 1, 1, 1), config["loss"])
-        autocast(config["precision"], self.device)
+        super()._check_config()
+        pixel = th.zeros(1, 3, 1, 1)
+        reconstruction_loss(pixel, pixel, pixel[:, :1], self.config["loss"])
 
-    def _spaces_from_dataset(self) -> None:
-        """Without an environment the spaces are those the dataset was recorded in."""
-        self.observation_space, self.action_space = None, None  # type: ignore[assignment]
-        self.n_envs = 1
-        if self.dataset is None:
-            return
-        size = self.dataset.rgbm.shape[1]
-        meta = self.dataset.trajectories.meta
-        low, high = (np.asarray(meta[key], np.float32) for key in ("action_low", "action_high"))
-        self.observation_space = spaces.Dict({"pixels": spaces.Box(0, 255, (size, size, 3), np.uint8)})
-        self.action_space = spaces.Box(low, high)
-
-    def _image_size(self) -> int:
-        space: Any = self.observation_space
-        pixels = space["pixels"] if isinstance(space, spaces.Dict) and "pixels" in space.spaces else space
-        if not isinstance(pixels, spaces.Box) or len(pixels.shape) != 3:
-            raise ValueError(f"the observation space needs an image box under the key 'pixels', got {space}")
-        return int(sorted(pixels.shape)[1])
-
-    def _setup_model(self) -> None:
-        self._setup_lr_schedule()
-        self.set_random_seed(self.seed)
-        names = ("network", "latent_dim", "frame_stack", "mask_channel")
-        self.policy = self.policy_class(  # type: ignore[assignment]
-            self.observation_space,
-            self.action_space,
-            image_size=self._image_size(),
-            latent=self.latent,
-            **{name: self.config[name] for name in names},
-            **self.policy_kwargs,
-        ).to(self.device)
-
-    def _need_dataset(self) -> Frames:
-        if self.dataset is None:
-            raise ValueError(f"{type(self).__name__} needs a dataset to train: pass dataset=render_frames(...)")
-        if self.dataset.rgbm.shape[1] != self.policy.image_size:
-            raise ValueError(
-                f"the dataset's frames are {self.dataset.rgbm.shape[1]} pixels wide, the agent was made for "
-                f"{self.policy.image_size}; render the dataset at image_size={self.policy.image_size}"
-            )
-        return self.dataset
-
-    # ------------------------------------------------------------------ training
-
-    def learn(
-        self,
-        total_timesteps: int,
-        callback: MaybeCallback = None,
-        log_interval: int = LOG_EVERY,
-        tb_log_name: str | None = None,
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
-    ) -> Self:
-        """Run the stages.
-
-        :param total_timesteps: samples in all, shared out by ``stage_shares``
-        :param callback: SB3 callbacks; a step is an update
-        :param log_interval: updates between log lines
-        :param tb_log_name: name of the TensorBoard run; None: the class's name
-        :param reset_num_timesteps: False: go on with an interrupted run, up to the same ``total_timesteps``
-        :param progress_bar: show one per stage
-        """
-        if reset_num_timesteps:
-            self.progress = dict.fromkeys(self.stages, 0)
-            self.num_timesteps, self._optimizer_state = 0, {}
-        self._total_timesteps = total_timesteps
-        self.start_time, self._num_timesteps_at_start = time.time_ns(), self.num_timesteps
-        if not self._custom_logger:
-            name = tb_log_name or type(self).__name__
-            self._logger = utils.configure_logger(self.verbose, self.tensorboard_log, name, reset_num_timesteps)
-        hook = self._init_callback(callback)
-        hook.on_training_start(locals(), globals())
-        for stage, updates in self.stage_updates(total_timesteps).items():
-            if not self._run_stage(stage, updates, hook, log_interval, progress_bar):
-                break
-        hook.on_training_end()
-        return self
-
-    def stage_updates(self, total_timesteps: int) -> dict[str, int]:
-        """Updates that each stage gets of so many samples; at least one, unless its share is 0."""
-        shares, batch = self.config["stage_shares"], self.config["batch_size"]
-        return {
-            stage: max(round(total_timesteps * share / sum(shares) / batch), share > 0)
-            for stage, share in zip(self.stages, shares, strict=True)
-        }
-
-    def _run_stage(self, stage: str, updates: int, hook: BaseCallback, log_interval: int, progress_bar: bool) -> bool:
-        """Train one stage up to so many updates; False when a callback stopped it."""
-        first = self.progress[stage]
-        if first >= updates:
-            return True
-        from tqdm.auto import tqdm
-
-        frames = self._need_dataset()
-        loss_of = self._begin_stage(stage, frames)
-        self._optimizer = self._make_optimizer(stage)
-        self.policy.set_training_mode(True)
-        bar = tqdm(total=updates, initial=first, disable=not progress_bar, desc=stage, unit="update")
-        going = True
-        for update in range(first, updates):
-            loss = self._update(stage, loss_of, update, updates)
-            bar.update()
-            if (update + 1) % log_interval == 0 or update + 1 == updates:
-                self._log(stage, float(loss), update + 1)
-                bar.set_postfix(loss=f"{float(loss):.4g}")
-            hook.update_locals(locals())
-            if not hook.on_step():
-                going = False
-                break
-        bar.close()
-        self.policy.set_training_mode(False)
-        if going:
-            self._optimizer, self._optimizer_state = None, {}
-        return going
-
-    def _update(
-        self, stage: str, loss_of: Callable[[np.random.Generator], th.Tensor], update: int, updates: int
-    ) -> th.Tensor:
-        """One optimiser step; its samples are a function of seed, stage and update, so a resumed run repeats them."""
-        optimizer = self._optimizer
-        assert optimizer is not None
-        for group in optimizer.param_groups:
-            group["lr"] = self._peak_rate(stage) * 0.5 * (1 + math.cos(math.pi * update / updates))
-        rng = np.random.default_rng((self.config["seed"], list(self.stages).index(stage), update))
-        optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(rng)
-        loss.backward()
-        optimizer.step()
-        self.progress[stage] = update + 1
-        self.num_timesteps += self.config["batch_size"]
-        self._n_updates += 1
-        return loss.detach()
-
-    def _log(self, stage: str, loss: float, updates: int) -> None:
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"stage {stage!r} has loss {loss} at update {updates}; lower its learning rate")
-        seconds = max((time.time_ns() - self.start_time) / 1e9, 1e-9)
-        assert self._optimizer is not None
-        self.logger.record(f"train/{stage}_loss", loss)
-        self.logger.record("train/learning_rate", self._optimizer.param_groups[0]["lr"])
-        self.logger.record("time/samples_per_second", (self.num_timesteps - self._num_timesteps_at_start) / seconds)
-        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
-        self.logger.dump(self.num_timesteps)
-
-    def _peak_rate(self, stage: str) -> float:
-        key = {"clone": "policy_learning_rate", "decode": "decoder_learning_rate"}.get(stage, "learning_rate")
-        return float(self.config[key])
-
-    def _make_optimizer(self, stage: str) -> th.optim.Optimizer:
-        parameters = [p for name in self.stages[stage] for p in getattr(self.policy, name).parameters()]
-        optimizer = th.optim.AdamW(
-            parameters, self._peak_rate(stage), weight_decay=self.config["weight_decay"], fused=True
-        )
-        if self._optimizer_state:
-            state = optimizer.state_dict()
-            for name, tensor in self._optimizer_state.items():
-                index, key = name.split(".")
-                state["state"].setdefault(int(index), {})[key] = tensor
-            optimizer.load_state_dict(state)
-            self._optimizer_state = {}
-        return optimizer
+    def _policy_arguments(self) -> dict[str, Any]:
+        return {name: self.config[name] for name in ("latent_dim", "mask_channel")} | {"latent": True}
 
     # ------------------------------------------------------------------ the stages' losses
 
-    def _begin_stage(self, stage: str, frames: Frames) -> Callable[[np.random.Generator], th.Tensor]:
-        """Prepare a stage; returns its loss as a function of the random numbers of one update."""
+    def _begin_stage(self, stage: str, frames: Frames) -> LossOf:
         begin = {"pretrain": self._begin_pretrain, "clone": self._begin_clone, "decode": self._begin_decode}
         return begin[stage](frames)
 
-    def _begin_pretrain(self, frames: Frames) -> Callable[[np.random.Generator], th.Tensor]:
+    def _begin_pretrain(self, frames: Frames) -> LossOf:
         config = self.config
         windows = Windows(frames, frame_stack=config["frame_stack"], future_offset=config["future_offset"])
 
@@ -367,33 +169,16 @@ class LatentActionAlgorithm(BaseAlgorithm):
         mask = None if config["loss"] == "plain" else target[:, 3:]
         return reconstruction_loss(prediction.float(), target[:, :3] - 0.5, mask, config["loss"])
 
-    def _begin_clone(self, frames: Frames) -> Callable[[np.random.Generator], th.Tensor]:
-        windows = self._windows(frames)
-        targets = self._clone_targets(frames, windows)
-        config = self.config
-
-        def loss(rng: np.random.Generator) -> th.Tensor:
-            rows = rng.integers(len(windows), size=config["batch_size"])
-            reach = config["shift"]
-            shift = rng.integers(-reach, reach + 1, size=(len(rows), 2)) if reach else None
-            index = windows.stack(windows.anchors[rows])
-            x = self.policy.prepare(frames.rgbm, index, mask_channel=False, shift=shift)
-            with autocast(config["precision"], self.device):
-                prediction = self.policy.actor(x)
-            return th.nn.functional.mse_loss(prediction.float(), targets[th.from_numpy(rows)])
-
-        return loss
-
-    def _clone_targets(self, frames: Frames, windows: Windows) -> th.Tensor:
-        """What the policy imitates: the frozen IDM's latents about their mean, in units of their spread."""
-        latents = th.from_numpy(self.latents(frames, windows.anchors)).to(self.device)
-        policy = self.policy
+    def _begin_clone(self, frames: Frames) -> LossOf:
+        """The policy imitates the frozen IDM's latents about their mean, in units of their spread."""
+        policy, anchors = self.policy, self._windows(frames).anchors
+        latents = th.from_numpy(self.latents(frames, anchors)).to(self.device)
         if not self.progress["clone"]:
             policy.latent_mean.copy_(latents.mean(dim=0))
             policy.latent_scale.copy_(latents.var(dim=0).mean().sqrt().clamp(min=1e-6))
-        return (latents - policy.latent_mean) / policy.latent_scale
+        return self._clone_loss(frames, anchors, (latents - policy.latent_mean) / policy.latent_scale)
 
-    def _begin_decode(self, frames: Frames) -> Callable[[np.random.Generator], th.Tensor]:
+    def _begin_decode(self, frames: Frames) -> LossOf:
         windows = self._windows(frames)
         chosen = self.labelled(windows)
         with th.no_grad():
@@ -408,21 +193,9 @@ class LatentActionAlgorithm(BaseAlgorithm):
 
         return loss
 
-    def labelled(self, windows: Windows) -> NDArray[np.int64]:
-        """The anchors (n,) whose true actions stage 3 may see: drawn over the whole dataset by the agent's seed.
-
-        The original takes the first rows of the dataset, that is a few whole episodes.
-        """
-        rng = np.random.default_rng((self.config["seed"], len(self.stages)))
-        return np.sort(rng.permutation(windows.anchors)[: self.config["labels"]])
-
-    def _windows(self, frames: Frames) -> Windows:
-        """Every transition of the dataset."""
-        return Windows(frames, frame_stack=self.config["frame_stack"], future_offset=1)
-
     # ------------------------------------------------------------------ latents
 
-    def _batches(self, frames: Frames, index: NDArray[np.int64], *, mask: bool) -> Any:
+    def _batches(self, frames: Frames, index: NDArray[np.int64], *, mask: bool) -> Iterator[th.Tensor]:
         for start in range(0, len(index), ENCODE_BATCH):
             yield self.policy.prepare(frames.rgbm, index[start : start + ENCODE_BATCH], mask_channel=mask)
 
@@ -497,106 +270,6 @@ class LatentActionAlgorithm(BaseAlgorithm):
             chosen = windows.anchors[np.linspace(0, len(windows) - 1, min(limit, len(windows))).astype(np.int64)]
             pairs += [self.latents(frames, chosen), frames.trajectories.actions[windows.step(chosen)]]
         return linear_probe(*pairs)
-
-    # ------------------------------------------------------------------ acting
-
-    def predict(
-        self,
-        observation: Any,
-        state: PredictState | None = None,
-        episode_start: NDArray[np.bool_] | None = None,
-        deterministic: bool = True,
-    ) -> tuple[NDArray[np.float32], PredictState | None]:
-        """Actions for an observation.
-
-        Velocities show only in a stack of frames: with single-frame observations pass the returned ``state`` on, as
-        SB3's ``evaluate_policy`` does; with stacked observations (3 * frame_stack channels) none is needed.
-
-        :param observation: dict with ``pixels``, or pixels: uint8 frames, channels last or first, one or a batch
-        :param state: what the last call returned, None at the start
-        :param episode_start: (B,) where an episode begins
-        :param deterministic: the policy is deterministic; accepted for SB3's interface
-        :return: actions (A,) or (B, A) within the action space, and the state
-        """
-        pixels, batched = frames_of(observation, self.policy.image_size)
-        stacks, state = push(pixels, self.config["frame_stack"], state, episode_start)
-        self.policy.set_training_mode(False)
-        with th.no_grad():
-            actions = self.policy._predict(stacks).float().cpu().numpy()
-        space = self.action_space
-        assert isinstance(space, spaces.Box)
-        actions = np.clip(actions.reshape(-1, *space.shape), space.low, space.high)
-        return (actions if batched else actions[0]), state
-
-    # ------------------------------------------------------------------ files
-
-    def save(self, path: Any, exclude: Any = None, include: Any = None) -> None:
-        """Write the agent, and where it is in training, to ``path`` (``.safetensors`` is added).
-
-        :param exclude: not supported: an agent file is whole
-        :param include: not supported
-        """
-        if exclude or include:
-            raise ValueError("a MaskLAM agent file is whole: exclude and include are not supported")
-        tensors = {f"policy.{name}": tensor for name, tensor in self.policy.state_dict().items()}
-        if self._optimizer is not None:
-            for index, entry in self._optimizer.state_dict()["state"].items():
-                tensors |= {f"optimizer.{index}.{key}": th.as_tensor(value) for key, value in entry.items()}
-        header = {
-            "class": type(self).__name__,
-            "config": self.config,
-            "progress": self.progress,
-            "num_timesteps": self.num_timesteps,
-            "total_timesteps": self._total_timesteps,
-            "observation_space": space_to_json(self.observation_space),
-            "action_space": space_to_json(self.action_space),
-        }
-        write_agent(path, header, tensors)
-
-    @classmethod
-    def load(  # type: ignore[override]
-        cls,
-        path: Any,
-        env: GymEnv | None = None,
-        device: th.device | str = "auto",
-        dataset: Frames | None = None,
-        **kwargs: Any,
-    ) -> Self:
-        """Read an agent written by :meth:`save`.
-
-        :param path: the file, with or without ``.safetensors``
-        :param env: an environment with the same spaces
-        :param device: where to put it
-        :param dataset: to train on
-        :param kwargs: constructor arguments to set anew, e.g. ``verbose``
-        :raises ValueError: when the file is damaged, of another class or version, or the environment does not fit
-        """
-        header, tensors = read_agent(path)
-        if header["class"] != cls.__name__:
-            raise ValueError(f"{path} holds a {header['class']} agent; load it with {header['class']}.load")
-        agent = cls(env=env, dataset=dataset, device=device, _init_setup_model=False, **{**header["config"], **kwargs})
-        spaces_of = [space_from_json(header[key]) for key in ("observation_space", "action_space")]
-        if env is None:
-            agent.observation_space, agent.action_space = spaces_of
-        elif agent.action_space.shape != spaces_of[1].shape:
-            raise ValueError(f"the agent acts in {spaces_of[1]}, the environment in {agent.action_space}")
-        agent._setup_model()
-        weights = {n.removeprefix("policy."): t for n, t in tensors.items() if n.startswith("policy.")}
-        try:
-            agent.policy.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ValueError(f"{path} does not fit its own configuration ({error}); save it again") from error
-        momenta = {n.removeprefix("optimizer."): t for n, t in tensors.items() if n.startswith("optimizer.")}
-        agent._optimizer_state = momenta
-        agent.progress = {stage: int(header["progress"][stage]) for stage in cls.stages}
-        agent.num_timesteps, agent._total_timesteps = int(header["num_timesteps"]), int(header["total_timesteps"])
-        return agent
-
-    def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "dataset", "_cache"]
-
-    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
-        return ["policy"], []
 
 
 def first_half(x: th.Tensor, layout: str) -> th.Tensor:

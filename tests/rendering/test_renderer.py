@@ -124,6 +124,30 @@ def test_zoom_magnifies_about_the_centre(arm: mujoco.MjModel) -> None:
     np.testing.assert_array_equal(wide.inspect(qpos).ids[32:96, 32:96], near.inspect(qpos).ids)
 
 
+def centroid(mask: np.ndarray) -> np.ndarray:
+    return np.array([axis.mean() for axis in np.nonzero(mask[..., 0])])
+
+
+@pytest.mark.parametrize("camera", ["side", "above", "followed", "com"])
+def test_an_offset_moves_the_camera_and_so_the_agent_the_other_way(camera: str) -> None:
+    followers = """<body name="upper" pos="0 0 1">
+      <camera name="followed" mode="track" pos="0 -3 0" xyaxes="1 0 0 0 0 1"/>
+      <camera name="com" mode="trackcom" pos="0 -3 0" xyaxes="1 0 0 0 0 1"/>"""
+    arm = mujoco.MjModel.from_xml_string(ARM.replace('<body name="upper" pos="0 0 1">', followers))
+    qpos = np.array([0.2, 0.4])
+    distance = 3.0  # from every one of these cameras to the arm, in metres
+    before = centroid(RaycastRenderer(arm, camera=camera).draw(qpos)[1])
+    after = centroid(RaycastRenderer(arm, camera=camera, offset=(0.1, 0.2)).draw(qpos)[1])
+    pixels = 64 / (2 * np.tan(np.deg2rad(22.5)) * distance)
+    np.testing.assert_allclose(after - before, [0.2 * pixels, -0.1 * pixels], atol=0.6)
+
+
+def test_a_camera_that_turns_to_its_target_cannot_be_moved() -> None:
+    aimed = ARM.replace('name="above"', 'name="above" mode="targetbody" target="upper"')
+    with pytest.raises(ValueError, match="'above' turns to a target"):
+        RaycastRenderer(mujoco.MjModel.from_xml_string(aimed), camera="above", offset=(0.1, 0.0))
+
+
 def test_agent_bodies_choose_what_the_mask_shows(arm: mujoco.MjModel) -> None:
     layers = RaycastRenderer(arm, agent_bodies=[2]).inspect(np.zeros(2))
     np.testing.assert_array_equal(layers.mask[..., 0] == 255, layers.ids == 3)

@@ -1,0 +1,41 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from masklam_envs.experts.policy import Expert
+
+pytestmark = pytest.mark.slow
+
+
+def run(repo, script, *arguments):
+    command = [sys.executable, str(repo / "examples" / script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=1200).stdout
+
+
+def test_train_agent_writes_scores_pictures_and_agents_and_goes_on_when_repeated(repo, tmp_path):
+    out = tmp_path / "run"
+    arguments = ("--out", out, "--episodes", 2, "--samples", 6400, "--evaluation-episodes", 1)
+    printed = run(repo, "train_agent.py", *arguments)
+    assert "MaskLAM" in printed and "LAPO" in printed
+    scores = json.loads((out / "scores.json").read_text())
+    assert set(scores) == {"MaskLAM", "LAPO"}
+    for row in scores.values():
+        assert {"nmse", "r2", "return", "normalized_return"} <= set(row)
+    for name in ("predictions.png", "rollout.gif", "masklam/agent.safetensors", "lapo/progress.csv"):
+        assert (out / name).stat().st_size > 0
+    agent = (out / "masklam" / "agent.safetensors").read_bytes()
+    (out / "scores.json").unlink()
+    run(repo, "train_agent.py", *arguments)
+    assert json.loads((out / "scores.json").read_text()) == scores
+    assert (out / "masklam" / "agent.safetensors").read_bytes() == agent
+
+
+def test_train_expert_writes_an_expert(repo, tmp_path):
+    out = tmp_path / "expert.safetensors"
+    run(repo, "train_expert.py", "--total-timesteps", 4096, "--eval-every", 2048, "--eval-episodes", 1, "--out", out)
+    info = Expert.load(out).info
+    assert info.algorithm == "PPO"
+    assert info.return_episodes == 50
+    assert "--total-timesteps 4096" in info.command
