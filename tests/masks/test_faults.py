@@ -100,7 +100,7 @@ def test_a_configuration_is_not_changed():
         ("erosoin", "unknown mask fault 'erosoin'. Did you mean 'erosion'\\? Known: dilation, erosion"),
         ({"radius": 1}, "unknown mask fault None"),
         ({"name": "erosion", "raduis": 1}, "unknown option of mask fault 'erosion' 'raduis'. Did you mean 'radius'"),
-        ({"name": "erosion", "radius": -1}, r"radius of mask fault 'erosion' must be an integer in \[0, 16\]"),
+        ({"name": "erosion", "radius": -1}, r"radius of 'erosion' must be an integer in \[0, 16\]"),
         ({"name": "erosion", "radius": 17}, "got 17"),
         ({"name": "erosion", "radius": 1.0}, "got 1.0"),
         ({"name": "erosion", "radius": True}, "got True"),
