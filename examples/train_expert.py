@@ -173,7 +173,7 @@ class KeepBest(BaseCallback):
 
     def _on_step(self) -> bool:
         expert = to_expert(self.model, self.args)
-        returns = returns_of(self.args.env_id, expert, self.args.eval_episodes)
+        returns = returns_of(self.args.env_id, expert.predict, self.args.eval_episodes)
         print(f"{self.num_timesteps:>9} steps  return {returns.mean():8.1f} +- {returns.std():.1f}", flush=True)
         if returns.mean() > self.best:
             self.best = float(returns.mean())
