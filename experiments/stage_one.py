@@ -30,7 +30,7 @@ class Args:
     """largest k of the IDM's second stack"""
     batch_size: int = 64
     """samples of an update"""
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     """peak of the cosine"""
     correlation: float = 0.9
     """of the background with the action"""
