@@ -39,7 +39,7 @@ EVALUATION_SEED = 1_000_000
 # Shares of the samples for IDM and FDM, for the latent policy, for the decoder (whose samples cost next to nothing).
 SHARES = (0.16, 0.44, 0.4)
 # k = 1 for both methods: the IDM sees o_t and o_{t+1}. The paper draws k from 1 to 10 and trains a hundred times as
-# long; so few samples leave MaskLAM far behind then (docs/results.md).
+# long; so few samples then leave MaskLAM behind (docs/results.md).
 # At a learning rate of 2e-3 LAPO's latent collapses to one direction here (MaskLAM's does not), so both get 1e-3.
 LATENT_OPTIONS: dict[str, Any] = {"future_offset": 1, "learning_rate": 1e-3, "stage_shares": SHARES}
 OPTIONS: dict[str, Any] = {"batch_size": 64, "policy_learning_rate": 2e-3}

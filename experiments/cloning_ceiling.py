@@ -26,7 +26,7 @@ TASK = "MaskCheetah-v0"
 class Args:
     episodes: int = 40
     """episodes of the reference policy"""
-    updates: int = 4_000
+    updates: int = 3_000
     """updates of 256 samples"""
     noises: tuple[float, ...] = (0.0, 0.1, 0.2, 0.4)
     """standard deviations of the noise, in those of each state dimension"""
