@@ -62,7 +62,6 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         "clone": ("actor",),
         "decode": ("decoder",),
     }
-    latent: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -48,8 +48,6 @@ class OfflineAlgorithm(BaseAlgorithm):
     }
     #: the stages in order, and the modules each trains
     stages: ClassVar[dict[str, tuple[str, ...]]] = {"clone": ("actor",)}
-    #: False: the policy predicts actions itself
-    latent: ClassVar[bool] = False
     policy: LatentActionPolicy
 
     def __init__(

@@ -16,7 +16,7 @@ def autocast(precision: str, device: th.device) -> AbstractContextManager[object
     """Autocast of the forward pass.
 
     ``"auto"`` is bf16 on CUDA devices that have it and on CPUs with bf16 instructions (AMX or AVX512-BF16), fp32
-    elsewhere: without such instructions bf16 is emulated and several times slower.
+    elsewhere: without such instructions bf16 is emulated.
 
     :raises ValueError: for an unknown name
     """

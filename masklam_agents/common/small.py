@@ -1,7 +1,6 @@
 """The small network for CPUs: matrix products over patches, no full-resolution convolution.
 
-On the cores this was made for a 4x4-patch embedding followed by 2x2 merging trains several times as many samples a
-second as a convolution net of equal size, because nearly all of its time is spent in large matrix products.
+A 4x4-patch embedding followed by 2x2 merging: most of its time is spent in large matrix products.
 """
 
 from __future__ import annotations
