@@ -31,7 +31,7 @@ def collect(
     task: Annotated[str, typer.Argument(help="an id that `masklam envs` lists")],
     out: Annotated[Path, typer.Option(help="folder of the dataset")],
     episodes: Annotated[int, typer.Option(min=1)] = 100,
-    policy: Annotated[str, typer.Option(help="reference, expert or random")] = "reference",
+    policy: Annotated[str, typer.Option(help="reference, expert, mixed or random")] = "reference",
     noise: Annotated[float | None, typer.Option(help="standard deviation of action noise")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:

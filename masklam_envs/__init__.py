@@ -19,7 +19,7 @@ from masklam_envs.registration import register_envs
 if TYPE_CHECKING:
     from masklam_envs.correlation import Correlation
     from masklam_envs.data.collect import collect
-    from masklam_envs.data.frames import Frames, render_frames
+    from masklam_envs.data.frames import Frames, LazyFrames, render_frames
     from masklam_envs.data.trajectories import Trajectories
     from masklam_envs.data.windows import Windows
     from masklam_envs.distractors import make_distractor, register_distractor
@@ -33,6 +33,7 @@ _LAZY = {
     "Correlation": "masklam_envs.correlation",
     "Expert": "masklam_envs.experts",
     "Frames": "masklam_envs.data.frames",
+    "LazyFrames": "masklam_envs.data.frames",
     "MaskEnv": "masklam_envs.env",
     "Trajectories": "masklam_envs.data.trajectories",
     "Windows": "masklam_envs.data.windows",
@@ -49,6 +50,7 @@ __all__ = [
     "Correlation",
     "Expert",
     "Frames",
+    "LazyFrames",
     "MaskEnv",
     "Trajectories",
     "Windows",

@@ -8,8 +8,7 @@ import torch as th
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
-from masklam_agents.common.offline import LossOf, OfflineAlgorithm
-from masklam_envs.data.frames import Frames
+from masklam_agents.common.offline import Dataset, LossOf, OfflineAlgorithm
 
 EVERY_LABEL = 2**62
 
@@ -26,7 +25,7 @@ class BC(OfflineAlgorithm):
         self,
         policy: str | type[BasePolicy] = "MultiInputPolicy",
         env: GymEnv | str | None = None,
-        dataset: Frames | None = None,
+        dataset: Dataset | None = None,
         labels: int | None = None,
         *,
         network: str = "small",
@@ -66,7 +65,10 @@ class BC(OfflineAlgorithm):
             _init_setup_model=_init_setup_model,
         )
 
-    def _begin_stage(self, stage: str, frames: Frames) -> LossOf:
+    def _in_blocks(self, stage: str) -> bool:
+        return bool(self.config["labels"] >= len(self._need_dataset().trajectories))
+
+    def _begin_stage(self, stage: str, frames: Dataset) -> LossOf:
         windows = self._windows(frames)
         anchors = self.labelled(windows)
         actions = th.from_numpy(frames.trajectories.labels[windows.step(anchors)]).to(self.device)

@@ -7,6 +7,7 @@ action, from few labels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.losses import reconstruction_loss
-from masklam_agents.common.offline import LossOf, OfflineAlgorithm
+from masklam_agents.common.offline import Dataset, LossOf, OfflineAlgorithm
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.probe import ProbeResult, linear_probe
 from masklam_agents.common.stacking import frames_of, push
@@ -48,6 +49,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
     :param decoder_learning_rate: peak of stage 3 (paper: 1e-3)
     :param weight_decay: of AdamW
     :param shift: stage 2 looks aside by up to so many pixels, drawn for every sample (random shifts); 0: none
+    :param whiten: how stage 2 weighs the latent's directions, see :func:`latent_basis`; None: all alike (the papers)
     :param stage_shares: shares of ``learn``'s samples that the stages get
     :param precision: ``"auto"``, ``"bf16"`` or ``"fp32"``
     :param policy_kwargs: further keyword arguments of the policy class
@@ -67,7 +69,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         self,
         policy: str | type[BasePolicy] = "MultiInputPolicy",
         env: GymEnv | str | None = None,
-        dataset: Frames | None = None,
+        dataset: Dataset | None = None,
         labels: int = 4_096,
         *,
         network: str = "small",
@@ -83,6 +85,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         decoder_learning_rate: float = 1e-3,
         weight_decay: float = 0.01,
         shift: int = 0,
+        whiten: float | None = 1e-3,
         stage_shares: tuple[float, ...] = (0.3, 0.4, 0.3),
         precision: str = "auto",
         policy_kwargs: dict[str, Any] | None = None,
@@ -107,6 +110,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
             "decoder_learning_rate": decoder_learning_rate,
             "weight_decay": weight_decay,
             "shift": shift,
+            "whiten": whiten,
             "stage_shares": list(stage_shares),
             "precision": precision,
             "policy_kwargs": dict(policy_kwargs or {}),
@@ -125,6 +129,9 @@ class LatentActionAlgorithm(OfflineAlgorithm):
 
     def _check_config(self) -> None:
         super()._check_config()
+        whiten = self.config["whiten"]
+        if whiten is not None and not (isinstance(whiten, (int, float)) and 0 < whiten < math.inf):
+            raise ValueError(f"whiten must be None or a finite number > 0, got {whiten!r}")
         pixel = th.zeros(1, 3, 1, 1)
         reconstruction_loss(pixel, pixel, pixel[:, :1], self.config["loss"])
 
@@ -133,7 +140,10 @@ class LatentActionAlgorithm(OfflineAlgorithm):
 
     # ------------------------------------------------------------------ the stages' losses
 
-    def _begin_stage(self, stage: str, frames: Frames) -> LossOf:
+    def _in_blocks(self, stage: str) -> bool:
+        return stage != "decode"
+
+    def _begin_stage(self, stage: str, frames: Any) -> LossOf:
         begin = {"pretrain": self._begin_pretrain, "clone": self._begin_clone, "decode": self._begin_decode}
         return begin[stage](frames)
 
@@ -169,15 +179,16 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         return reconstruction_loss(prediction.float(), target[:, :3] - 0.5, mask, config["loss"])
 
     def _begin_clone(self, frames: Frames) -> LossOf:
-        """The policy imitates the frozen IDM's latents about their mean, in units of their spread."""
+        """The policy imitates the frozen IDM's latents about their mean, in the coordinates of a basis."""
         policy, anchors = self.policy, self._windows(frames).anchors
         latents = th.from_numpy(self.latents(frames, anchors)).to(self.device)
         if not self.progress["clone"]:
             policy.latent_mean.copy_(latents.mean(dim=0))
-            policy.latent_scale.copy_(latents.var(dim=0).mean().sqrt().clamp(min=1e-6))
-        return self._clone_loss(frames, anchors, (latents - policy.latent_mean) / policy.latent_scale)
+            policy.latent_basis.copy_(latent_basis(latents, self.config["whiten"]))
+        targets = th.linalg.solve(policy.latent_basis, latents - policy.latent_mean, left=False)
+        return self._clone_loss(frames, anchors, targets)
 
-    def _begin_decode(self, frames: Frames) -> LossOf:
+    def _begin_decode(self, frames: Dataset) -> LossOf:
         windows = self._windows(frames)
         chosen = self.labelled(windows)
         with th.no_grad():
@@ -194,11 +205,11 @@ class LatentActionAlgorithm(OfflineAlgorithm):
 
     # ------------------------------------------------------------------ latents
 
-    def _batches(self, frames: Frames, index: NDArray[np.int64], *, mask: bool) -> Iterator[th.Tensor]:
+    def _batches(self, frames: Dataset, index: NDArray[np.int64], *, mask: bool) -> Iterator[th.Tensor]:
         for start in range(0, len(index), ENCODE_BATCH):
-            yield self.policy.prepare(frames.rgbm, index[start : start + ENCODE_BATCH], mask_channel=mask)
+            yield self.policy.prepare(*frames.rows(index[start : start + ENCODE_BATCH]), mask_channel=mask)
 
-    def latents(self, frames: Frames, anchors: NDArray[np.int64]) -> NDArray[np.float32]:
+    def latents(self, frames: Dataset, anchors: NDArray[np.int64]) -> NDArray[np.float32]:
         """Latent actions (N, latent_dim) of the transitions that leave the given frames.
 
         The IDM's second stack ends one frame later where k was sampled in training, else at ``future_offset``.
@@ -257,7 +268,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         flat = frames.reshape(-1, *frames.shape[2:])
         return self.policy.prepare(flat, index, mask_channel=self._mask_channel), batched
 
-    def probe(self, held_out: Frames, limit: int = 20_000) -> ProbeResult:
+    def probe(self, held_out: Dataset, limit: int = 20_000) -> ProbeResult:
         """Linear probe from latent actions to executed actions.
 
         :param held_out: episodes the agent was not trained on
@@ -269,6 +280,23 @@ class LatentActionAlgorithm(OfflineAlgorithm):
             chosen = windows.anchors[np.linspace(0, len(windows) - 1, min(limit, len(windows))).astype(np.int64)]
             pairs += [self.latents(frames, chosen), frames.trajectories.actions[windows.step(chosen)]]
         return linear_probe(*pairs)
+
+
+def latent_basis(latents: th.Tensor, whiten: float | None) -> th.Tensor:
+    """The basis in whose coordinates the latent policy predicts: latent = coordinates @ basis + mean.
+
+    :param latents: (N, D)
+    :param whiten: None: the identity times the latents' overall spread. Else the principal directions, each in units of
+        its own spread: directions of small variance count as much as the others, and those are often the ones that tell
+        the action. The number is added to every direction's variance, in units of their mean, so that directions of
+        noise alone do not.
+    :return: (D, D), invertible
+    """
+    variance = latents.var(dim=0).mean().clamp(min=1e-12)
+    if whiten is None:
+        return variance.sqrt() * th.eye(latents.shape[1], device=latents.device)
+    values, vectors = th.linalg.eigh(th.cov(latents.double().T))
+    return ((values.clamp(min=0) + whiten * variance).sqrt()[:, None] * vectors.T).to(latents)
 
 
 def first_half(x: th.Tensor, layout: str) -> th.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from abc import abstractmethod
@@ -22,11 +23,13 @@ from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.saving import read_agent, space_from_json, space_to_json, write_agent
 from masklam_agents.common.stacking import PredictState, frames_of, push
-from masklam_envs.data.frames import Frames
+from masklam_envs.data.blocks import Blocks
+from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.data.windows import Windows
 
 LOG_EVERY = 50
 LossOf = Callable[[np.random.Generator], th.Tensor]
+Dataset = Frames | LazyFrames
 
 
 class OfflineAlgorithm(BaseAlgorithm):
@@ -54,7 +57,7 @@ class OfflineAlgorithm(BaseAlgorithm):
         self,
         policy: str | type[BasePolicy],
         env: GymEnv | str | None,
-        dataset: Frames | None,
+        dataset: Dataset | None,
         config: dict[str, Any],
         *,
         tensorboard_log: str | None = None,
@@ -89,8 +92,16 @@ class OfflineAlgorithm(BaseAlgorithm):
     # ------------------------------------------------------------------ what a method says
 
     @abstractmethod
-    def _begin_stage(self, stage: str, frames: Frames) -> LossOf:
-        """Prepare a stage; returns its loss as a function of the random numbers of one update."""
+    def _begin_stage(self, stage: str, frames: Any) -> LossOf:
+        """Prepare a stage for a block of frames; returns its loss as a function of the random numbers of one update.
+
+        :param stage: its name
+        :param frames: ``Frames``; or the whole dataset, lazy or not, where ``_in_blocks`` says False
+        """
+
+    def _in_blocks(self, stage: str) -> bool:
+        """Whether a stage goes through a lazy dataset block by block; else it picks what it needs by itself."""
+        return True
 
     def _shares(self) -> list[float]:
         """Shares of the samples that the stages get."""
@@ -120,7 +131,7 @@ class OfflineAlgorithm(BaseAlgorithm):
         self.n_envs = 1
         if self.dataset is None:
             return
-        size = self.dataset.rgbm.shape[1]
+        size = self.dataset.image_size
         meta = self.dataset.trajectories.meta
         low, high = (np.asarray(meta[key], np.float32) for key in ("action_low", "action_high"))
         self.observation_space = spaces.Dict({"pixels": spaces.Box(0, 255, (size, size, 3), np.uint8)})
@@ -146,12 +157,12 @@ class OfflineAlgorithm(BaseAlgorithm):
             **self.policy_kwargs,
         ).to(self.device)
 
-    def _need_dataset(self) -> Frames:
+    def _need_dataset(self) -> Dataset:
         if self.dataset is None:
             raise ValueError(f"{type(self).__name__} needs a dataset to train: pass dataset=render_frames(...)")
-        if self.dataset.rgbm.shape[1] != self.policy.image_size:
+        if self.dataset.image_size != self.policy.image_size:
             raise ValueError(
-                f"the dataset's frames are {self.dataset.rgbm.shape[1]} pixels wide, the agent was made for "
+                f"the dataset's frames are {self.dataset.image_size} pixels wide, the agent was made for "
                 f"{self.policy.image_size}; render the dataset at image_size={self.policy.image_size}"
             )
         return self.dataset
@@ -207,14 +218,13 @@ class OfflineAlgorithm(BaseAlgorithm):
             return True
         from tqdm.auto import tqdm
 
-        frames = self._need_dataset()
-        loss_of = self._begin_stage(stage, frames)
+        loss_at = self._losses(stage)
         self._optimizer = self._make_optimizer(stage)
         self.policy.set_training_mode(True)
         bar = tqdm(total=updates, initial=first, disable=not progress_bar, desc=stage, unit="update")
         going = True
         for update in range(first, updates):
-            loss = self._update(stage, loss_of, update, updates)
+            loss = self._update(stage, loss_at(update), update, updates)
             bar.update()
             if (update + 1) % log_interval == 0 or update + 1 == updates:
                 self._log(stage, float(loss), update + 1)
@@ -228,6 +238,20 @@ class OfflineAlgorithm(BaseAlgorithm):
         if going:
             self._optimizer, self._optimizer_state = None, {}
         return going
+
+    def _losses(self, stage: str) -> Callable[[int], LossOf]:
+        """The loss of an update by its number: the stage begins anew with every block of the dataset."""
+        dataset, config = self._need_dataset(), self.config
+        if not self._in_blocks(stage):
+            whole = self._begin_stage(stage, dataset)
+            return lambda update: whole
+        blocks = Blocks(dataset, batch_size=config["batch_size"], seed=config["seed"])
+
+        @functools.lru_cache(maxsize=1)
+        def of_block(number: int) -> LossOf:
+            return self._begin_stage(stage, blocks.load(number))
+
+        return lambda update: of_block(blocks.number(update))
 
     def _update(self, stage: str, loss_of: LossOf, update: int, updates: int) -> th.Tensor:
         """One optimiser step; its samples are a function of seed, stage and update, so a resumed run repeats them."""
@@ -274,15 +298,16 @@ class OfflineAlgorithm(BaseAlgorithm):
             self._optimizer_state = {}
         return optimizer
 
-    def _clone_loss(self, frames: Frames, anchors: NDArray[np.int64], targets: th.Tensor) -> LossOf:
+    def _clone_loss(self, frames: Dataset, anchors: NDArray[np.int64], targets: th.Tensor) -> LossOf:
         """The actor's squared error on targets (N, D), one for the stack that ends at each anchor (N,)."""
-        config, windows = self.config, self._windows(frames)
+        config = self.config
+        rgbm, stacks = frames.rows(self._windows(frames).stack(anchors))
 
         def loss(rng: np.random.Generator) -> th.Tensor:
             rows = rng.integers(len(anchors), size=config["batch_size"])
             reach = config["shift"]
             shift = rng.integers(-reach, reach + 1, size=(len(rows), 2)) if reach else None
-            x = self.policy.prepare(frames.rgbm, windows.stack(anchors[rows]), mask_channel=False, shift=shift)
+            x = self.policy.prepare(rgbm, stacks[rows], mask_channel=False, shift=shift)
             with autocast(config["precision"], self.device):
                 prediction = self.policy.actor(x)
             return th.nn.functional.mse_loss(prediction.float(), targets[th.from_numpy(rows)])
@@ -297,7 +322,7 @@ class OfflineAlgorithm(BaseAlgorithm):
         rng = np.random.default_rng((self.config["seed"], len(self.stages)))
         return np.sort(rng.permutation(windows.anchors)[: self.config["labels"]])
 
-    def _windows(self, frames: Frames) -> Windows:
+    def _windows(self, frames: Dataset) -> Windows:
         """Every transition of the dataset."""
         return Windows(frames, frame_stack=self.config["frame_stack"], future_offset=1)
 
@@ -362,7 +387,7 @@ class OfflineAlgorithm(BaseAlgorithm):
         path: Any,
         env: GymEnv | None = None,
         device: th.device | str = "auto",
-        dataset: Frames | None = None,
+        dataset: Dataset | None = None,
         **kwargs: Any,
     ) -> Self:
         """Read an agent written by :meth:`save`.

@@ -31,7 +31,7 @@ class LatentActionPolicy(BasePolicy):
     """
 
     latent_mean: th.Tensor
-    latent_scale: th.Tensor
+    latent_basis: th.Tensor
 
     def __init__(
         self,
@@ -66,9 +66,10 @@ class LatentActionPolicy(BasePolicy):
         else:
             self.actor = family.policy(3 * frame_stack, image_size, size)
             self.decoder = nn.Identity()
-        # The actor predicts latents about their mean and in units of their overall spread; set when stage 2 begins.
-        self.register_buffer("latent_mean", th.zeros(latent_dim if latent else size))
-        self.register_buffer("latent_scale", th.ones(()))
+        # The actor's output is in coordinates of this basis about the mean; both are set when stage 2 begins.
+        out_dim = latent_dim if latent else size
+        self.register_buffer("latent_mean", th.zeros(out_dim))
+        self.register_buffer("latent_basis", th.eye(out_dim))
         if family.layout == "image":
             self.to(memory_format=th.channels_last)  # type: ignore[call-overload]
 
@@ -86,7 +87,7 @@ class LatentActionPolicy(BasePolicy):
 
     def act_latent(self, stacks: th.Tensor) -> th.Tensor:
         """The latent policy: prepared RGB stacks to latent actions (B, latent_dim)."""
-        return self.actor(stacks) * self.latent_scale + self.latent_mean
+        return self.actor(stacks) @ self.latent_basis + self.latent_mean
 
     def forward(self, stacks: th.Tensor) -> th.Tensor:
         """Prepared RGB stacks to actions (B, A)."""

@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from masklam_envs.data.disturbance import Disturbance, mixed, noisy
 from masklam_envs.data.trajectories import Trajectories
 from masklam_envs.env import MaskEnv, checked_action, next_distractor_seed
 from masklam_envs.errors import unknown_name
@@ -18,7 +19,8 @@ from masklam_envs.experts import Expert
 from masklam_envs.reference import reference_expert
 
 StatePolicy = Callable[[Any], NDArray[np.float32]]
-POLICIES = ("expert", "random", "reference")
+POLICIES = ("expert", "mixed", "random", "reference")
+MIXED_NOISE = 1.0
 
 
 def collect(
@@ -36,9 +38,11 @@ def collect(
     :param env: an id or environment of this package, e.g. ``"MaskCheetah-v0"``
     :param episodes: how many, at least 1
     :param policy: ``"reference"`` (the task's expert with its reference noise, or uniform random actions where the
-        task ships no expert), ``"expert"``, ``"random"``, or a function from the base observation to an action
+        task ships no expert), ``"expert"``, ``"mixed"`` (the expert under noise of another strength in every episode and
+        bursts of random actions, see :func:`masklam_envs.data.disturbance.mixed`), ``"random"``, or a function from the
+        base observation to an action
     :param noise: standard deviation of Gaussian noise added to every action; None: the reference noise for
-        ``"reference"``, else 0
+        ``"reference"``, else 0. For ``"mixed"`` the largest, None: 1
     :param seed: of resets, noise and random actions; episode ``i`` is the same whatever ``episodes`` is
     :param max_steps: cut every episode after so many steps; None: the environment's own limit
     :param progress_bar: show one
@@ -52,6 +56,8 @@ def collect(
     if episodes < 1 or (max_steps is not None and max_steps < 1):
         raise ValueError(f"episodes and max_steps must be at least 1, got {episodes} and {max_steps}")
     recorder = _Recorder(masked, _time_limit(env, max_steps), *_resolve_policy(masked, policy, noise))
+    if policy == "mixed":
+        recorder.disturbance = mixed(recorder.noise)
     from tqdm.auto import trange
 
     for i in trange(episodes, disable=not progress_bar, desc="collect", unit="episode"):
@@ -66,6 +72,7 @@ class _Recorder:
         self.env, self.limit = env, limit
         self.space = cast(spaces.Box, env.action_space)
         self.name, self.act, self.noise = name, act, noise
+        self.disturbance: Disturbance = noisy(noise)
         self.columns: dict[str, list[Any]] = {
             key: []
             for key in ("qpos", "qvel", "actions", "labels", "rewards")
@@ -76,13 +83,15 @@ class _Recorder:
         """One episode."""
         reset_seed = int(seeds.generate_state(1)[0] >> 1)
         rng = np.random.default_rng(seeds.spawn(1)[0])
+        disturb = self.disturbance(rng)
         base, columns = self.env.base, self.columns
         data = base.unwrapped.data  # type: ignore[attr-defined]
         state, _ = base.reset(seed=reset_seed)
         self._keep_frame(data)
         length, terminated, truncated = 0, False, False
         while not (terminated or truncated):
-            label, action = self._choose(state, rng)
+            label = self._label(state, rng)
+            action = checked_action(disturb(label), self.space)
             state, reward, terminated, truncated, _ = base.step(action)
             self._keep_frame(data)
             columns["actions"].append(action)
@@ -96,15 +105,11 @@ class _Recorder:
         # The seed that MaskEnv.reset(seed=reset_seed) would give its distractor.
         columns["distractor_seeds"].append(next_distractor_seed(np.random.SeedSequence(reset_seed)))
 
-    def _choose(self, state: Any, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The policy's action, and the one executed: the same with noise."""
+    def _label(self, state: Any, rng: np.random.Generator) -> NDArray[np.float32]:
+        """The policy's action, within the action space."""
         if self.act is None:
-            label = rng.uniform(self.space.low, self.space.high).astype(np.float32)
-        else:
-            label = checked_action(self.act(state), self.space)
-        if not self.noise:
-            return label, label
-        return label, checked_action(label + self.noise * rng.standard_normal(label.shape, np.float32), self.space)
+            return rng.uniform(self.space.low, self.space.high).astype(np.float32)
+        return checked_action(self.act(state), self.space)
 
     def trajectories(self, seed: int) -> Trajectories:
         """What was recorded so far."""
@@ -144,14 +149,15 @@ def _resolve_policy(
     if policy not in POLICIES:
         raise ValueError(f"{unknown_name('policy', policy, POLICIES)}, or a function from a state to an action")
     expert = reference_expert(env.base) if policy != "random" else None
-    if policy == "expert" and expert is None:
+    if policy in ("expert", "mixed") and expert is None:
         raise ValueError("this task ships no expert; use policy='random' or pass your own function")
     if expert is None:
         return "random", None, noise or 0.0
-    return "expert", expert.predict, _expert_noise(expert, policy, noise)
+    name = "mixed" if policy == "mixed" else "expert"
+    return name, expert.predict, _expert_noise(expert, policy, noise)
 
 
 def _expert_noise(expert: Expert, policy: str, noise: float | None) -> float:
     if noise is not None:
         return noise
-    return expert.info.reference_noise if policy == "reference" else 0.0
+    return {"reference": expert.info.reference_noise, "mixed": MIXED_NOISE}.get(policy, 0.0)

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from masklam_envs.data.frames import Frames
+from masklam_envs.data.frames import Frames, LazyFrames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Windows:
     :raises ValueError: when no episode is long enough
     """
 
-    def __init__(self, frames: Frames, *, frame_stack: int = 3, future_offset: int = 10) -> None:
+    def __init__(self, frames: Frames | LazyFrames, *, frame_stack: int = 3, future_offset: int = 10) -> None:
         if frame_stack < 1 or future_offset < 1:
             raise ValueError(f"frame_stack and future_offset must be at least 1, got {frame_stack}, {future_offset}")
         self.frames, trajectories = frames, frames.trajectories
@@ -74,7 +74,8 @@ class Windows:
         """The whole windows at anchors (B,)."""
         after = anchors[:, None] + np.arange(1, self.future_offset + 1)
         index = np.concatenate((self.stack(anchors), after), axis=1)
-        rgbm = np.ascontiguousarray(self.frames.rgbm[index].transpose(0, 1, 4, 2, 3))
+        frames, places = self.frames.rows(index)
+        rgbm = np.ascontiguousarray(frames[places].transpose(0, 1, 4, 2, 3))
         # A repeated first frame has no action that leads to the next; the first action stands in its place.
         steps = self.step(index[:, :-1])
         return WindowBatch(rgbm[:, :, :3], rgbm[:, :, 3:], self.frames.trajectories.actions[steps])
@@ -84,6 +85,7 @@ class Windows:
 
         :return: ``pixels`` (B, H, W, 3 * frame_stack) and ``mask`` (B, H, W, frame_stack), uint8, oldest frame first
         """
-        rgbm = self.frames.rgbm[self.stack(frame)].transpose(0, 2, 3, 1, 4)
+        frames, places = self.frames.rows(self.stack(frame))
+        rgbm = frames[places].transpose(0, 2, 3, 1, 4)
         batch, height, width = rgbm.shape[:3]
         return {"pixels": rgbm[..., :3].reshape(batch, height, width, -1), "mask": rgbm[..., 3].copy()}

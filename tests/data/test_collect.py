@@ -1,5 +1,6 @@
 """What `collect` records: whole episodes, reproducible, by the policy that was asked for."""
 
+import itertools
 import json
 
 import gymnasium as gym
@@ -9,6 +10,7 @@ from gymnasium.wrappers import TimeLimit
 
 from masklam_envs import collect, load_expert, make_masked
 from masklam_envs.data import Frames, render_frames
+from masklam_envs.data.disturbance import BURST_STEPS
 from masklam_envs.tasks import TASKS
 
 every_env = pytest.mark.parametrize("env_id", TASKS)
@@ -122,6 +124,26 @@ def test_the_expert_alone_acts_without_noise():
     assert np.array_equal(recorded.actions, recorded.labels)
 
 
+def test_mixed_labels_are_the_expert_s_and_noise_differs_between_episodes():
+    recorded = collect("MaskCheetah-v0", 6, policy="mixed", seed=2, max_steps=100)
+    starts, steps = recorded.first_frame, recorded.first_step
+    first = [np.concatenate([recorded.qpos[f, 1:], recorded.qvel[f]]) for f in starts[:-1]]
+    labels = load_expert("MaskCheetah-v0").predict(np.stack(first))
+    assert np.allclose(recorded.labels[steps[:-1]], labels, atol=1e-3)
+    deviation = np.abs(recorded.actions - recorded.labels)
+    per_episode = [np.median(deviation[a:b][deviation[a:b] > 0]) for a, b in itertools.pairwise(steps)]
+    assert max(per_episode) > 2 * min(per_episode)
+    assert (recorded.meta["policy"], recorded.meta["noise"]) == ("mixed", 1.0)
+
+
+def test_mixed_without_noise_leaves_bursts_of_random_actions():
+    recorded = collect("MaskCheetah-v0", 1, policy="mixed", noise=0.0, seed=0, max_steps=600)
+    burst = (recorded.actions != recorded.labels).any(axis=1)
+    lengths = [len(list(group)) for random, group in itertools.groupby(burst) if random]
+    assert 0.05 < burst.mean() < 0.5
+    assert min(lengths[:-1]) >= BURST_STEPS[0]
+
+
 def test_without_an_expert_the_reference_is_random():
     assert np.array_equal(short(policy="reference").actions, short(policy="random").actions)
 
@@ -169,10 +191,11 @@ def test_a_mask_environment_around_an_object_is_collected_too():
         ({"noise": float("inf")}, "noise must be a standard deviation >= 0, got inf"),
         (
             {"policy": "exprt"},
-            "unknown policy 'exprt'. Did you mean 'expert'\\? Known: expert, random, reference, or a",
+            "unknown policy 'exprt'. Did you mean 'expert'\\? Known: expert, mixed, random, reference, or a",
         ),
         ({"policy": 3}, "unknown policy 3"),
         ({"policy": "expert"}, "this task ships no expert; use policy='random'"),
+        ({"policy": "mixed"}, "this task ships no expert; use policy='random'"),
         ({"policy": lambda state: np.zeros(2)}, r"action must have shape \(3,\), got \(2,\)"),
         ({"policy": lambda state: np.full(3, np.nan)}, "action must be finite"),
         ({"seed": -1}, "non-negative"),
