@@ -33,17 +33,15 @@ from masklam_agents.common.callbacks import SaveLatest
 from masklam_agents.common.evaluation import episode_returns
 from masklam_agents.common.offline import OfflineAlgorithm
 from masklam_agents.common.pictures import prediction_grid, rollout_gif
-from masklam_envs import Frames, Trajectories, collect, load_expert, render_frames
+from masklam_envs import LazyFrames, Trajectories, collect, load_expert, render_frames
 
 EVALUATION_SEED = 1_000_000
-# Shares of the samples for IDM and FDM, for the latent policy, for the decoder (whose samples cost next to nothing).
-SHARES = (0.16, 0.44, 0.4)
 # k = 1 for both methods: the IDM sees o_t and o_{t+1}. The paper draws k from 1 to 10 and trains a hundred times as
 # long; so few samples then leave MaskLAM behind (docs/results.md).
 # At a learning rate of 2e-3 LAPO's latent collapses to one direction here (MaskLAM's does not), so both get 1e-3.
-LATENT_OPTIONS: dict[str, Any] = {"future_offset": 1, "learning_rate": 1e-3, "stage_shares": SHARES}
+LATENT_OPTIONS: dict[str, Any] = {"future_offset": 1, "learning_rate": 1e-3}
 OPTIONS: dict[str, Any] = {"batch_size": 64, "policy_learning_rate": 2e-3}
-METHODS: dict[str, type[OfflineAlgorithm]] = {"MaskLAM": MaskLAM, "LAPO": LAPO, "BC (all actions)": BC}
+METHODS: dict[str, type[OfflineAlgorithm]] = {"BC": BC, "MaskLAM": MaskLAM, "LAPO": LAPO}
 
 
 @dataclasses.dataclass
@@ -58,20 +56,30 @@ class Args:
     """how much of the background's motion the action decides, in [0, 1]"""
     full: bool = False
     """the long run: more episodes, more updates, and behaviour cloning on all true actions as the ceiling"""
+    methods: tuple[str, ...] = ()
+    """some of BC, MaskLAM, LAPO; none: MaskLAM and LAPO, with --full all"""
     episodes: int = 0
-    """training episodes; 0: 60, or 200 with --full"""
-    samples: int = 0
-    """training samples of each method; 0: 340,000, or 2,400,000 with --full"""
+    """training episodes; 0: 150, or 800 with --full"""
+    pretrain: int = 0
+    """samples for IDM and FDM; 0: 100,000, or 500,000 with --full"""
+    clone: int = 0
+    """samples for the policy, also that of BC; 0: 200,000, or 3,000,000 with --full"""
+    decode: int = 100_000
+    """samples for the action decoder, which cost next to nothing"""
     labels: int = 4_096
     """transitions with true actions that the decoder may see"""
-    evaluation_episodes: int = 10
+    evaluation_episodes: int = 20
     """episodes behind each return"""
     seed: int = 0
     """of data, weights and batches"""
 
     def __post_init__(self) -> None:
-        self.episodes = self.episodes or (200 if self.full else 60)
-        self.samples = self.samples or (2_400_000 if self.full else 340_000)
+        self.episodes = self.episodes or (800 if self.full else 150)
+        self.pretrain = self.pretrain or (500_000 if self.full else 100_000)
+        self.clone = self.clone or (3_000_000 if self.full else 200_000)
+        self.methods = self.methods or tuple(name for name in METHODS if self.full or name != "BC")
+        if unknown := set(self.methods) - set(METHODS):
+            raise SystemExit(f"--methods must be some of {list(METHODS)}, got {sorted(unknown)}")
 
 
 def make_env(args: Args) -> gym.Env[Any, Any]:
@@ -79,9 +87,9 @@ def make_env(args: Args) -> gym.Env[Any, Any]:
     return gym.make(args.task, distractor="action", correlation=args.correlation)
 
 
-def load_frames(args: Args, name: str) -> Frames:
-    """The frames of a recorded dataset, drawn again from its physics."""
-    return render_frames(Trajectories.load(args.out / "data" / name), make_env(args))
+def recorded(args: Args, name: str) -> Trajectories:
+    """The physics of a dataset; its frames are drawn again from it."""
+    return Trajectories.load(args.out / "data" / name)
 
 
 def collect_data(args: Args) -> None:
@@ -89,24 +97,26 @@ def collect_data(args: Args) -> None:
     for name, episodes, seed in (("train", args.episodes, 2 * args.seed), ("held_out", 10, 2 * args.seed + 1)):
         folder = args.out / "data" / name
         if not folder.exists():
-            collect(args.task, episodes, seed=seed, progress_bar=True).save(folder)
+            collect(args.task, episodes, policy="mixed", seed=seed, progress_bar=True).save(folder)
 
 
 def agent_file(args: Args, name: str) -> Path:
     """Where a method's agent is kept, finished or not."""
-    return args.out / name.split()[0].lower() / "agent.safetensors"
+    return args.out / name.lower() / "agent.safetensors"
 
 
 def train(args: Args, name: str) -> OfflineAlgorithm:
     """Train one method, or go on with it, or read it when it is done."""
-    data, method, saved = load_frames(args, "train"), METHODS[name], agent_file(args, name)
-    # Cloning true actions gets as many samples as cloning latents.
-    samples = round(args.samples * SHARES[1]) if method is BC else args.samples
+    data, method, saved = LazyFrames(recorded(args, "train"), make_env(args)), METHODS[name], agent_file(args, name)
+    stages = (args.pretrain, args.clone, args.decode)
     if saved.exists():
         agent = method.load(saved, dataset=data)
+    elif method is BC:
+        agent = method("MultiInputPolicy", dataset=data, seed=args.seed, **OPTIONS)
     else:
-        options = OPTIONS if method is BC else {**OPTIONS, **LATENT_OPTIONS, "labels": args.labels}
+        options = {**OPTIONS, **LATENT_OPTIONS, "labels": args.labels, "stage_shares": stages}
         agent = method("MultiInputPolicy", dataset=data, seed=args.seed, **options)
+    samples = args.clone if method is BC else sum(stages)
     agent.set_logger(configure(os.fspath(saved.parent), ["csv", "tensorboard"]))
     agent.learn(samples, callback=SaveLatest(saved), reset_num_timesteps=False, progress_bar=True)
     agent.save(saved)
@@ -123,16 +133,36 @@ def score(args: Args, agent: OfflineAlgorithm) -> dict[str, Any]:
         "returns": returns.round(2).tolist(),
     }
     if isinstance(agent, LatentActionAlgorithm):
-        probe = agent.probe(load_frames(args, "held_out"))
+        probe = agent.probe(render_frames(recorded(args, "held_out"), make_env(args)))
         result |= {"nmse": probe.nmse, "r2": probe.r2, "nmse_per_dimension": list(probe.per_dimension)}
     return result
 
 
-def run_method(args: Args, name: str, place: int, workers: int) -> dict[str, Any]:
+def run_method(args: Args, name: str, place: int) -> dict[str, Any]:
     """What one process does: train a method, then score it."""
     os.environ["TQDM_POSITION"] = str(place)  # the progress bars stand below each other
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    torch.set_num_threads(1)  # the network is so small that a second thread does not pay
     return score(args, train(args, name))
+
+
+def write_scores(args: Args, scores: dict[str, Any]) -> dict[str, Any]:
+    """Add scores to those of other methods in the folder; all of them."""
+    path, part = args.out / "scores.json", args.out / "scores.json.part"
+    scores = (json.loads(path.read_text()) if path.exists() else {}) | scores
+    part.write_text(json.dumps(scores, indent=1))
+    os.replace(part, path)
+    return scores
+
+
+def draw_pictures(args: Args, name: str) -> None:
+    """Predictions of both latent action models, where both are trained, and a rollout of one method."""
+    latent = {name: METHODS[name] for name in ("MaskLAM", "LAPO") if agent_file(args, name).exists()}
+    agents: Any = {name: method.load(agent_file(args, name)) for name, method in latent.items()}
+    if agents:
+        held_out = render_frames(recorded(args, "held_out").select([0]), make_env(args))
+        prediction_grid(agents, held_out, args.out / "predictions.png")
+    agent = METHODS[name].load(agent_file(args, name))
+    rollout_gif(agent, make_env(args), args.out / "rollout.gif", seed=EVALUATION_SEED)
 
 
 def print_table(scores: dict[str, Any]) -> None:
@@ -149,17 +179,10 @@ def main(args: Args) -> None:
     start = time.monotonic()
     args.out.mkdir(parents=True, exist_ok=True)
     collect_data(args)
-    names = list(METHODS) if args.full else ["MaskLAM", "LAPO"]
-    workers = min(len(names), os.cpu_count() or 1)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = {name: pool.submit(run_method, args, name, i, workers) for i, name in enumerate(names)}
-        scores = {name: job.result() for name, job in jobs.items()}
-    part = args.out / "scores.json.part"
-    part.write_text(json.dumps(scores, indent=1))
-    os.replace(part, args.out / "scores.json")
-    agents = {name: method.load(agent_file(args, name)) for name, method in (("MaskLAM", MaskLAM), ("LAPO", LAPO))}
-    prediction_grid(agents, load_frames(args, "held_out"), args.out / "predictions.png")
-    rollout_gif(agents["MaskLAM"], make_env(args), args.out / "rollout.gif", seed=EVALUATION_SEED)
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        jobs = {name: pool.submit(run_method, args, name, i) for i, name in enumerate(args.methods)}
+        scores = write_scores(args, {name: job.result() for name, job in jobs.items()})
+    draw_pictures(args, "MaskLAM" if "MaskLAM" in args.methods else args.methods[0])
     print_table(scores)
     print(f"{(time.monotonic() - start) / 60:.1f} minutes; results in {args.out}")
 

@@ -12,6 +12,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -22,7 +23,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, EveryNTimesteps
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import LinearSchedule
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_normalize
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize, unwrap_vec_normalize
 
 from masklam_envs.experts.policy import Expert, ExpertInfo
 
@@ -43,6 +44,14 @@ class Args:
     """PPO: steps of each of the 8 environments between updates; a minibatch is n_steps samples"""
     exploration_noise: float = 0.3
     """PPO: standard deviation of the action noise, held fixed so that the policy learns to bear it"""
+    observation_noise: float = 0.0
+    """PPO: standard deviation of noise on the normalised observations of training, so that neither the policy nor who
+    imitates it from pixels depends on knowing the state exactly; the best policy is then chosen under this noise"""
+    start: Path | None = None
+    """PPO: an expert file to go on from, for example one trained without observation noise; the value function is new
+    and trains alone for the first `warm_up` steps"""
+    warm_up: int = 150_000
+    """environment steps, see start"""
     eval_every: int = 200_000
     """environment steps between evaluations"""
     eval_episodes: int = 20
@@ -53,10 +62,31 @@ class Args:
     """where the best policy so far is written"""
 
 
+class NoisyObservations(VecEnvWrapper):
+    """Gaussian noise of one standard deviation on every observation."""
+
+    def __init__(self, venv: VecEnv, noise: float, seed: int) -> None:
+        super().__init__(venv)
+        self.noise, self.rng = noise, np.random.default_rng(seed)
+
+    def reset(self) -> np.ndarray:
+        """Observations (n, S) with noise."""
+        return self._noisy(self.venv.reset())
+
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
+        """What the environments return, observations with noise."""
+        observations, *rest = self.venv.step_wait()
+        return self._noisy(observations), *rest
+
+    def _noisy(self, observations: np.ndarray) -> np.ndarray:
+        return (observations + self.noise * self.rng.standard_normal(observations.shape)).astype(np.float32)
+
+
 def make_model(args: Args) -> BaseAlgorithm:
     """The learner: PPO with normalised observations and rewards, or SAC, sized for two CPU cores."""
     if args.algorithm == "ppo":
         env: VecEnv = VecNormalize(make_vec_env(args.env_id, n_envs=8, seed=args.seed), gamma=0.98)
+        env = NoisyObservations(env, args.observation_noise, args.seed)
         model = PPO(
             "MlpPolicy",
             env,
@@ -79,6 +109,8 @@ def make_model(args: Args) -> BaseAlgorithm:
             },
         )
         model.policy.log_std.requires_grad_(False)
+        if args.start is not None:
+            start_from(model, Expert.load(args.start))
         return model
     if args.algorithm == "sac":
         env = make_vec_env(args.env_id, n_envs=1, seed=args.seed)
@@ -95,17 +127,38 @@ def make_model(args: Args) -> BaseAlgorithm:
     raise SystemExit(f"algorithm must be ppo or sac, got {args.algorithm!r}")
 
 
-def to_expert(model: BaseAlgorithm, args: Args) -> Expert:
-    """The learner's deterministic policy as plain arrays, with the observation normaliser folded in."""
-    if args.algorithm == "ppo":
+def policy_layers(model: BaseAlgorithm) -> list[torch.nn.Linear]:
+    """The linear layers of the learner's policy, first to last."""
+    if isinstance(model, PPO):
         modules = [*model.policy.mlp_extractor.policy_net, model.policy.action_net]
     else:
         modules = [*model.policy.actor.latent_pi, model.policy.actor.mu]
-    layers = [
-        (m.weight.detach().numpy().copy(), m.bias.detach().numpy().copy())
-        for m in modules
-        if isinstance(m, torch.nn.Linear)
-    ]
+    return [module for module in modules if isinstance(module, torch.nn.Linear)]
+
+
+def start_from(model: PPO, expert: Expert) -> None:
+    """Give the learner an expert's weights and observation statistics, and hold the weights until the warm-up ends."""
+    for layer, (weight, bias) in zip(policy_layers(model), expert.layers, strict=True):
+        layer.load_state_dict({"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
+        layer.requires_grad_(False)
+    statistics = unwrap_vec_normalize(model.get_env()).obs_rms
+    statistics.mean = expert.obs_mean.astype(np.float64)
+    statistics.var = expert.obs_std.astype(np.float64) ** 2
+    statistics.count = 1e6  # as after so many steps: a few new ones hardly move it
+
+
+class WarmUp(BaseCallback):
+    """Let the policy's weights move from now on."""
+
+    def _on_step(self) -> bool:
+        for layer in policy_layers(self.model):
+            layer.requires_grad_(True)
+        return True
+
+
+def to_expert(model: BaseAlgorithm, args: Args) -> Expert:
+    """The learner's deterministic policy as plain arrays, with the observation normaliser folded in."""
+    layers = [(m.weight.detach().numpy().copy(), m.bias.detach().numpy().copy()) for m in policy_layers(model)]
     size = layers[0][0].shape[1]
     mean, std = np.zeros(size, np.float32), np.ones(size, np.float32)
     normalizer = unwrap_vec_normalize(model.get_env())
@@ -163,8 +216,17 @@ def with_statistics(expert: Expert, args: Args, episodes: int = 50) -> Expert:
     return expert
 
 
+def history(info: ExpertInfo, start: Path | None) -> dict[str, Any]:
+    """The commands that lead to this expert and the environment steps of all of them."""
+    command, timesteps = shlex.join(["python", *sys.argv]), info.timesteps
+    if start is not None:
+        before = Expert.load(start).info
+        command, timesteps = f"{before.command} && {command}", before.timesteps + timesteps
+    return {"command": command, "timesteps": timesteps}
+
+
 class KeepBest(BaseCallback):
-    """Evaluate the NumPy copy of the policy and write it when it is the best so far."""
+    """Evaluate the NumPy copy of the policy, under the observation noise, and write it when it is the best so far."""
 
     def __init__(self, args: Args) -> None:
         super().__init__()
@@ -172,12 +234,18 @@ class KeepBest(BaseCallback):
         self.best = -np.inf
 
     def _on_step(self) -> bool:
-        expert = to_expert(self.model, self.args)
-        returns = returns_of(self.args.env_id, expert.predict, self.args.eval_episodes)
+        expert, args = to_expert(self.model, self.args), self.args
+        rng = np.random.default_rng(args.seed)
+
+        def policy(observation: np.ndarray) -> np.ndarray:
+            noise = args.observation_noise * rng.standard_normal(observation.shape)
+            return expert.predict(observation + noise * expert.obs_std)
+
+        returns = returns_of(args.env_id, policy, args.eval_episodes)
         print(f"{self.num_timesteps:>9} steps  return {returns.mean():8.1f} +- {returns.std():.1f}", flush=True)
         if returns.mean() > self.best:
             self.best = float(returns.mean())
-            expert.info = dataclasses.replace(expert.info, command=shlex.join(["python", *sys.argv]))
+            expert.info = dataclasses.replace(expert.info, **history(expert.info, args.start))
             expert.save(self.args.out)
         return True
 
@@ -188,7 +256,10 @@ def main(args: Args) -> None:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     if not args.statistics_only:
         model = make_model(args)
-        model.learn(args.total_timesteps, callback=EveryNTimesteps(args.eval_every, KeepBest(args)))
+        model.learn(
+            args.total_timesteps,
+            callback=[EveryNTimesteps(args.warm_up, WarmUp()), EveryNTimesteps(args.eval_every, KeepBest(args))],
+        )
     expert = with_statistics(Expert.load(args.out), args)
     expert.save(args.out)
     print(f"{args.out}: return {expert.info.return_mean} +- {expert.info.return_std} over 50 episodes")

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from masklam_envs.experts.policy import Expert
@@ -39,3 +40,16 @@ def test_train_expert_writes_an_expert(repo, tmp_path):
     assert info.algorithm == "PPO"
     assert info.return_episodes == 50
     assert "--total-timesteps 4096" in info.command
+
+
+def test_train_expert_goes_on_from_an_expert_under_observation_noise(repo, tmp_path):
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    sizes = ("--total-timesteps", 4096, "--eval-every", 4096, "--eval-episodes", 1)
+    run(repo, "train_expert.py", *sizes, "--out", first)
+    noisy = ("--observation-noise", 0.2, "--start", first)
+    run(repo, "train_expert.py", *sizes, *noisy, "--warm-up", 10_000, "--out", second)
+    start, held = Expert.load(first), Expert.load(second)
+    assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(start.layers, held.layers, strict=True))
+    run(repo, "train_expert.py", *sizes, *noisy, "--warm-up", 2048, "--out", second)
+    moved = Expert.load(second)
+    assert not any(np.array_equal(a, b) for (a, _), (b, _) in zip(start.layers, moved.layers, strict=True))

@@ -20,7 +20,7 @@ from masklam_envs.reference import reference_expert
 
 StatePolicy = Callable[[Any], NDArray[np.float32]]
 POLICIES = ("expert", "mixed", "random", "reference")
-MIXED_NOISE = 1.0
+MIXED_NOISE = 0.6
 
 
 def collect(
@@ -38,11 +38,12 @@ def collect(
     :param env: an id or environment of this package, e.g. ``"MaskCheetah-v0"``
     :param episodes: how many, at least 1
     :param policy: ``"reference"`` (the task's expert with its reference noise, or uniform random actions where the
-        task ships no expert), ``"expert"``, ``"mixed"`` (the expert under noise of another strength in every episode and
-        bursts of random actions, see :func:`masklam_envs.data.disturbance.mixed`), ``"random"``, or a function from the
-        base observation to an action
+        task ships no expert), ``"expert"``, ``"mixed"`` (the expert seeing its state through noise, with bursts of
+        random actions, see :func:`masklam_envs.data.disturbance.mixed`; what cloning from pixels needs), ``"random"``,
+        or a function from the base observation to an action
     :param noise: standard deviation of Gaussian noise added to every action; None: the reference noise for
-        ``"reference"``, else 0. For ``"mixed"`` the largest, None: 1
+        ``"reference"``, else 0. For ``"mixed"`` the largest noise of the observation, in
+        units of its spread, None: 0.6
     :param seed: of resets, noise and random actions; episode ``i`` is the same whatever ``episodes`` is
     :param max_steps: cut every episode after so many steps; None: the environment's own limit
     :param progress_bar: show one
@@ -56,8 +57,9 @@ def collect(
     if episodes < 1 or (max_steps is not None and max_steps < 1):
         raise ValueError(f"episodes and max_steps must be at least 1, got {episodes} and {max_steps}")
     recorder = _Recorder(masked, _time_limit(env, max_steps), *_resolve_policy(masked, policy, noise))
-    if policy == "mixed":
-        recorder.disturbance = mixed(recorder.noise)
+    expert = reference_expert(masked.base)
+    if policy == "mixed" and expert is not None:
+        recorder.disturbance = mixed(expert, recorder.noise)
     from tqdm.auto import trange
 
     for i in trange(episodes, disable=not progress_bar, desc="collect", unit="episode"):
@@ -91,7 +93,7 @@ class _Recorder:
         length, terminated, truncated = 0, False, False
         while not (terminated or truncated):
             label = self._label(state, rng)
-            action = checked_action(disturb(label), self.space)
+            action = checked_action(disturb(state, label), self.space)
             state, reward, terminated, truncated, _ = base.step(action)
             self._keep_frame(data)
             columns["actions"].append(action)

@@ -133,7 +133,7 @@ def test_mixed_labels_are_the_expert_s_and_noise_differs_between_episodes():
     deviation = np.abs(recorded.actions - recorded.labels)
     per_episode = [np.median(deviation[a:b][deviation[a:b] > 0]) for a, b in itertools.pairwise(steps)]
     assert max(per_episode) > 2 * min(per_episode)
-    assert (recorded.meta["policy"], recorded.meta["noise"]) == ("mixed", 1.0)
+    assert (recorded.meta["policy"], recorded.meta["noise"]) == ("mixed", 0.6)
 
 
 def test_mixed_without_noise_leaves_bursts_of_random_actions():
