@@ -1,6 +1,6 @@
 """Behaviour cloning on all true actions from pixels: how far cloning goes with so many samples.
 
-    python experiments/pixel_ceiling.py --samples 1_500_000 --episodes 200
+    python experiments/pixel_ceiling.py --samples 500_000 --episodes 300 --policy mixed
 
 One JSON line a run: NMSE of the action on held-out states of the reference policy, and the returns.
 """
@@ -18,7 +18,7 @@ import tyro
 
 from masklam_agents import BC
 from masklam_agents.common.evaluation import episode_returns
-from masklam_envs import Frames, Windows, collect, load_expert, render_frames
+from masklam_envs import Frames, LazyFrames, Windows, collect, load_expert, render_frames
 
 TASK = "MaskCheetah-v0"
 
@@ -29,6 +29,8 @@ class Args:
     """training samples"""
     episodes: int = 60
     """training episodes"""
+    policy: str = "mixed"
+    """who acts in the training episodes: mixed or reference"""
     distractor: str = "action"
     """preset of the background"""
     network: str = "small"
@@ -39,7 +41,7 @@ class Args:
     """peak of the cosine"""
     shift: int = 0
     """random shifts, pixels"""
-    evaluation_episodes: int = 10
+    evaluation_episodes: int = 20
     """episodes behind the return"""
     threads: int = 1
     """of torch"""
@@ -60,7 +62,7 @@ def action_nmse(agent: BC, held_out: Frames) -> float:
 def main(args: Args) -> None:
     th.set_num_threads(args.threads)
     env = gym.make(TASK, distractor=args.distractor)
-    train = render_frames(collect(env, args.episodes, seed=2 * args.seed), env)
+    train = LazyFrames(collect(env, args.episodes, policy=args.policy, seed=2 * args.seed), env)
     held_out = render_frames(collect(env, 10, seed=2 * args.seed + 1), env)
     start = time.monotonic()
     agent = BC(

@@ -85,7 +85,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         decoder_learning_rate: float = 1e-3,
         weight_decay: float = 0.01,
         shift: int = 0,
-        whiten: float | None = 1e-3,
+        whiten: float | None = 0.1,
         stage_shares: tuple[float, ...] = (0.3, 0.4, 0.3),
         precision: str = "auto",
         policy_kwargs: dict[str, Any] | None = None,
