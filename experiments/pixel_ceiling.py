@@ -31,6 +31,8 @@ class Args:
     """training episodes"""
     policy: str = "mixed"
     """who acts in the training episodes: mixed or reference"""
+    noise: float | None = None
+    """of that policy, see masklam_envs.collect; none: its default"""
     distractor: str = "action"
     """preset of the background"""
     network: str = "small"
@@ -62,7 +64,7 @@ def action_nmse(agent: BC, held_out: Frames) -> float:
 def main(args: Args) -> None:
     th.set_num_threads(args.threads)
     env = gym.make(TASK, distractor=args.distractor)
-    train = LazyFrames(collect(env, args.episodes, policy=args.policy, seed=2 * args.seed), env)
+    train = LazyFrames(collect(env, args.episodes, policy=args.policy, noise=args.noise, seed=2 * args.seed), env)
     held_out = render_frames(collect(env, 10, seed=2 * args.seed + 1), env)
     start = time.monotonic()
     agent = BC(

@@ -15,7 +15,7 @@ class Task:
     :param base: the Gymnasium id whose physics and reward it keeps
     :param camera: name of a camera of the model; it is always set by name, because Gymnasium's default camera
         stopped following the robot in 1.4
-    :param zoom: divides the tangent of half the field of view, so that limbs are more than two pixels wide
+    :param zoom: divides the tangent of half the field of view: as large as keeps the limbs inside the frame
     :param camera_offset: metres by which the camera is moved to its own right and upwards
     :param expert: file name of the shipped expert under ``masklam_envs/experts/``, or None
     """
@@ -31,7 +31,7 @@ class Task:
 TASKS: dict[str, Task] = {
     task.id: task
     for task in (
-        Task("MaskCheetah-v0", "HalfCheetah-v5", zoom=1.4, camera_offset=(0.0, -0.2), expert="cheetah.safetensors"),
+        Task("MaskCheetah-v0", "HalfCheetah-v5", zoom=1.2, camera_offset=(0.0, -0.2), expert="cheetah.safetensors"),
         Task("MaskHopper-v0", "Hopper-v5", zoom=1.4, camera_offset=(0.0, -0.15)),
         Task("MaskWalker-v0", "Walker2d-v5", zoom=1.3, camera_offset=(0.0, -0.1)),
     )

@@ -43,15 +43,17 @@ def test_every_method_trains_with_every_network_and_acts(method, network, frames
 
 @pytest.mark.parametrize("method", METHODS)
 def test_losses_fall(method, frames):
-    rates = {f"{stage}learning_rate": 3e-3 for stage in ("", "policy_", "decoder_")}
-    if method is BC:
-        rates = {"policy_learning_rate": 3e-3}
+    rates = {"policy_learning_rate": 3e-3}
+    if method is not BC:
+        rates |= {"learning_rate": 3e-3, "decoder_learning_rate": 3e-3}
     agent = make(method, frames, **rates)
     first, last = {}, {}
     for stage in agent.stages:
         loss_of = agent._begin_stage(stage, frames)
         agent._optimizer = agent._make_optimizer(stage)
-        values = [agent._update(stage, loss_of, i, 200).item() for i in range(150)]
+        # Latents of so short a training differ little between frames, and the decoder takes long to tell them apart.
+        updates = 1_000 if stage == "decode" else 150
+        values = [agent._update(stage, loss_of, i, updates + 50).item() for i in range(updates)]
         first[stage], last[stage] = np.mean(values[:5]), np.mean(values[-5:])
     assert all(last[stage] < 0.9 * first[stage] for stage in agent.stages)
 
