@@ -17,7 +17,8 @@ def run(repo, script, *arguments):
 
 def test_train_agent_writes_scores_pictures_and_agents_and_goes_on_when_repeated(repo, tmp_path):
     out = tmp_path / "run"
-    arguments = ("--out", out, "--episodes", 2, "--samples", 6400, "--evaluation-episodes", 1)
+    sizes = ("--episodes", 2, "--pretrain", 1920, "--clone", 2560, "--decode", 1920)
+    arguments = ("--out", out, *sizes, "--evaluation-episodes", 1)
     printed = run(repo, "train_agent.py", *arguments)
     assert "MaskLAM" in printed and "LAPO" in printed
     scores = json.loads((out / "scores.json").read_text())
