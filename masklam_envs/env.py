@@ -17,6 +17,7 @@ from masklam_envs.errors import unknown_name
 from masklam_envs.quiet import quiet_mujoco
 from masklam_envs.reference import action_reference
 from masklam_envs.registration import ANY_ID
+from masklam_envs.rendering.camera import CameraConfig
 from masklam_envs.view import View, ViewConfig
 
 KEYS = ("pixels", "mask", "state", "clean")
@@ -33,7 +34,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
     | key | space | what |
     | --- | --- | --- |
     | ``pixels`` | ``Box(0, 255, (S, S, 3), uint8)`` | RGB frame under the distractor |
-    | ``mask`` | ``Box(0, 255, (S, S, 1), uint8)`` | 255 where the agent is seen, else 0 |
+    | ``mask`` | ``Box(0, 255, (S, S, 1), uint8)`` | 255 where the agent (or ``mask_target``) is seen, else 0 |
     | ``clean`` | ``Box(0, 255, (S, S, 3), uint8)`` | the same step without distractor |
     | ``state`` | the base environment's space | the base environment's observation |
 
@@ -44,17 +45,24 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
     :param distractor: a preset's name, ``{"name": ..., option: value}``, or a list of these to compose
     :param correlation: in [0, 1], how much of the background's motion the action decides (for ``action``)
     :param mask_source: ``"simulator"``
+    :param mask_target: what the mask shows: ``"agent"``, ``"object"`` (what the agent handles: Pusher's puck and goal,
+        Reacher's target) or ``"foreground"``, which is both
+    :param agent_bodies: names of the agent's bodies, each with all bodies below it; None: every tree of bodies that an
+        actuator drives
+    :param object_bodies: names of the objects' bodies, likewise; None: every other tree that can move
     :param mask_faults: e.g. ``{"name": "erosion", "radius": 1}``, or a list; applied to the observed mask
     :param observation: keys of the observation, a subset of the table above
     :param image_size: side of the frames, pixels
-    :param camera: name or index of a camera of the model
+    :param camera: name or index of a camera of the model, or a description such as ``{"lookat": [0, 0, 0],
+        "distance": 3, "azimuth": 90, "elevation": -20, "track": "torso"}`` (:mod:`masklam_envs.rendering.camera`)
     :param zoom: divides the tangent of half the field of view
     :param camera_offset: metres by which the camera is moved to its own right and upwards
     :param renderer: ``"auto"`` or ``"raycast"``
     :param split: ``"train"`` or ``"test"`` backgrounds
     :param base_kwargs: keyword arguments of the base environment, when it is given by id
     :param render_mode: None or ``"rgb_array"``: ``render()`` returns the last step's pixels
-    :raises ValueError: for an unknown name, key or camera, or a number out of range
+    :raises ValueError: for an unknown name, key, camera or body, a number out of range, or a mask of an object where
+        there is none
     :raises TypeError: when the base environment is no MuJoCo environment
     """
 
@@ -67,10 +75,13 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         distractor: Any = "action",
         correlation: float | None = None,
         mask_source: str = "simulator",
+        mask_target: str = "agent",
+        agent_bodies: Sequence[str] | None = None,
+        object_bodies: Sequence[str] | None = None,
         mask_faults: Any = None,
         observation: Sequence[str] = ("pixels", "mask"),
         image_size: int = 64,
-        camera: str | int | None = None,
+        camera: CameraConfig = None,
         zoom: float = 1.0,
         camera_offset: tuple[float, float] = (0.0, 0.0),
         renderer: str = "auto",
@@ -91,6 +102,9 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
             camera_offset=camera_offset,
             renderer=renderer,
             mask_source=mask_source,
+            mask_target=mask_target,
+            agent_bodies=agent_bodies,
+            object_bodies=object_bodies,
             mask_faults=mask_faults,
         )
         self._arguments = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import mujoco
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 
 from masklam_envs.distractors import ActionReference, Distractor, make_distractor
 from masklam_envs.errors import unknown_name
-from masklam_envs.masks.faults import MaskFault, make_faults
-from masklam_envs.rendering.camera import find_camera
+from masklam_envs.masks import MaskFault, make_faults, target_bodies
+from masklam_envs.rendering.camera import CameraConfig, find_camera
 
 RENDERERS = ("auto", "raycast")
 MASK_SOURCES = ("simulator",)
@@ -28,12 +29,17 @@ class ViewConfig:
     :param correlation: short cut for the option of that name, in [0, 1]
     :param split: ``"train"`` or ``"test"`` backgrounds; they share no clip
     :param image_size: side of the square frame, pixels
-    :param camera: name or index of a camera of the model; None: ``track`` if there is one, else the first, else
-        MuJoCo's free camera
+    :param camera: name or index of a camera of the model, or a description by lookat, distance, azimuth, elevation
+        and tracked body (see :mod:`masklam_envs.rendering.camera`); None: ``track`` if there is one, else the first,
+        else MuJoCo's free camera
     :param zoom: divides the tangent of half the camera's field of view
     :param camera_offset: metres by which the camera is moved to its own right and upwards, without turning it
     :param renderer: ``"auto"`` or ``"raycast"``
     :param mask_source: ``"simulator"``
+    :param mask_target: what the mask shows: ``"agent"``, ``"object"`` or ``"foreground"``, which is both
+    :param agent_bodies: names of the agent's bodies, each with all bodies below it; None: every tree of bodies that an
+        actuator drives
+    :param object_bodies: names of the objects' bodies, likewise; None: every other tree that can move
     :param mask_faults: names or ``{"name": ..., option: value}`` of :mod:`masklam_envs.masks.faults`, applied in order
     """
 
@@ -41,11 +47,14 @@ class ViewConfig:
     correlation: float | None = None
     split: str = "train"
     image_size: int = 64
-    camera: str | int | None = None
+    camera: CameraConfig = None
     zoom: float = 1.0
     camera_offset: tuple[float, float] = (0.0, 0.0)
     renderer: str = "auto"
     mask_source: str = "simulator"
+    mask_target: str = "agent"
+    agent_bodies: Sequence[str] | None = None
+    object_bodies: Sequence[str] | None = None
     mask_faults: Any = None
 
     def __post_init__(self) -> None:
@@ -62,6 +71,8 @@ class ViewConfig:
         if not numbers or len(offset) != 2 or not np.isfinite(offset).all():
             raise ValueError(f"camera_offset must be two finite numbers, metres right and up, got {offset!r}")
         object.__setattr__(self, "camera_offset", (float(offset[0]), float(offset[1])))
+        for name in ("agent_bodies", "object_bodies"):
+            object.__setattr__(self, name, _checked_names(name, getattr(self, name)))
 
     def to_json(self) -> dict[str, Any]:
         """The same as a plain dictionary: ``ViewConfig(**config.to_json()) == config``."""
@@ -81,6 +92,8 @@ class View:
         self.config = config
         self.reference = reference
         find_camera(model, config.camera)  # an unknown one is an error here, not at the first frame
+        #: indices of the bodies that the mask shows
+        self.mask_bodies = target_bodies(model, config.mask_target, config.agent_bodies, config.object_bodies)
         self.faults: list[MaskFault] = make_faults(config.mask_faults)
         self.distractor: Distractor = make_distractor(
             config.distractor,
@@ -96,7 +109,9 @@ class View:
         from masklam_envs.rendering import RaycastRenderer
 
         config = self.config
-        return RaycastRenderer(self.model, config.image_size, config.camera, config.zoom, offset=config.camera_offset)
+        return RaycastRenderer(
+            self.model, config.image_size, config.camera, config.zoom, self.mask_bodies, config.camera_offset
+        )
 
     def frame(self, qpos: NDArray[np.float64], row: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Pixels (H, W, 3) and mask (H, W, 1), uint8, of positions (nq,) under a distractor row (D,)."""
@@ -113,3 +128,12 @@ class View:
 def _check_choice(kind: str, given: str, known: tuple[str, ...]) -> None:
     if given not in known:
         raise ValueError(unknown_name(kind, given, known))
+
+
+def _checked_names(name: str, given: Any) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    names = (given,) if isinstance(given, str) else given
+    if not isinstance(names, (tuple, list)) or not all(isinstance(body, str) for body in names):
+        raise ValueError(f"{name} must be names of bodies, got {given!r}")
+    return tuple(names)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklam_envs.rendering import raycast
-from masklam_envs.rendering.camera import FREE_CAMERA, find_camera, moved_camera
+from masklam_envs.rendering.camera import CameraConfig, find_camera, moved_camera
 from masklam_envs.rendering.scene import build_scene
 
 
@@ -40,8 +40,8 @@ class RaycastRenderer:
     Args:
         model: a model whose visible geoms are planes, spheres, capsules, cylinders, boxes and ellipsoids.
         image_size: height and width H = W in pixels.
-        camera: name or index of a model camera; None takes "track" if there is one, else camera 0, else MuJoCo's
-            default free camera.
+        camera: name or index of a model camera, or a description (see :mod:`masklam_envs.rendering.camera`); None
+            takes "track" if there is one, else camera 0, else MuJoCo's default free camera.
         zoom: divides the field of view's tangent; above 1 the robot is larger.
         offset: metres by which the camera is moved to its own right and upwards, without turning it.
         agent_bodies: ids of the bodies that the mask shows; None is every body but the world.
@@ -54,7 +54,7 @@ class RaycastRenderer:
         self,
         model: mujoco.MjModel,
         image_size: int = 64,
-        camera: str | int | None = None,
+        camera: CameraConfig = None,
         zoom: float = 1.0,
         agent_bodies: Sequence[int] | None = None,
         offset: tuple[float, float] = (0.0, 0.0),
@@ -127,7 +127,7 @@ class RaycastRenderer:
 
     @property
     def camera_index(self) -> int:
-        """Index of the model camera, -1 for MuJoCo's default free camera."""
+        """Index of the model camera, -1 for a free camera."""
         return self._camera.index
 
     def camera_pose(self, qpos: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
@@ -146,10 +146,7 @@ class RaycastRenderer:
 
     def _bind_poses(self) -> tuple[NDArray[np.float64], ...]:
         """Views of what MuJoCo computes, and the camera's pose, in the order of the kernel's arguments."""
-        data, camera = self._data, self._camera
-        position, matrix = camera.position, camera.matrix
-        if camera.index != FREE_CAMERA:
-            position, matrix = data.cam_xpos[camera.index], data.cam_xmat[camera.index]
+        data, (position, matrix) = self._data, self._camera.pose(self._data)
         return data.geom_xpos, data.geom_xmat, position, matrix, data.light_xpos, data.light_xdir
 
     def _place(
@@ -169,6 +166,8 @@ class RaycastRenderer:
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)
         mujoco.mj_camlight(model, data)
+        if self._camera.body:  # the other cameras' poses are views of `data`, or constant
+            self._poses[2][:] = self._camera.pose(data)[0]
 
     def _render(
         self, plate: NDArray[np.uint8] | None, ground_alpha: float, record: bool
