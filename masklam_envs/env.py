@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from masklam_envs.distractors import LiveTrack
 from masklam_envs.errors import unknown_name
+from masklam_envs.masks import EpisodeFaults
 from masklam_envs.quiet import quiet_mujoco
 from masklam_envs.reference import action_reference
 from masklam_envs.registration import ANY_ID
@@ -50,7 +51,8 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
     :param agent_bodies: names of the agent's bodies, each with all bodies below it; None: every tree of bodies that an
         actuator drives
     :param object_bodies: names of the objects' bodies, likewise; None: every other tree that can move
-    :param mask_faults: e.g. ``{"name": "erosion", "radius": 1}``, or a list; applied to the observed mask
+    :param mask_faults: e.g. ``{"name": "erosion", "radius": 1}``, or a list, applied to the observed mask; see
+        ``docs/masks.md``
     :param observation: keys of the observation, a subset of the table above
     :param image_size: side of the frames, pixels
     :param camera: name or index of a camera of the model, or a description such as ``{"lookat": [0, 0, 0],
@@ -125,6 +127,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         self.observation_space = self._make_space(image_size)
         self._seeds: np.random.SeedSequence | None = None
         self._track: LiveTrack | None = None
+        self._faults: EpisodeFaults | None = None
         self._pixels: NDArray[np.uint8] | None = None
 
     def reset(
@@ -143,6 +146,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         options = dict(options or {})
         distractor_seed = int(options.pop("distractor_seed", distractor_seed))
         state, info = self.base.reset(seed=seed, options=options or None)
+        self._faults = self.view.episode_faults(distractor_seed)
         self._track = self.view.distractor.live(distractor_seed)
         return self._observe(state, self._track.row), {**info, "distractor_seed": distractor_seed}
 
@@ -179,6 +183,8 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
     def _observe(self, state: Any, row: NDArray[np.float64]) -> dict[str, Any]:
         qpos = self._physics.data.qpos
         pixels, mask = self.view.frame(qpos, row)
+        if self._faults is not None:
+            pixels, mask = self._faults.step(pixels, mask)
         self._pixels = pixels
         values = {"pixels": pixels, "mask": mask, "state": state}
         if "clean" in self.keys:

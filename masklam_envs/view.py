@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mujoco
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from masklam_envs.distractors import ActionReference, Distractor, make_distractor
 from masklam_envs.errors import unknown_name
-from masklam_envs.masks import MaskFault, make_faults, target_bodies
+from masklam_envs.masks import EpisodeFaults, MaskFault, make_faults, target_bodies
 from masklam_envs.rendering.camera import CameraConfig, find_camera
 
 RENDERERS = ("auto", "raycast")
@@ -114,11 +114,23 @@ class View:
         )
 
     def frame(self, qpos: NDArray[np.float64], row: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Pixels (H, W, 3) and mask (H, W, 1), uint8, of positions (nq,) under a distractor row (D,)."""
+        """Pixels (H, W, 3) and true mask (H, W, 1), uint8, of positions (nq,) under a distractor row (D,).
+
+        What is observed is this with the episode's faults, see :meth:`episode_faults`.
+        """
         pixels, mask = self.renderer.draw(qpos, self.distractor.plate(row), self.distractor.ground_alpha)
-        for fault in self.faults:
-            mask = fault(mask)
         return pixels, mask
+
+    def episode_faults(
+        self, seed: int, *, length: int | None = None, draw: Callable[[int], NDArray[np.uint8]] | None = None
+    ) -> EpisodeFaults:
+        """What is wrong with an episode's masks.
+
+        :param seed: of the episode's distractor
+        :param length: frames of the episode, None while it runs
+        :param draw: draws the true mask of a frame, None while the episode runs
+        """
+        return EpisodeFaults(self.faults, seed, length=length, draw=draw)
 
     def clean(self, qpos: NDArray[np.float64]) -> NDArray[np.uint8]:
         """Pixels (H, W, 3) of the same positions without distractor."""

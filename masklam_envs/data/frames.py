@@ -90,7 +90,7 @@ class LazyFrames:
             raise ValueError(f"block must be at least one episode, got {block}")
         self.trajectories, self.block = trajectories, block
         self.view = _view_of(env, trajectories)
-        self._tracks: dict[int, NDArray[np.float64]] = {}
+        self._episodes: dict[int, _Episode] = {}
 
     def __len__(self) -> int:
         """The number of frames."""
@@ -112,9 +112,9 @@ class LazyFrames:
         rgbm = np.empty((len(wanted), size, size, 4), np.uint8)
         episodes = np.searchsorted(starts, wanted, side="right") - 1
         for out, frame, episode in zip(rgbm, wanted, episodes, strict=True):
-            if episode not in self._tracks:
-                self._tracks[episode] = _track(self.view, self.trajectories, episode)
-            _draw(self.view, self.trajectories.qpos[frame], self._tracks[episode][frame - starts[episode]], out)
+            if episode not in self._episodes:
+                self._episodes[episode] = _Episode(self.view, self.trajectories, episode)
+            self._episodes[episode].draw(int(frame - starts[episode]), out)
         return rgbm, place.reshape(index.shape)
 
 
@@ -135,9 +135,10 @@ def render_frames(trajectories: Trajectories, env: MaskEnv | View | Any, *, prog
     rgbm = np.empty((int(starts[-1]), size, size, 4), np.uint8)
     tracks = []
     for e in trange(trajectories.episodes, disable=not progress_bar, desc="render", unit="episode"):
-        tracks.append(_track(view, trajectories, e))
-        for frame, row in zip(range(starts[e], starts[e + 1]), tracks[-1], strict=True):
-            _draw(view, trajectories.qpos[frame], row, rgbm[frame])
+        episode = _Episode(view, trajectories, e)
+        tracks.append(episode.rows)
+        for t, out in enumerate(rgbm[starts[e] : starts[e + 1]]):
+            episode.draw(t, out)
     return Frames(trajectories, rgbm, tracks)
 
 
@@ -151,12 +152,21 @@ def _view_of(env: MaskEnv | View | Any, trajectories: Trajectories) -> View:
     return view
 
 
-def _track(view: View, trajectories: Trajectories, episode: int) -> NDArray[np.float64]:
-    """The distractor's rows (T + 1, D) of an episode."""
-    actions, states = trajectories.episode_actions(episode), trajectories.states(episode)
-    return view.distractor.track(int(trajectories.distractor_seeds[episode]), actions, states)
+class _Episode:
+    """A recorded episode as it is drawn: its distractor's rows (T + 1, D) and its masks' faults."""
 
+    def __init__(self, view: View, trajectories: Trajectories, episode: int) -> None:
+        seed = int(trajectories.distractor_seeds[episode])
+        actions, states = trajectories.episode_actions(episode), trajectories.states(episode)
+        self.view = view
+        self.qpos = trajectories.qpos[slice(*trajectories.first_frame[episode : episode + 2])]
+        self.rows = view.distractor.track(seed, actions, states)
+        self.faults = view.episode_faults(seed, length=len(self.rows), draw=self._true_mask)
 
-def _draw(view: View, qpos: NDArray[np.float64], row: NDArray[np.float64], out: NDArray[np.uint8]) -> None:
-    """One frame and its mask into ``out`` (H, W, 4)."""
-    out[..., :3], out[..., 3:] = view.frame(qpos, row)
+    def draw(self, t: int, out: NDArray[np.uint8]) -> None:
+        """Frame ``t`` and its mask into ``out`` (H, W, 4)."""
+        pixels, mask = self.view.frame(self.qpos[t], self.rows[t])
+        out[..., :3], out[..., 3:] = self.faults.at(t, pixels, mask)
+
+    def _true_mask(self, t: int) -> NDArray[np.uint8]:
+        return self.view.frame(self.qpos[t], self.rows[t])[1]

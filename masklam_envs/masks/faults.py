@@ -1,60 +1,96 @@
-"""Faults of a mask: what a segmentation model gets wrong, in known amounts.
+"""Faults of a mask: what a segmentation model gets wrong, in known amounts, by name.
 
-Erosion and dilation use a square of side ``2 * radius + 1``, as the MaskLAM paper's question 6 does.
+``docs/masks.md`` has their exact definitions.  A configuration is JSON-able: a name, ``{"name": ..., option: value}``,
+or a list of these, applied in order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from masklam_envs.errors import unknown_name
+from masklam_envs.masks.episode import MaskFault
+from masklam_envs.masks.false_positives import FalsePositives
+from masklam_envs.masks.morphology import Dilation, Erosion, Flicker
+from masklam_envs.masks.occlusion import BOXES, Occlusion
+from masklam_envs.masks.timing import Dropout, Latency
 
-FAULTS = ("dilation", "erosion")
 MAX_RADIUS = 16
+MAX_FRAMES = 1000
+MAX_BLOBS = 64
 
 
-class MaskFault(Protocol):
-    """A change of a mask (H, W, 1) uint8 with values in [0, 255]."""
+@dataclass(frozen=True)
+class _Whole:
+    """A whole number."""
 
-    def __call__(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The faulty mask, a fresh array of the same shape."""
+    default: int
+    low: int
+    high: int
+    unit: str
 
-
-class Dilation:
-    """Every pixel takes the largest value within ``radius`` pixels, rows and columns alike."""
-
-    def __init__(self, radius: int) -> None:
-        self.radius = radius
-
-    def __call__(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The dilated mask."""
-        for axis in (0, 1):
-            mask = _running_max(mask, self.radius, axis)
-        return mask
+    def check(self, value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
+            raise ValueError(f"must be an integer in [{self.low}, {self.high}] {self.unit}, got {value!r}")
 
 
-class Erosion:
-    """Every pixel takes the smallest value within ``radius`` pixels; outside the frame counts as agent."""
+@dataclass(frozen=True)
+class _Share:
+    """A number in [0, 1]."""
 
-    def __init__(self, radius: int) -> None:
-        self._dilate = Dilation(radius)
+    default: float
 
-    def __call__(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The eroded mask."""
-        return 255 - self._dilate(255 - mask)
+    def check(self, value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise ValueError(f"must be a number in [0, 1], got {value!r}")
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """One of some values."""
+
+    default: Any
+    known: tuple[Any, ...]
+
+    def check(self, value: Any) -> None:
+        if not any(value is choice or (isinstance(value, str) and value == choice) for choice in self.known):
+            raise ValueError(f"must be one of {', '.join(map(repr, self.known))}, got {value!r}")
+
+
+_Option = _Whole | _Share | _Choice
+_RADIUS = _Whole(1, 0, MAX_RADIUS, "pixels")
+
+_KNOWN: dict[str, tuple[Callable[..., MaskFault], dict[str, _Option]]] = {
+    "dilation": (Dilation, {"radius": _RADIUS}),
+    "dropout": (Dropout, {"rate": _Share(0.1), "burst": _Whole(1, 1, MAX_FRAMES, "frames")}),
+    "erosion": (Erosion, {"radius": _RADIUS}),
+    "false_positives": (
+        FalsePositives,
+        {
+            "count": _Whole(3, 0, MAX_BLOBS, "discs"),
+            "radius": _Whole(4, 0, MAX_RADIUS, "pixels"),
+            "hold": _Whole(1, 1, MAX_FRAMES, "frames"),
+        },
+    ),
+    "flicker": (Flicker, {"rate": _Share(0.3), "radius": _RADIUS}),
+    "latency": (Latency, {"frames": _Whole(1, 0, MAX_FRAMES, "frames")}),
+    "occlusion": (
+        Occlusion,
+        {"fraction": _Share(0.25), "box": _Choice("seen", BOXES), "pixels": _Choice(True, (True, False))},
+    ),
+}
+FAULTS = tuple(_KNOWN)
 
 
 def make_faults(config: Any) -> list[MaskFault]:
     """The faults of a configuration, in the order they apply.
 
-    :param config: None, a name, ``{"name": "erosion", "radius": 2}``, or a list of these; radius in pixels, [0, 16],
-        default 1
-    :raises ValueError: unknown name or option, radius out of range
+    :param config: None, a name, ``{"name": "erosion", "radius": 2}``, or a list of these
+    :raises ValueError: unknown name or option, a value out of range
 
+    >>> import numpy as np
     >>> mask = np.zeros((5, 5, 1), np.uint8); mask[2, 2] = 255
     >>> [fault] = make_faults({"name": "dilation", "radius": 1})
     >>> int((fault(mask) == 255).sum())
@@ -72,25 +108,16 @@ def make_faults(config: Any) -> list[MaskFault]:
 def _make_fault(config: Any) -> MaskFault:
     if not isinstance(config, (str, Mapping)):
         raise ValueError(f"a mask fault is a name or a dict with a 'name', got {config!r}")
-    options = {"name": config} if isinstance(config, str) else dict(config)
-    name = options.pop("name", None)
+    given = {"name": config} if isinstance(config, str) else dict(config)
+    name = given.pop("name", None)
     if name not in FAULTS:
         raise ValueError(unknown_name("mask fault", name, FAULTS))
-    radius = options.pop("radius", 1)
-    if options:
-        raise ValueError(unknown_name(f"option of mask fault {name!r}", next(iter(options)), ("name", "radius")))
-    if isinstance(radius, bool) or not isinstance(radius, int) or not 0 <= radius <= MAX_RADIUS:
-        raise ValueError(f"radius of {name!r} must be an integer in [0, {MAX_RADIUS}] pixels, got {radius!r}")
-    return Dilation(radius) if name == "dilation" else Erosion(radius)
-
-
-def _running_max(mask: NDArray[np.uint8], radius: int, axis: int) -> NDArray[np.uint8]:
-    size = mask.shape[axis]
-    out = mask.copy()
-    for shift in range(1, min(radius, size - 1) + 1):
-        low = [slice(None)] * mask.ndim
-        high = [slice(None)] * mask.ndim
-        low[axis], high[axis] = slice(0, size - shift), slice(shift, size)
-        np.maximum(out[tuple(low)], mask[tuple(high)], out=out[tuple(low)])
-        np.maximum(out[tuple(high)], mask[tuple(low)], out=out[tuple(high)])
-    return out
+    make, options = _KNOWN[name]
+    for option, value in given.items():
+        if option not in options:
+            raise ValueError(unknown_name(f"option of mask fault {name!r}", option, ("name", *options)))
+        try:
+            options[option].check(value)
+        except ValueError as error:
+            raise ValueError(f"{option} of {name!r} {error}") from None
+    return make(**{option: given.get(option, known.default) for option, known in options.items()})
