@@ -19,6 +19,7 @@ import numpy as np
 import tyro
 
 import masklam_envs  # noqa: F401 - registers the environments
+from masklam_envs.rendering.look import Look, Plate
 
 
 @dataclasses.dataclass
@@ -51,11 +52,11 @@ def drawer(env: gym.Env[Any, Any], steps: int) -> Callable[[], None]:
     """Draws one state over and over: the renderer with its kinematics, without distractor."""
     view: Any = env.unwrapped.view  # type: ignore[attr-defined]
     qpos = env.unwrapped.base.unwrapped.data.qpos.copy()  # type: ignore[attr-defined]
-    plate = np.zeros((view.config.image_size,) * 2 + (3,), np.uint8)
+    look = Look(Plate(np.zeros((view.config.image_size,) * 2 + (3,), np.uint8)))
 
     def run() -> None:
         for _ in range(steps):
-            view.renderer.draw(qpos, plate)
+            view.renderer.draw(qpos, look)
 
     return run
 

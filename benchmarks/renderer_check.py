@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from masklam_envs.rendering import RaycastRenderer
+from masklam_envs.rendering.look import Look, Plate
 
 MODELS = (
     "HalfCheetah", "Hopper", "Walker2d", "Ant", "Humanoid", "Swimmer", "Reacher", "Pusher", "InvertedPendulum",
@@ -142,8 +143,8 @@ def main() -> None:
         share, error = disagreement(name, arguments.poses)
         model = load(name)
         renderer, qpos = RaycastRenderer(model), moving_pose(name)
-        plate = np.zeros((64, 64, 3), np.uint8)
-        times = fastest(lambda: renderer.draw(qpos, plate)), fastest(lambda: renderer.draw(qpos))  # noqa: B023
+        look = Look(Plate(np.zeros((64, 64, 3), np.uint8)))
+        times = fastest(lambda: renderer.draw(qpos, look)), fastest(lambda: renderer.draw(qpos))  # noqa: B023
         print(f"{name:24s} {share:9.4%} {error:10.1e} m {times[0]:8.1f} us {times[1]:9.1f} us", flush=True)
     if arguments.picture:
         write_picture(arguments.picture)

@@ -109,8 +109,9 @@ class View:
         from masklam_envs.rendering import RaycastRenderer
 
         config = self.config
+        ghost = target_bodies(self.model, "agent", config.agent_bodies, config.object_bodies)
         return RaycastRenderer(
-            self.model, config.image_size, config.camera, config.zoom, self.mask_bodies, config.camera_offset
+            self.model, config.image_size, config.camera, config.zoom, self.mask_bodies, config.camera_offset, ghost
         )
 
     def frame(self, qpos: NDArray[np.float64], row: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -118,7 +119,7 @@ class View:
 
         What is observed is this with the episode's faults, see :meth:`episode_faults`.
         """
-        pixels, mask = self.renderer.draw(qpos, self.distractor.plate(row), self.distractor.ground_alpha)
+        pixels, mask = self.renderer.draw(qpos, self.distractor.look(row, qpos))
         return pixels, mask
 
     def episode_faults(

@@ -1,7 +1,7 @@
 """What a part of a distractor is: some columns of the track's row, and what they do to the backdrop.
 
 * :class:`Context` - what every part is told when it is made.
-* :class:`Backdrop` - what the parts change, one after the other, before it is painted.
+* :class:`Backdrop` - what the parts change, one after the other, before it is drawn.
 * :class:`Part` - the base class; third parties subclass it and call ``register_distractor``.
 """
 
@@ -15,13 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklam_envs.distractors.reference import ActionReference
+from masklam_envs.rendering.look import REFERENCE_SIZE, CameraChange, Ghost, Image, LightChange
+
+__all__ = [
+    "REFERENCE_SIZE",
+    "SPLITS",
+    "Backdrop",
+    "Context",
+    "Float32Array",
+    "Float64Array",
+    "Footage",
+    "Image",
+    "Part",
+]
 
 Float64Array = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
-Image = NDArray[np.uint8]
-
-# Pans and displacements are given in pixels of an image of this width, whatever size is rendered.
-REFERENCE_SIZE = 64
 
 SPLITS = ("train", "test")
 
@@ -57,21 +66,33 @@ class Context:
 
 
 class Backdrop:
-    """What is behind the robot at one row: the parts change it in order, then it is painted.
+    """What is seen beside the robot at one row: the parts change it in order, then it is drawn.
 
-    ``footage`` and its ``clip`` and frame ``index`` say where the pixels come from; without footage the scene's own sky
-    and ground stay.  ``x`` and ``y`` displace the picture to the right and downwards, in pixels of a 64-pixel-wide
-    image.
+    ``footage`` and its ``clip`` and frame ``index`` say where the pixels behind the robot come from; without footage
+    the scene's own sky and ground stay.  ``x`` and ``y`` displace the picture to the right and downwards, in pixels of
+    a 64-pixel-wide image; then ``turn`` (radians, clockwise) and ``zoom`` (octaves) turn and enlarge it about the
+    centre.  ``camera``, ``colours``, ``light``, ``ghosts`` and ``overlays`` are those of
+    :class:`~masklam_envs.rendering.look.Look`.
+
+    :param qpos: (nq,) the agent's positions in this frame; not to be changed
     """
 
-    __slots__ = ("clip", "footage", "index", "x", "y")
+    # Defaults live in the class: a part pays for what it sets.
+    footage: Footage | None = None
+    clip: int = 0
+    index: int = 0
+    x: float = 0.0
+    y: float = 0.0
+    turn: float = 0.0
+    zoom: float = 0.0
+    camera: CameraChange | None = None
+    colours: Float64Array | None = None
+    light: LightChange | None = None
+    ghosts: tuple[Ghost, ...] = ()
+    overlays: tuple[Image, ...] = ()
 
-    def __init__(self) -> None:
-        self.footage: Footage | None = None
-        self.clip = 0
-        self.index = 0
-        self.x = 0.0
-        self.y = 0.0
+    def __init__(self, qpos: Float64Array) -> None:
+        self.qpos = qpos
 
 
 class Part(ABC):

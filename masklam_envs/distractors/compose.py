@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from masklam_envs.distractors.base import REFERENCE_SIZE, Backdrop, Context, Float32Array, Float64Array, Image, Part
+from masklam_envs.distractors.base import Backdrop, Context, Float32Array, Float64Array, Image, Part
+from masklam_envs.rendering.look import Look, Plate
+
+NO_POSE = np.zeros(0)
 
 
 class Distractor:
@@ -29,6 +32,7 @@ class Distractor:
         self._config = [dict(config) for config, _ in parts]
         edges = np.cumsum([0, *(part.width for part in self.parts)]).tolist()
         self._columns = [slice(first, last) for first, last in itertools.pairwise(edges)]
+        self._painters = list(zip(self.parts, self._columns, strict=True))
         self.width: int = edges[-1]
         alphas = [part.ground_alpha for part in self.parts if part.ground_alpha is not None]
         #: how opaque the scene's ground is over the plate, in [0, 1]; the last part that says so decides
@@ -67,12 +71,24 @@ class Distractor:
         """The same rows, one at a time: an environment's track of one episode."""
         return LiveTrack(self, self._streams(seed))
 
-    def plate(self, row: Float64Array) -> Image | None:
-        """The background of a row (D,): (H, W, 3) uint8, a fresh array; None: the scene's own sky and ground stay."""
-        backdrop = Backdrop()
-        for part, columns in zip(self.parts, self._columns, strict=True):
+    def look(self, row: Float64Array, qpos: Float64Array) -> Look:
+        """What a renderer is told of a frame.
+
+        :param row: (D,) float64
+        :param qpos: (nq,) float64, the agent's positions in this frame
+        """
+        backdrop = Backdrop(qpos)
+        for part, columns in self._painters:
             part.paint(row[columns], backdrop)
-        return _painted(backdrop, self.context.image_size)
+        return _look(backdrop, self.ground_alpha)
+
+    def plate(self, row: Float64Array) -> Image | None:
+        """The background of a row (D,): (H, W, 3) uint8, a fresh array; None: the scene's own sky and ground stay.
+
+        :raises ValueError: when a part needs the agent's pose; use :meth:`look`
+        """
+        plate = self.look(row, NO_POSE).plate
+        return None if plate is None else plate.painted(self.context.image_size)
 
     def motion(self, rows: Float64Array) -> Float64Array | None:
         """The displacements whose correlation with the actions is set and measured: (T, K); None where nothing moves.
@@ -135,16 +151,11 @@ class LiveTrack:
         return row
 
 
-def _painted(backdrop: Backdrop, size: int) -> Image | None:
-    footage = backdrop.footage
-    if footage is None:
-        return None
-    frame = footage.frame(backdrop.clip, backdrop.index)
-    if backdrop.x == 0 and backdrop.y == 0:
-        return frame[:size, :size].copy()
-    # Imported here: numba costs a second that a run without pixels need not pay.
-    from masklam_envs.distractors.plate import pan
-
-    scale = size / REFERENCE_SIZE
-    panned: Image = pan(frame, backdrop.x * scale, backdrop.y * scale, size, footage.wraps)
-    return panned
+def _look(backdrop: Backdrop, ground_alpha: float) -> Look:
+    plate, footage = None, backdrop.footage
+    if footage is not None:
+        frame = footage.frame(backdrop.clip, backdrop.index)
+        plate = Plate(frame, backdrop.x, backdrop.y, backdrop.turn, backdrop.zoom, footage.wraps)
+    return Look(
+        plate, ground_alpha, backdrop.camera, backdrop.colours, backdrop.light, backdrop.ghosts, backdrop.overlays
+    )

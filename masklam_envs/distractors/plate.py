@@ -1,10 +1,16 @@
-"""The Numba kernel that pans a frame: bilinear, in whole numbers, so that every machine makes the same bytes."""
+"""Numba kernels that move a frame: bilinear, in whole numbers, so that every machine makes the same bytes."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from masklam_envs.exact import exp, sincos
+
+_ONE = 65536
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -77,3 +83,72 @@ def _blend_rows(
             for i in range(part.size):
                 part[i] = upper[i] * up + lower[i] * down
         done += run
+
+
+def warp(
+    frame: NDArray[np.uint8], x: float, y: float, turn: float, zoom: float, size: int, wraps: bool
+) -> NDArray[np.uint8]:
+    """The picture in a window of a frame whose content is displaced, then turned and enlarged about the centre.
+
+    Places are rounded to 1/256 pixel.
+
+    :param frame: (h, w, 3) uint8, C-contiguous
+    :param x: displacement to the right, in pixels of the result
+    :param y: displacement downwards, same unit
+    :param turn: clockwise, radians
+    :param zoom: octaves; the picture at ``2**(zoom mod 1)`` of its size, faded into itself at half that size by
+        ``zoom mod 1``, so that an endless zoom needs no end of picture
+    :param size: side of the window, at the frame's top left corner without displacement
+    :param wraps: the frame is periodic; else it is mirrored at its edges
+    :return: (size, size, 3) uint8, a fresh array
+    """
+    sine, cosine = sincos(turn)
+    octave = zoom - math.floor(zoom)
+    fade = round(256 * octave)
+    shrink = exp(-0.6931471805599453 * octave)  # of a step in the window, seen on the frame
+    across, down = round(_ONE * shrink * cosine), round(_ONE * shrink * sine)
+    out = np.empty((size, size, 3), np.uint8)
+    place_x, place_y = math.floor(-x * _ONE), math.floor(-y * _ONE)
+    _sample(frame, out, across, down, place_x, place_y, wraps, 0)
+    if fade:
+        _sample(frame, out, 2 * across, 2 * down, place_x, place_y, wraps, fade)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _sample(
+    frame: NDArray[np.uint8],
+    out: NDArray[np.uint8],
+    across: int,
+    down: int,
+    place_x: int,
+    place_y: int,
+    wraps: bool,
+    fade: int,
+) -> None:
+    """Blend the picture into ``out`` with weight ``fade`` / 256, 0 for all of it.
+
+    :param across: how far on the frame a step to the right in the window goes to the right, in 1/65536 pixel
+    :param down: how far that step goes upwards
+    :param place_x: the frame's content is displaced to the left by this, in 1/65536 pixel
+    :param place_y: same, upwards
+    """
+    height, width, size = frame.shape[0], frame.shape[1], out.shape[0]
+    for row in range(size):
+        for column in range(size):
+            # Twice the distance from the window's centre, so that it is a whole number.
+            right, below = 2 * column + 1 - size, 2 * row + 1 - size
+            u = ((right * across + below * down) >> 1) + ((size - 1) << 15) + place_x
+            v = ((below * across - right * down) >> 1) + ((size - 1) << 15) + place_y
+            x0, y0 = _folded(u >> 16, width, wraps)[0], _folded(v >> 16, height, wraps)[0]
+            x1, y1 = _folded((u >> 16) + 1, width, wraps)[0], _folded((v >> 16) + 1, height, wraps)[0]
+            fx, fy = (u >> 8) & 255, (v >> 8) & 255
+            for c in range(3):
+                top = frame[y0, x0, c] * (256 - fx) + frame[y0, x1, c] * fx
+                bottom = frame[y1, x0, c] * (256 - fx) + frame[y1, x1, c] * fx
+                value = top * (256 - fy) + bottom * fy
+                if fade:
+                    before = np.int64(out[row, column, c]) << 16
+                    out[row, column, c] = np.uint8((value * fade + before * (256 - fade) + (1 << 23)) >> 24)
+                else:
+                    out[row, column, c] = np.uint8((value + 32768) >> 16)

@@ -49,6 +49,8 @@ class Camera:
         matrix: (9,) float64, row-major, columns x right, y up, z backward, as ``MjData.cam_xmat``.
         body: a free camera's position is relative to the centre of mass of this body and all below it; 0, the world,
             stands for the origin.
+        focus: metres to the point that a free camera looks at; 0 where that is to be found, see
+            :mod:`masklam_envs.rendering.orbit`.
     """
 
     index: int
@@ -56,6 +58,7 @@ class Camera:
     position: NDArray[np.float64]
     matrix: NDArray[np.float64]
     body: int = 0
+    focus: float = 0.0
 
     def pose(self, data: mujoco.MjData) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Position (3,) and matrix (9,) after ``mj_comPos`` and ``mj_camlight`` have filled ``data``."""
@@ -134,7 +137,7 @@ def _free_camera(model: mujoco.MjModel) -> Camera:
     free = mujoco.MjvCamera()
     mujoco.mjv_defaultFreeCamera(model, free)
     position, matrix = _looking(np.array(free.lookat), free.distance, free.azimuth, free.elevation)
-    return Camera(FREE_CAMERA, _half_height(model), position, matrix)
+    return Camera(FREE_CAMERA, _half_height(model), position, matrix, focus=float(free.distance))
 
 
 def _described_camera(model: mujoco.MjModel, description: Mapping[str, Any]) -> Camera:
@@ -150,7 +153,8 @@ def _described_camera(model: mujoco.MjModel, description: Mapping[str, Any]) -> 
         raise ValueError(f"a camera's elevation must be in [-90, 90] degrees, got {elevation!r}")
     position, matrix = _looking(lookat, values["distance"], azimuth, elevation)
     # Sine and cosine may differ in the last bit from machine to machine; frames must not.
-    return Camera(FREE_CAMERA, _half_height(model), position.round(12), matrix.round(12), _body(model, values["track"]))
+    position, matrix, distance = position.round(12), matrix.round(12), float(values["distance"])
+    return Camera(FREE_CAMERA, _half_height(model), position, matrix, _body(model, values["track"]), distance)
 
 
 def _looking(

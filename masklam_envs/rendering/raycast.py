@@ -744,3 +744,16 @@ def render(
                 pixel,
             )  # fmt: skip
     _resolve(pixels, layers, x0, x1, y0, y1)
+
+
+@_entry
+def lay_over(pixels: Bytes, mask: Bytes, overlay: Bytes) -> None:
+    """Blend ``overlay`` (H, W, 4), RGB and opacity, over ``pixels`` (H, W, 3); its opaque half hides the mask."""
+    for y in range(pixels.shape[0]):
+        for x in range(pixels.shape[1]):
+            opacity = np.int64(overlay[y, x, 3])
+            if opacity >= 128:
+                mask[y, x, 0] = 0
+            for c in range(3):
+                below = np.int64(pixels[y, x, c])
+                pixels[y, x, c] = np.uint8((255 * below + opacity * (overlay[y, x, c] - below) + 127) // 255)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +12,14 @@ from numpy.typing import NDArray
 
 from masklam_envs.rendering import raycast
 from masklam_envs.rendering.camera import CameraConfig, find_camera, moved_camera
+from masklam_envs.rendering.changes import changed_lights, coloured, ghost_poses
+from masklam_envs.rendering.look import CLEAN, REFERENCE_SIZE, Ghost, Look
+from masklam_envs.rendering.orbit import carried, focus_distance
 from masklam_envs.rendering.scene import build_scene
+
+# What the kernel reads: poses as in `MjData` (geoms' positions and matrices, the camera's, the lamps'), and tables.
+Poses = tuple[NDArray[np.float64], ...]
+Tables = tuple[NDArray[np.float64], ...]
 
 
 class Layers(NamedTuple):
@@ -45,6 +53,7 @@ class RaycastRenderer:
         zoom: divides the field of view's tangent; above 1 the robot is larger.
         offset: metres by which the camera is moved to its own right and upwards, without turning it.
         agent_bodies: ids of the bodies that the mask shows; None is every body but the world.
+        ghost_bodies: ids of the bodies that a ghost consists of; None is the same as ``agent_bodies``.
 
     Raises:
         ValueError: an unknown camera or body, a visible geom of another type, or a size or zoom that is not positive.
@@ -58,14 +67,17 @@ class RaycastRenderer:
         zoom: float = 1.0,
         agent_bodies: Sequence[int] | None = None,
         offset: tuple[float, float] = (0.0, 0.0),
+        ghost_bodies: Sequence[int] | None = None,
     ) -> None:
         if image_size < 1 or not zoom > 0:
             raise ValueError(f"image_size and zoom must be positive, got {image_size} and {zoom}")
-        self._arguments = (model, image_size, camera, zoom, agent_bodies, offset)
+        self._arguments = (model, image_size, camera, zoom, agent_bodies, offset, ghost_bodies)
         model, view = moved_camera(model, find_camera(model, camera), offset)
         self.model, self.image_size, self.zoom = model, image_size, zoom
         self._scene = scene = build_scene(model, agent_bodies)
         self._camera = view
+        #: metres from the camera to the point that it looks at
+        self.focus = focus_distance(model, view)
         self._pixel = 2.0 * self._camera.half_height / (zoom * image_size)
         # The ground is only drawn when it shows, unless the mask needs it.
         self._ground_in_mask = bool(scene.planes[:, raycast.IS_AGENT].any())
@@ -77,14 +89,16 @@ class RaycastRenderer:
         rays = _reciprocal_lengths(image_size, self._pixel)
         settings = np.array([scene.ambient, self._pixel])
         self._constants = (scene.solids, scene.planes, scene.lights, settings, rays, self._layers)
+        self._ghost_bodies = sorted(range(1, model.nbody) if agent_bodies is None else agent_bodies)
+        if ghost_bodies is not None:
+            self._ghost_bodies = sorted(ghost_bodies)
         self._sky = np.zeros((image_size, image_size, 3), np.uint8)
         self._sky_matrix = b""
 
     def draw(
         self,
         qpos: NDArray[np.float64],
-        plate: NDArray[np.uint8] | None = None,
-        ground_alpha: float = 0.0,
+        look: Look = CLEAN,
         mocap_pos: NDArray[np.float64] | None = None,
         mocap_quat: NDArray[np.float64] | None = None,
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -92,20 +106,21 @@ class RaycastRenderer:
 
         Args:
             qpos: (nq,) float64 positions.
-            plate: (H, W, 3) uint8 picture in place of the sky; None draws the scene's own sky and ground.
-            ground_alpha: with a plate, the opacity of the ground in 0..1; 0 hides it, which is also the fastest.
+            look: everything else about the frame; the default is the scene as it is.
             mocap_pos: (nmocap, 3) float64 metres; None is the model's initial position.
             mocap_quat: (nmocap, 4) float64; None is the model's initial orientation.
 
         Returns:
-            Fresh ``pixels`` (H, W, 3) uint8 and ``mask`` (H, W, 1) uint8, 255 on the agent.  The mask does not depend
-            on the plate or the ground's opacity.
+            Fresh ``pixels`` (H, W, 3) uint8 and ``mask`` (H, W, 1) uint8, 255 on the agent.  Of a look, the mask
+            depends on the camera and the overlays alone.
 
         Raises:
-            ValueError: an argument of another shape, or a plate that is not uint8.
+            ValueError: an array of another shape or type.
         """
         self._place(qpos, mocap_pos, mocap_quat)
-        return self._render(plate, ground_alpha, self._ground_in_mask)
+        if look.is_plain:
+            return self._render(look, self._poses, self._constants, self._ground_in_mask)
+        return self._draw_changed(look)
 
     def inspect(
         self,
@@ -121,7 +136,7 @@ class RaycastRenderer:
             mocap_quat: as in :meth:`draw`.
         """
         self._place(qpos, mocap_pos, mocap_quat)
-        pixels, mask = self._render(None, 0.0, True)
+        pixels, mask = self._render(CLEAN, self._poses, self._constants, True)
         ids = self._layers[..., raycast.ID].astype(np.int32)
         return Layers(pixels, mask, ids, self._layers[..., raycast.HIT].astype(np.float32))
 
@@ -170,22 +185,77 @@ class RaycastRenderer:
             self._poses[2][:] = self._camera.pose(data)[0]
 
     def _render(
-        self, plate: NDArray[np.uint8] | None, ground_alpha: float, record: bool
+        self, look: Look, poses: Poses, tables: Tables, record: bool
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Background, ground and model."""
         size = self.image_size
         mask = np.zeros((size, size, 1), np.uint8)
-        if plate is None:
-            pixels, ground_alpha = self._own_sky().copy(), 1.0
-        elif plate.shape == (size, size, 3) and plate.dtype == np.uint8:
-            pixels = plate.copy()
+        if look.plate is None:
+            pixels, ground_alpha = self._own_sky(poses[3]).copy(), 1.0
         else:
-            raise ValueError(f"plate must be ({size}, {size}, 3) uint8, got {plate.shape} {plate.dtype}")
-        raycast.render(*self._poses, *self._constants, pixels, mask, float(ground_alpha), record)
+            pixels, ground_alpha = look.plate.painted(size), look.ground_alpha
+        raycast.render(*poses, *tables, pixels, mask, float(ground_alpha), record)
         return pixels, mask
 
-    def _own_sky(self) -> NDArray[np.uint8]:
+    def _draw_changed(self, look: Look) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """A look with more than a plate: first background and ghosts, then the model, then the overlays."""
+        poses, tables = self._changed(look)
+        if look.ghosts:
+            pixels, mask = self._behind(look, poses, tables)
+            raycast.render(*poses, *tables, pixels, mask, 0.0, self._ground_in_mask)
+        else:
+            pixels, mask = self._render(look, poses, tables, self._ground_in_mask)
+        for overlay in look.overlays:
+            if overlay.shape != (*mask.shape[:2], 4) or overlay.dtype != np.uint8:
+                raise ValueError(
+                    f"an overlay must be {(*mask.shape[:2], 4)} uint8, got {overlay.shape} {overlay.dtype}"
+                )
+            raycast.lay_over(pixels, mask, overlay)
+        return pixels, mask
+
+    def _changed(self, look: Look) -> tuple[Poses, Tables]:
+        """Poses and tables with a look's camera, colours and light."""
+        geom_xpos, geom_xmat, position, matrix, light_xpos, light_xdir = self._poses
+        solids, planes, lights, settings, rays, layers = self._constants
+        focus = position - self.focus * matrix.reshape(3, 3)[:, 2]
+        if look.camera is not None:
+            position, matrix = carried(position, matrix, self.focus, look.camera)
+        if look.colours is not None:
+            if look.colours.shape != (self.model.ngeom, 3):
+                raise ValueError(f"colours must be ({self.model.ngeom}, 3), got {look.colours.shape}")
+            solids, planes = (coloured(t, look.colours, self._scene.tints) for t in (solids, planes))
+        if look.light is not None:
+            lights, light_xpos, light_xdir = changed_lights(lights, light_xpos, light_xdir, matrix, focus, look.light)
+        poses = (geom_xpos, geom_xmat, position, matrix, light_xpos, light_xdir)
+        return poses, (solids, planes, lights, settings, rays, layers)
+
+    def _behind(self, look: Look, poses: Poses, tables: Tables) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Background, ground and ghosts, and an empty mask."""
+        bodies = self.model.geom_bodyid[tables[0][:, raycast.GEOM].astype(np.int64)]
+        agent = tables[0][np.isin(bodies, self._ghost_bodies)]
+        agent[:, raycast.IS_AGENT] = 0
+        nothing = np.zeros((0, raycast.SOLID_COLUMNS))
+        pixels, mask = self._render(look, poses, (nothing, *tables[1:]), False)
+        for ghost in look.ghosts:
+            placed = self._ghost_poses(ghost, agent[:, raycast.GEOM].astype(np.int64), poses)
+            raycast.render(*placed, *poses[2:], agent, *tables[1:], pixels, mask, 0.0, False)
+        return pixels, mask
+
+    def _ghost_poses(self, ghost: Ghost, geoms: NDArray[np.int64], poses: Poses) -> Poses:
+        if ghost.qpos.shape != self._qpos.shape:
+            raise ValueError(f"a ghost's qpos must have shape {self._qpos.shape}, got {ghost.qpos.shape}")
+        data = self._ghost_data
+        data.qpos[:] = ghost.qpos
+        mujoco.mj_kinematics(self.model, data)
+        metres = 2.0 * self._camera.half_height * self.focus / (self.zoom * REFERENCE_SIZE)
+        return ghost_poses(geoms, self._ghost_bodies[0], data, poses, ghost, metres)
+
+    @functools.cached_property
+    def _ghost_data(self) -> mujoco.MjData:
+        return mujoco.MjData(self.model)
+
+    def _own_sky(self, matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
         """The scene's sky, which depends on the camera's orientation alone and is kept while that stays the same."""
-        matrix = self._poses[3]
         key = matrix.tobytes()
         if key != self._sky_matrix:
             raycast.paint_sky(self._sky, self._scene.sky, matrix, self._pixel)

@@ -41,6 +41,8 @@ class Scene:
         sky: (6, n, n, 3) float64 cube map in 0..255; n = 0 stands for black.
         lights: (L, LIGHT_COLUMNS) float64, the headlight first.
         ambient: light that is there without any lamp.
+        tints: (ngeom, 3) float64, what a geom's colour is multiplied by where it is drawn in one colour: the mean of a
+            solid's texture.
     """
 
     solids: NDArray[np.float64]
@@ -48,6 +50,7 @@ class Scene:
     sky: NDArray[np.float64]
     lights: NDArray[np.float64]
     ambient: float
+    tints: NDArray[np.float64]
 
 
 def build_scene(model: mujoco.MjModel, agent_bodies: Sequence[int] | None = None) -> Scene:
@@ -73,6 +76,7 @@ def build_scene(model: mujoco.MjModel, agent_bodies: Sequence[int] | None = None
         sky=_sky(model),
         lights=lights,
         ambient=0.0 if len(lights) else LAMPLESS_AMBIENT,
+        tints=np.array([_tint(model, g) for g in range(model.ngeom)], np.float64).reshape(-1, 3),
     )
 
 
@@ -132,6 +136,15 @@ def _solid(model: mujoco.MjModel, geom: int, bodies: set[int]) -> list[float]:
     if texture >= 0:
         row[rc.RGBA : rc.RGBA + 3] = row[rc.RGBA : rc.RGBA + 3] * _texture(model, texture).mean(axis=(0, 1)) / 255.0
     return [*row, float(SOLID_KINDS[mujoco.mjtGeom(model.geom_type[geom])])]
+
+
+def _tint(model: mujoco.MjModel, geom: int) -> NDArray[np.float64]:
+    """The mean colour (3,) in 0..1 of the texture of a solid, ones without any; a plane's texture is drawn."""
+    texture = _material_texture(model, geom)
+    if texture < 0 or model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE:
+        return np.ones(3)
+    mean: NDArray[np.float64] = _texture(model, texture).mean(axis=(0, 1)) / 255.0
+    return mean
 
 
 def _plane(model: mujoco.MjModel, geom: int, bodies: set[int]) -> list[float]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from masklam_envs.rendering import RaycastRenderer
+from masklam_envs.rendering.look import Look, Plate
 
 # A distant narrow camera: a pixel is 1/64 m at the geom, without perspective to speak of.
 XML = """
@@ -37,8 +38,8 @@ def build(kind: str, size: str, pose: str = "", more: str = "") -> RaycastRender
 
 def coverage(renderer: RaycastRenderer, qpos: list[float]) -> NDArray[np.float64]:
     """Share of each pixel that is covered, read from how much of a white plate is gone, in [0, 1]."""
-    black = renderer.draw(np.array(qpos), np.zeros((64, 64, 3), np.uint8))[0]
-    white = renderer.draw(np.array(qpos), np.full((64, 64, 3), 255, np.uint8))[0]
+    black = renderer.draw(np.array(qpos), Look(Plate(np.zeros((64, 64, 3), np.uint8))))[0]
+    white = renderer.draw(np.array(qpos), Look(Plate(np.full((64, 64, 3), 255, np.uint8))))[0]
     return 1 - (white[..., 0].astype(float) - black[..., 0]) / 255
 
 
@@ -86,7 +87,8 @@ def test_inner_edges_are_smooth_too() -> None:
     """A capsule before a large white box: its edge takes the box's colour, not the plate's."""
     box = '<geom type="box" size="0.4 0.4 0.01" pos="0 0 -0.3" rgba="1 1 1 1"/>'
     renderer = build(*CAPSULE, more=box)
-    frames = [renderer.draw(np.array([0.0, 0.25 * PIXEL, 0.0]), np.full((64, 64, 3), c, np.uint8))[0] for c in (0, 255)]
+    plates = [Look(Plate(np.full((64, 64, 3), c, np.uint8))) for c in (0, 255)]
+    frames = [renderer.draw(np.array([0.0, 0.25 * PIXEL, 0.0]), look)[0] for look in plates]
     np.testing.assert_array_equal(frames[0][20:44, 32], frames[1][20:44, 32])
     assert len(np.unique(frames[0][20:44, 32, 0])) > 4
 

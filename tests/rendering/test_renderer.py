@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masklam_envs.rendering import RaycastRenderer
+from masklam_envs.rendering.look import Look, Plate
 
 ARM = """
 <mujoco>
@@ -40,6 +41,10 @@ ANGLES = st.floats(-3.2, 3.2)
 LIGHT_TESTS = settings(max_examples=20, deadline=None)
 
 
+def on(picture: np.ndarray, ground_alpha: float = 0.0) -> Look:
+    return Look(Plate(picture), ground_alpha)
+
+
 @pytest.fixture(scope="module")
 def arm() -> mujoco.MjModel:
     return mujoco.MjModel.from_xml_string(ARM)
@@ -65,7 +70,7 @@ def test_frames_have_the_promised_form(renderer: RaycastRenderer) -> None:
 def test_frames_are_fresh_arrays(renderer: RaycastRenderer, plate: np.ndarray) -> None:
     first, second = renderer.draw(np.zeros(2)), renderer.draw(np.zeros(2))
     before = plate.copy()
-    on_plate = renderer.draw(np.zeros(2), plate)
+    on_plate = renderer.draw(np.zeros(2), on(plate))
     assert not any(np.shares_memory(a, b) for a, b in zip(first, second, strict=True))
     assert not np.shares_memory(on_plate[0], plate)
     np.testing.assert_array_equal(plate, before)
@@ -75,7 +80,7 @@ def test_frames_are_fresh_arrays(renderer: RaycastRenderer, plate: np.ndarray) -
 @given(ANGLES, ANGLES, ANGLES)
 def test_a_frame_depends_on_its_pose_alone(renderer: RaycastRenderer, a: float, b: float, c: float) -> None:
     first = renderer.draw(np.array([a, b]))
-    renderer.draw(np.array([c, a]), np.zeros((64, 64, 3), np.uint8), 0.5)
+    renderer.draw(np.array([c, a]), on(np.zeros((64, 64, 3), np.uint8), 0.5))
     renderer.inspect(np.array([b, c]))
     again, fresh = renderer.draw(np.array([a, b])), RaycastRenderer(renderer.model).draw(np.array([a, b]))
     for one, two, three in zip(first, again, fresh, strict=True):
@@ -89,17 +94,17 @@ def test_the_mask_knows_nothing_of_the_background(renderer: RaycastRenderer, a: 
     qpos, plate = np.array([a, b]), np.full((64, 64, 3), 77, np.uint8)
     layers = renderer.inspect(qpos)
     np.testing.assert_array_equal(layers.mask, renderer.draw(qpos)[1])
-    np.testing.assert_array_equal(layers.mask, renderer.draw(qpos, plate)[1])
-    np.testing.assert_array_equal(layers.mask, renderer.draw(qpos, plate, alpha)[1])
+    np.testing.assert_array_equal(layers.mask, renderer.draw(qpos, on(plate))[1])
+    np.testing.assert_array_equal(layers.mask, renderer.draw(qpos, on(plate, alpha))[1])
     robot = (layers.ids >= 0) & (renderer.model.geom_bodyid[layers.ids] > 0)
     np.testing.assert_array_equal(layers.mask[..., 0] == 255, robot)
 
 
 def test_the_plate_shows_where_nothing_covers(renderer: RaycastRenderer, plate: np.ndarray) -> None:
     qpos = np.array([0.3, -0.5])
-    pixels, _ = renderer.draw(qpos, plate)
-    black, _ = renderer.draw(qpos, np.zeros_like(plate))
-    white, _ = renderer.draw(qpos, np.full_like(plate, 255))
+    pixels, _ = renderer.draw(qpos, on(plate))
+    black, _ = renderer.draw(qpos, on(np.zeros_like(plate)))
+    white, _ = renderer.draw(qpos, on(np.full_like(plate, 255)))
     see_through = (white.astype(int) - black).max(axis=2) == 255
     np.testing.assert_array_equal(pixels[see_through], plate[see_through])
     assert see_through.mean() > 0.7
@@ -111,7 +116,7 @@ def test_the_plate_shows_where_nothing_covers(renderer: RaycastRenderer, plate: 
 
 def test_ground_alpha_blends_the_ground_over_the_plate(renderer: RaycastRenderer, plate: np.ndarray) -> None:
     qpos = np.zeros(2)
-    frames = [renderer.draw(qpos, plate, alpha)[0].astype(int) for alpha in (0.0, 0.5, 1.0)]
+    frames = [renderer.draw(qpos, on(plate, alpha))[0].astype(int) for alpha in (0.0, 0.5, 1.0)]
     ground = renderer.inspect(qpos).ids == 0
     np.testing.assert_array_equal(frames[2][ground], renderer.draw(qpos)[0][ground])
     np.testing.assert_allclose(frames[1], (frames[0] + frames[2]) / 2, atol=1)
@@ -154,7 +159,7 @@ def test_agent_bodies_choose_what_the_mask_shows(arm: mujoco.MjModel) -> None:
     world = RaycastRenderer(arm, agent_bodies=[0])
     layers = world.inspect(np.zeros(2))
     np.testing.assert_array_equal(layers.mask[..., 0] == 255, np.isin(layers.ids, [0, 1]))
-    np.testing.assert_array_equal(layers.mask, world.draw(np.zeros(2), np.zeros((64, 64, 3), np.uint8))[1])
+    np.testing.assert_array_equal(layers.mask, world.draw(np.zeros(2), on(np.zeros((64, 64, 3), np.uint8)))[1])
 
 
 def test_cameras_by_name_and_index(arm: mujoco.MjModel) -> None:
@@ -194,8 +199,8 @@ def test_wrong_arguments_are_named(arm: mujoco.MjModel, renderer: RaycastRendere
         RaycastRenderer(arm, zoom=0)
     with pytest.raises(ValueError, match=r"qpos must have shape \(2,\), got \(3,\)"):
         renderer.draw(np.zeros(3))
-    with pytest.raises(ValueError, match=r"plate must be \(64, 64, 3\) uint8, got \(32, 32, 3\)"):
-        renderer.draw(np.zeros(2), np.zeros((32, 32, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"plate must be uint8 of at least \(64, 64, 3\), got \(32, 32, 3\)"):
+        renderer.draw(np.zeros(2), on(np.zeros((32, 32, 3), np.uint8)))
 
 
 def test_meshes_are_refused_by_name() -> None:
