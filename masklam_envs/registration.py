@@ -22,6 +22,7 @@ def register_envs() -> None:
                 "camera": task.camera,
                 "zoom": task.zoom,
                 "camera_offset": list(task.camera_offset),
+                **({"object_bodies": list(task.objects)} if task.objects else {}),
             },
         )
     _register(ANY_ID, max_episode_steps=None, kwargs={})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from masklam_envs.errors import unknown_name
 
@@ -13,20 +15,54 @@ class Task:
 
     :param id: the registered id, e.g. ``"MaskCheetah-v0"``
     :param base: the Gymnasium id whose physics and reward it keeps
-    :param camera: name of a camera of the model; it is always set by name, because Gymnasium's default camera
-        stopped following the robot in 1.4
+    :param camera: name of a camera of the model, which is always set because Gymnasium's default camera stopped
+        following the robot in 1.4; or a description by angles, see :mod:`masklam_envs.rendering.camera`
     :param zoom: divides the tangent of half the field of view: as large as keeps the limbs inside the frame
     :param camera_offset: metres by which the camera is moved to its own right and upwards
+    :param objects: names of the bodies that the agent is to handle or reach: never in the agent's mask
     :param expert: file name of the shipped expert under ``masklam_envs/experts/``, or None
     """
 
     id: str
     base: str
-    camera: str = "track"
+    camera: str | Mapping[str, Any] = "track"
     zoom: float = 1.0
     camera_offset: tuple[float, float] = (0.0, 0.0)
+    objects: tuple[str, ...] = ()
     expert: str | None = None
 
+
+def _angles(
+    distance: float,
+    elevation: float,
+    *,
+    azimuth: float = 90.0,
+    lookat: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    track: str | None = None,
+) -> dict[str, Any]:
+    """A camera in metres and degrees; with ``track``, ``lookat`` is relative to the robot's centre of mass."""
+    return {
+        "lookat": list(lookat),
+        "distance": distance,
+        "azimuth": azimuth,
+        "elevation": elevation,
+        "track": track,
+    }
+
+
+# From above its back, so that the four legs lie beside each other and not behind each other.
+ANT = _angles(3.15, -35, lookat=(0.0, 0.0, -0.1), track="torso")
+# Half from the front, which shows both legs and both arms, standing and lying.
+HUMANOID = _angles(4.0, -25, azimuth=120, track="torso")
+# Straight down on what moves in the plane of the ground.
+SWIMMER = _angles(4.1, -90, track="torso")
+REACHER = _angles(0.57, -90)
+# From the side and above, which shows arm, puck and goal beside each other.
+PUSHER = _angles(3.0, -45, azimuth=135, lookat=(0.25, -0.45, -0.25))
+# These stand still and show the whole rail: with nothing behind the cart, a camera that follows it would hide what the
+# action does.
+PENDULUM = _angles(3.05, 0, lookat=(0.0, 0.0, 0.3))
+DOUBLE_PENDULUM = _angles(3.05, 0, lookat=(0.0, 0.0, 0.5))
 
 TASKS: dict[str, Task] = {
     task.id: task
@@ -34,6 +70,14 @@ TASKS: dict[str, Task] = {
         Task("MaskCheetah-v0", "HalfCheetah-v5", zoom=1.2, camera_offset=(0.0, -0.2), expert="cheetah.safetensors"),
         Task("MaskHopper-v0", "Hopper-v5", zoom=1.4, camera_offset=(0.0, -0.15)),
         Task("MaskWalker-v0", "Walker2d-v5", zoom=1.3, camera_offset=(0.0, -0.1)),
+        Task("MaskAnt-v0", "Ant-v5", ANT),
+        Task("MaskHumanoid-v0", "Humanoid-v5", HUMANOID, zoom=1.85),
+        Task("MaskHumanoidStandup-v0", "HumanoidStandup-v5", HUMANOID, zoom=1.85),
+        Task("MaskSwimmer-v0", "Swimmer-v5", SWIMMER),
+        Task("MaskReacher-v0", "Reacher-v5", REACHER, objects=("target",)),
+        Task("MaskPusher-v0", "Pusher-v5", PUSHER, zoom=1.6, objects=("object", "goal")),
+        Task("MaskInvertedPendulum-v0", "InvertedPendulum-v5", PENDULUM),
+        Task("MaskInvertedDoublePendulum-v0", "InvertedDoublePendulum-v5", DOUBLE_PENDULUM),
     )
 }
 

@@ -40,7 +40,7 @@ def assert_replayed(env, trajectories):
 
 
 @pytest.mark.parametrize("distractor", range(len(DISTRACTORS)), ids=str)
-@pytest.mark.parametrize("env_id", TASKS)
+@pytest.mark.parametrize("env_id", ["MaskCheetah-v0", "MaskHopper-v0", "MaskPusher-v0"])
 @settings(max_examples=4)
 @given(seed=seeds, steps=st.integers(1, 8), noise=st.sampled_from([None, 0.0, 0.7]))
 def test_live_and_replayed_frames_are_equal(env_id, distractor, seed, steps, noise):
