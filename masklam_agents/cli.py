@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +19,17 @@ PACKAGES = (
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Latent action models under visual distractors.")
 
 
+@contextlib.contextmanager
+def _mistakes_told() -> Iterator[None]:
+    """A mistake in the arguments or the data is a message and no traceback."""
+    import gymnasium as gym
+
+    try:
+        yield
+    except (gym.error.Error, ImportError, LookupError, OSError, TypeError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 @app.command()
 def envs() -> None:
     """List the registered environments."""
@@ -29,24 +42,29 @@ def envs() -> None:
 @app.command()
 def collect(
     task: Annotated[str, typer.Argument(help="an id that `masklam envs` lists")],
-    out: Annotated[Path, typer.Option(help="folder of the dataset")],
+    out: Annotated[Path, typer.Option(help="folder of the dataset; a recording that was interrupted goes on there")],
     episodes: Annotated[int, typer.Option(min=1)] = 100,
     policy: Annotated[str, typer.Option(help="reference, expert, mixed or random")] = "reference",
     noise: Annotated[float | None, typer.Option(help="standard deviation of action noise")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="processes that record; the episodes are the same")] = 1,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="cut episodes after so many steps")] = None,
 ) -> None:
     """Record episodes as physics states; frames are drawn from them later."""
-    import gymnasium as gym
-
     import masklam_envs
 
-    if out.exists() and not (out / "manifest.json").is_file():
-        raise typer.BadParameter(f"{out} exists and is no dataset; give another name")
-    try:
-        recorded = masklam_envs.collect(task, episodes, policy=policy, noise=noise, seed=seed, progress_bar=True)
-        recorded.save(out)
-    except (gym.error.Error, TypeError, ValueError, OSError) as error:
-        raise typer.BadParameter(str(error)) from error
+    with _mistakes_told():
+        recorded = masklam_envs.collect(
+            task,
+            episodes,
+            policy=policy,
+            noise=noise,
+            seed=seed,
+            workers=workers,
+            max_steps=max_steps,
+            out=out,
+            progress_bar=True,
+        )
     typer.echo(f"{out}: {recorded.episodes} episodes, {len(recorded)} steps, mean return {recorded.returns.mean():.1f}")
 
 

@@ -118,7 +118,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         }
         if isinstance(base, str):
             RecordConstructorArgs.__init__(self, **self._arguments)
-        self.base = _make_base(base, base_kwargs)
+        self.base, self.base_kwargs = _make_base(base, base_kwargs), dict(base_kwargs or {})
         self._physics = _physics_of(self.base)
         self.view = View(self._physics.model, config, action_reference(self.base))
         self.render_mode = render_mode

@@ -19,6 +19,8 @@ from masklam_envs.rendering.camera import CameraConfig, find_camera
 RENDERERS = ("auto", "raycast")
 MASK_SOURCES = ("simulator",)
 MIN_SIZE, MAX_SIZE = 16, 1024
+#: rises whenever the bytes of a frame change; datasets and frame caches record it
+DRAWING_VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True)

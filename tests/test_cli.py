@@ -31,6 +31,16 @@ def test_collect_writes_a_dataset_and_says_so(tmp_path):
     assert (recorded.episodes, recorded.meta["seed"], recorded.meta["base"]) == (2, 3, "Hopper-v5")
 
 
+def test_collect_goes_on_with_an_interrupted_recording(tmp_path):
+    command = ("collect", "MaskHopper-v0", "--out", tmp_path / "data", "--max-steps", 5)
+    assert masklam(*command, "--episodes", 2).exit_code == 0
+    assert masklam(*command, "--episodes", 4, "--workers", 2).exit_code == 0
+    assert Trajectories.load(tmp_path / "data").episodes == 4
+    other = masklam(*command, "--seed", 1)
+    assert other.exit_code == 2
+    assert "was made otherwise (seed differ" in other.output
+
+
 def test_collect_s_options_reach_the_recording(tmp_path):
     options = ("--policy", "random", "--noise", 0.5, "--episodes", 1)
     assert masklam("collect", "MaskHopper-v0", "--out", tmp_path / "data", *options).exit_code == 0

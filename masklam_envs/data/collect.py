@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, cast
+import contextlib
+import dataclasses
+import os
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, cast
 
 import gymnasium as gym
 import mujoco
@@ -11,16 +15,30 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+import masklam_envs
 from masklam_envs.data.disturbance import Disturbance, mixed, noisy
+from masklam_envs.data.replay import foreign_wrappers
+from masklam_envs.data.store import EpisodeWriter
 from masklam_envs.data.trajectories import Trajectories
 from masklam_envs.env import MaskEnv, checked_action, next_distractor_seed
 from masklam_envs.errors import unknown_name
 from masklam_envs.experts import Expert
-from masklam_envs.reference import reference_expert
+from masklam_envs.reference import action_reference, reference_expert
+from masklam_envs.view import DRAWING_VERSION
 
 StatePolicy = Callable[[Any], NDArray[np.float32]]
 POLICIES = ("expert", "mixed", "random", "reference")
 MIXED_NOISE = 0.6
+
+
+class _Plan(NamedTuple):
+    """What every process of a recording is told."""
+
+    env: str | gym.Env[Any, Any]
+    policy: str | StatePolicy
+    noise: float | None
+    seed: int
+    max_steps: int | None
 
 
 def collect(
@@ -31,6 +49,8 @@ def collect(
     noise: float | None = None,
     seed: int = 0,
     max_steps: int | None = None,
+    workers: int = 1,
+    out: str | os.PathLike[str] | None = None,
     progress_bar: bool = False,
 ) -> Trajectories:
     """Record whole episodes.
@@ -44,94 +64,191 @@ def collect(
     :param noise: standard deviation of Gaussian noise added to every action; None: the reference noise for
         ``"reference"``, else 0. For ``"mixed"`` the largest noise of the observation, in
         units of its spread, None: 0.6
-    :param seed: of resets, noise and random actions; episode ``i`` is the same whatever ``episodes`` is
+    :param seed: of resets, noise and random actions; episode ``i`` is the same whatever ``episodes`` and ``workers``
     :param max_steps: cut every episode after so many steps; None: the environment's own limit
+    :param workers: processes that record; more than one need an ``if __name__ == "__main__":`` in a script, and a
+        policy and an environment that can be pickled
+    :param out: folder to which every episode is appended as soon as it is recorded; an interrupted recording goes on
+        there when it is asked for again.  None: everything is kept in memory
     :param progress_bar: show one
-    :raises ValueError: for numbers out of range, or a policy that the task does not have
+    :raises ValueError: for numbers out of range, a policy that the task does not have, or an ``out`` made otherwise
+    :raises FileExistsError: when ``out`` exists and is no dataset
+    :raises OSError: when the disk is full; the episodes before are kept
     """
-    if isinstance(env, str):
-        env = gym.make(env)
-    masked = env.unwrapped
-    if not isinstance(masked, MaskEnv):
-        raise TypeError(f"collect needs an environment of masklam_envs, got {type(masked).__name__}; see make_masked")
-    if episodes < 1 or (max_steps is not None and max_steps < 1):
-        raise ValueError(f"episodes and max_steps must be at least 1, got {episodes} and {max_steps}")
-    recorder = _Recorder(masked, _time_limit(env, max_steps), *_resolve_policy(masked, policy, noise))
-    expert = reference_expert(masked.base)
-    if policy == "mixed" and expert is not None:
-        recorder.disturbance = mixed(expert, recorder.noise)
-    from tqdm.auto import trange
+    plan = _Plan(gym.make(env) if isinstance(env, str) else env, policy, noise, seed, max_steps)
+    if episodes < 1 or workers < 1 or (max_steps is not None and max_steps < 1):
+        raise ValueError(
+            f"episodes, workers and max_steps must be at least 1, got {episodes}, {workers} and {max_steps}"
+        )
+    recorder = _Recorder(plan)
+    if out is None:
+        return Trajectories.joined(list(_episodes(plan, recorder, range(episodes), workers, progress_bar)))
+    with EpisodeWriter(out, recorder.meta()) as writer:
+        missing = range(writer.episodes, episodes)
+        for episode in _episodes(plan, recorder, missing, workers, progress_bar):
+            episode.append_to(writer)
+    recorded = Trajectories.load(out)
+    return recorded if recorded.episodes == episodes else recorded.select(range(episodes))
 
-    for i in trange(episodes, disable=not progress_bar, desc="collect", unit="episode"):
-        recorder.record(np.random.SeedSequence((seed, i)))
-    return recorder.trajectories(seed)
+
+def _episodes(
+    plan: _Plan, recorder: _Recorder, numbers: range, workers: int, progress_bar: bool
+) -> Iterator[Trajectories]:
+    """The episodes of these numbers, in order, recorded here or by processes."""
+    from tqdm.auto import tqdm
+
+    end = numbers.stop
+    with tqdm(total=end, initial=end - len(numbers), disable=not progress_bar, desc="collect", unit="episode") as bar:
+        for episode in _in_processes(plan, numbers, workers) if workers > 1 else map(recorder.record, numbers):
+            yield episode
+            bar.update()
+
+
+def _in_processes(plan: _Plan, numbers: range, workers: int) -> Iterator[Trajectories]:
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    try:
+        pickle.dumps(plan)
+    except Exception as error:  # anything may go wrong in a foreign object's pickling
+        raise ValueError(
+            f"with workers={workers} environment and policy go to other processes, which these do not ({error}); "
+            "use a function of a module, or workers=1"
+        ) from error
+    # One thread each: the policies' matrices are too small to share out.
+    with _environment(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1"):
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker, initargs=(plan,))
+        try:
+            yield from pool.map(_record, numbers)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_worker: _Recorder | None = None
+
+
+def _start_worker(plan: _Plan) -> None:
+    global _worker
+    _worker = _Recorder(plan)
+
+
+def _record(number: int) -> Trajectories:
+    assert _worker is not None
+    return _worker.record(number)
+
+
+@contextlib.contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Environment variables as processes that are started in the block see them."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 class _Recorder:
     """Steps the base environment and keeps what a dataset holds."""
 
-    def __init__(self, env: MaskEnv, limit: int | None, name: str, act: StatePolicy | None, noise: float) -> None:
-        self.env, self.limit = env, limit
-        self.space = cast(spaces.Box, env.action_space)
-        self.name, self.act, self.noise = name, act, noise
-        self.disturbance: Disturbance = noisy(noise)
-        self.columns: dict[str, list[Any]] = {
-            key: []
-            for key in ("qpos", "qvel", "actions", "labels", "rewards")
-            + ("lengths", "terminated", "reset_seeds", "distractor_seeds")
-        }
+    def __init__(self, plan: _Plan) -> None:
+        env = plan.env if not isinstance(plan.env, str) else gym.make(plan.env)
+        masked = env.unwrapped
+        if not isinstance(masked, MaskEnv):
+            raise TypeError(
+                f"collect needs an environment of masklam_envs, got {type(masked).__name__}; see make_masked"
+            )
+        self.env, self.seed = masked, plan.seed
+        self.task = env.spec.id if env.spec is not None else None
+        self.limit = _time_limit(env, plan.max_steps)
+        self.space = cast(spaces.Box, masked.action_space)
+        self.name, self.act, self.noise = _resolve_policy(masked, plan.policy, plan.noise)
+        self.expert = reference_expert(masked.base)
+        self.disturbance: Disturbance = noisy(self.noise)
+        if self.name == "mixed" and self.expert is not None:
+            self.disturbance = mixed(self.expert, self.noise)
 
-    def record(self, seeds: np.random.SeedSequence) -> None:
-        """One episode."""
+    def record(self, number: int) -> Trajectories:
+        """One episode: a function of the seed and its number alone."""
+        seeds = np.random.SeedSequence((self.seed, number))
         reset_seed = int(seeds.generate_state(1)[0] >> 1)
         rng = np.random.default_rng(seeds.spawn(1)[0])
-        disturb = self.disturbance(rng)
-        base, columns = self.env.base, self.columns
+        columns, terminated = self._rollout(reset_seed, rng)
+        return Trajectories(
+            self.meta(),
+            **columns,
+            lengths=np.array([len(columns["rewards"])], np.int64),
+            terminated=np.array([terminated], np.bool_),
+            reset_seeds=np.array([reset_seed], np.int64),
+            # The seed that MaskEnv.reset(seed=reset_seed) would give its distractor.
+            distractor_seeds=np.array([next_distractor_seed(np.random.SeedSequence(reset_seed))], np.int64),
+        )
+
+    def _rollout(self, reset_seed: int, rng: np.random.Generator) -> tuple[dict[str, Any], bool]:
+        """The rows of an episode, and whether the task ended it."""
+        disturb, space = self.disturbance(rng), self.space
+        base = self.env.base
+        step, limit, label_of = base.step, self.limit, self._labeller(rng)
         data = base.unwrapped.data  # type: ignore[attr-defined]
         state, _ = base.reset(seed=reset_seed)
-        self._keep_frame(data)
-        length, terminated, truncated = 0, False, False
+        qpos, qvel = [data.qpos.copy()], [data.qvel.copy()]
+        actions, labels, rewards = [], [], []
+        terminated = truncated = False
         while not (terminated or truncated):
-            label = self._label(state, rng)
-            action = checked_action(disturb(state, label), self.space)
-            state, reward, terminated, truncated, _ = base.step(action)
-            self._keep_frame(data)
-            columns["actions"].append(action)
-            columns["labels"].append(label)
-            columns["rewards"].append(reward)
-            length += 1
-            truncated = truncated or length == self.limit
-        columns["lengths"].append(length)
-        columns["terminated"].append(bool(terminated))
-        columns["reset_seeds"].append(reset_seed)
-        # The seed that MaskEnv.reset(seed=reset_seed) would give its distractor.
-        columns["distractor_seeds"].append(next_distractor_seed(np.random.SeedSequence(reset_seed)))
+            label = label_of(state)
+            action = checked_action(disturb(state, label), space)
+            state, reward, terminated, truncated, _ = step(action)
+            qpos.append(data.qpos.copy())
+            qvel.append(data.qvel.copy())
+            actions.append(action)
+            labels.append(label)
+            rewards.append(reward)
+            truncated = truncated or len(rewards) == limit
+        rows = {"qpos": np.array(qpos), "qvel": np.array(qvel, np.float32), "rewards": np.array(rewards, np.float32)}
+        return rows | {"actions": np.array(actions), "labels": np.array(labels)}, bool(terminated)
 
-    def _label(self, state: Any, rng: np.random.Generator) -> NDArray[np.float32]:
+    def _labeller(self, rng: np.random.Generator) -> StatePolicy:
         """The policy's action, within the action space."""
-        if self.act is None:
-            return rng.uniform(self.space.low, self.space.high).astype(np.float32)
-        return checked_action(self.act(state), self.space)
+        space, act = self.space, self.act
+        if act is None:
+            return lambda _: rng.uniform(space.low, space.high).astype(np.float32)
+        if self.expert is not None and self.name in ("expert", "mixed"):
+            return act  # made for this space: nothing to check
+        return lambda state: checked_action(act(state), space)
 
-    def trajectories(self, seed: int) -> Trajectories:
-        """What was recorded so far."""
-        arrays = {name: np.asarray(values) for name, values in self.columns.items()}
-        arrays["qvel"] = arrays["qvel"].astype(np.float32)
-        arrays["rewards"] = arrays["rewards"].astype(np.float32)
-        meta = {
-            "base": self.env.base.spec.id if self.env.base.spec else None,
+    def meta(self) -> dict[str, Any]:
+        """Where the episodes come from."""
+        base = self.env.base
+        return {
+            "task": self.task,
+            "base": base.spec.id if base.spec else None,
+            "base_kwargs": self.env.base_kwargs,
+            "base_wrappers": foreign_wrappers(base),
             "policy": self.name,
             "noise": self.noise,
+            "max_steps": self.limit,
+            "seed": self.seed,
             "action_low": self.space.low.tolist(),
             "action_high": self.space.high.tolist(),
-            "seed": seed,
-            "versions": {"mujoco": mujoco.__version__, "gymnasium": gym.__version__},
+            "action_reference": action_reference(base).to_json(),
+            "expert": _expert_record(self.expert) if self.name != "random" else None,
+            "versions": {
+                "masklam": masklam_envs.__version__,
+                "mujoco": mujoco.__version__,
+                "gymnasium": gym.__version__,
+                "renderer": DRAWING_VERSION,
+            },
         }
-        return Trajectories(meta, **arrays)
 
-    def _keep_frame(self, data: Any) -> None:
-        self.columns["qpos"].append(data.qpos.copy())
-        self.columns["qvel"].append(data.qvel.copy())
+
+def _expert_record(expert: Expert | None) -> dict[str, Any] | None:
+    """What is known of an expert; None where a number is unknown."""
+    if expert is None:
+        return None
+    return {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in dataclasses.asdict(expert.info).items()}
 
 
 def _time_limit(env: gym.Env[Any, Any], max_steps: int | None) -> int | None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from masklam_envs.data.replay import warn_of_other_mujoco
 from masklam_envs.data.trajectories import Trajectories
 from masklam_envs.env import MaskEnv
 from masklam_envs.view import View
@@ -144,6 +145,8 @@ def render_frames(trajectories: Trajectories, env: MaskEnv | View | Any, *, prog
 
 def _view_of(env: MaskEnv | View | Any, trajectories: Trajectories) -> View:
     view: View = env if isinstance(env, View) else env.unwrapped.view  # type: ignore[union-attr]
+    if view is not env:  # a bare view is what blocks of an opened dataset are drawn with, over and over
+        warn_of_other_mujoco(trajectories)
     if trajectories.qpos.shape[1] != view.model.nq:
         raise ValueError(
             f"the trajectories have {trajectories.qpos.shape[1]} positions, the model has {view.model.nq}: "

@@ -1,38 +1,37 @@
 """Recorded physics: states, actions, rewards and seeds, from which frames of any distractor are drawn again.
 
-On disk a dataset is a folder::
+The fields of E episodes with F frames and N steps in all; an episode of T steps has T + 1 frames::
 
-    manifest.json       format, environment, versions, policy, and per field: dtype, shape, CRC-32
-    qpos.npy            (F, nq) float64   positions of every frame; an episode of T steps has T + 1 frames
-    qvel.npy            (F, nv) float32   velocities
-    actions.npy         (N, A)  float32   executed actions, within the action space's bounds
-    labels.npy          (N, A)  float32   the policy's actions before noise was added
-    rewards.npy         (N,)    float32
-    lengths.npy         (E,)    int64     steps of each episode
-    terminated.npy      (E,)    bool      ended by the task (else by the time limit)
-    reset_seeds.npy     (E,)    int64     seed of each episode's reset
-    distractor_seeds.npy (E,)   int64     seed of each episode's distractor
+    qpos             (F, nq) float64   positions of every frame, to the last bit: frames are drawn from them
+    qvel             (F, nv) float32   velocities, as distractors see them
+    actions          (N, A)  float32   executed actions, within the action space's bounds
+    labels           (N, A)  float32   the policy's actions before noise was added
+    rewards          (N,)    float32
+    lengths          (E,)    int64     steps of each episode
+    terminated       (E,)    bool      ended by the task (else by the time limit)
+    reset_seeds      (E,)    int64     seed of each episode's reset
+    distractor_seeds (E,)    int64     seed of each episode's distractor
 
-It is written under a temporary name and renamed when whole.
+Data that came as pixels has nq = nv = 0, and A = 0 where nothing is known of actions.  How it lies on disk:
+:mod:`masklam_envs.data.store`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = "masklam-trajectories"
-FORMAT_VERSION = 1
+from masklam_envs.data.store import EpisodeWriter, is_dataset, open_store, read_manifest
+
 _DTYPES: dict[str, type] = {
     "qpos": np.float64,
     "qvel": np.float32,
@@ -46,6 +45,7 @@ _DTYPES: dict[str, type] = {
 }
 _PER_FRAME = ("qpos", "qvel")
 _PER_STEP = ("actions", "labels", "rewards")
+_PER_EPISODE = {"lengths": "length", "reset_seeds": "reset_seed", "distractor_seeds": "distractor_seed"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,84 +125,112 @@ class Trajectories:
         rows = {name: frames if name in _PER_FRAME else steps if name in _PER_STEP else chosen for name in _DTYPES}
         return dataclasses.replace(self, **{name: getattr(self, name)[index] for name, index in rows.items()})
 
+    @classmethod
+    def joined(cls, parts: Sequence[Trajectories]) -> Trajectories:
+        """Trajectories of one environment after each other, with the first one's ``meta``."""
+        return cls(parts[0].meta, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _DTYPES})
+
+    # ------------------------------------------------------------------ files
+
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the dataset; an existing dataset of that name is replaced only when the new one is whole.
 
         :raises FileExistsError: when ``folder`` exists and is no dataset
         """
-        folder = Path(folder)
-        if folder.exists() and not (folder / "manifest.json").is_file():
-            raise FileExistsError(f"{folder} exists and is no dataset; give another name or remove it")
-        part, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("part", "old"))
-        shutil.rmtree(part, ignore_errors=True)
-        try:
-            self._write(part)
-            if folder.exists():
-                shutil.rmtree(old, ignore_errors=True)
-                os.replace(folder, old)
-            os.replace(part, folder)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            if old.exists() and not folder.exists():
-                os.replace(old, folder)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
+        replace_dataset(Path(folder), self._write)
 
     def _write(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        fields = {}
-        for name, dtype in _DTYPES.items():
-            array: NDArray[Any] = np.ascontiguousarray(getattr(self, name), dtype)
-            np.save(folder / f"{name}.npy", array, allow_pickle=False)
-            fields[name] = _record(array)
-        manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, "meta": self.meta, "fields": fields}
-        (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+        with EpisodeWriter(folder, self.meta) as writer:
+            self.append_to(writer)
+            if not self.episodes:
+                writer.begin(**self._cut(slice(0, 0), slice(0, 0)))
+
+    def append_to(self, writer: EpisodeWriter, rgbm: NDArray[np.uint8] | None = None) -> None:
+        """Append every episode to a dataset.
+
+        :param writer: of the dataset
+        :param rgbm: (F, H, W, 4) uint8 frames that belong to it, or None
+        :raises OSError: when the disk is full
+        """
+        frames, steps = self.first_frame, self.first_step
+        for e in range(self.episodes):
+            frame, step = slice(*frames[e : e + 2]), slice(*steps[e : e + 2])
+            numbers = {one: int(getattr(self, all_)[e]) for all_, one in _PER_EPISODE.items()}
+            writer.append(
+                **numbers,
+                terminated=bool(self.terminated[e]),
+                **self._cut(frame, step),
+                rgbm=None if rgbm is None else rgbm[frame],
+            )
+
+    def _cut(self, frame: slice, step: slice) -> dict[str, NDArray[Any]]:
+        rows = {name: getattr(self, name)[frame] for name in _PER_FRAME}
+        return rows | {name: getattr(self, name)[step] for name in _PER_STEP}
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Trajectories:
-        """Read a dataset written by :meth:`save`.
+    def load(cls, folder: str | os.PathLike[str], *, verify: bool | None = None) -> Self:
+        """Open a dataset: states stay on disk until they are used.
 
+        :param folder: written by :meth:`save` or by :func:`masklam_envs.collect`
+        :param verify: compare every checksum; None: only where that takes no time, below 64 MiB
         :raises FileNotFoundError: when there is none
-        :raises ValueError: when it is damaged or of a newer format
+        :raises ValueError: when it is damaged or of a newer format; names the file and the episode
         """
         folder = Path(folder)
-        manifest = _read_manifest(folder)
-        fields: dict[str, Any] = {}
-        for name in _DTYPES:
-            path = folder / f"{name}.npy"
-            try:
-                array = np.load(path, allow_pickle=False)
-            except Exception as error:  # NumPy lets its header parser's errors through: TokenError, SyntaxError, ...
-                raise ValueError(f"{path} is damaged or missing ({error}); collect the dataset again") from error
-            if _record(array) != manifest["fields"].get(name):
-                raise ValueError(f"{path} is not the array its manifest records; collect the dataset again")
-            fields[name] = array
-        return cls(manifest["meta"], **fields)
+        manifest = read_manifest(folder)
+        if manifest["format_version"] == 1:
+            return cls(manifest["meta"], **_version_1(folder, manifest["fields"]))
+        stored = open_store(folder, manifest, verify=verify, skip=("rgbm",))
+        return cls(stored.meta, **physics_of(stored.arrays, stored.records))
 
 
-def _record(array: NDArray[Any]) -> dict[str, Any]:
-    """What the manifest says of a field."""
-    return {"dtype": array.dtype.str, "shape": list(array.shape), "crc32": zlib.crc32(array.tobytes())}
+def physics_of(arrays: dict[str, NDArray[Any]], records: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """The fields of :class:`Trajectories` in an opened dataset."""
+    found = {name: arrays[name] for name in (*_PER_FRAME, *_PER_STEP)}
+    found |= {name: np.array(records[one], np.int64) for name, one in _PER_EPISODE.items()}
+    return found | {"terminated": np.array(records["terminated"], np.bool_)}
+
+
+def replace_dataset(folder: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a new folder and give it the name ``folder`` when it is whole.
+
+    :raises FileExistsError: when ``folder`` exists and is no dataset
+    """
+    if folder.exists() and not is_dataset(folder):
+        raise FileExistsError(f"{folder} exists and is no dataset; give another name or remove it")
+    part, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("part", "old"))
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        write(part)
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            os.replace(folder, old)
+        os.replace(part, folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        if old.exists() and not folder.exists():
+            os.replace(old, folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _version_1(folder: Path, fields: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """The arrays of format version 1: one .npy file a field."""
+    arrays = {}
+    for name in _DTYPES:
+        path = folder / f"{name}.npy"
+        try:
+            array = np.load(path, allow_pickle=False)
+        except Exception as error:  # NumPy lets its header parser's errors through: TokenError, SyntaxError, ...
+            raise ValueError(f"{path} is damaged or missing ({error}); collect the dataset again") from error
+        found = {"dtype": array.dtype.str, "shape": list(array.shape), "crc32": zlib.crc32(array.tobytes())}
+        if found != fields.get(name):
+            raise ValueError(f"{path} is not the array its manifest records; collect the dataset again")
+        arrays[name] = array
+    return arrays
 
 
 def _rows(starts: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:
     if not chosen.size:
         return np.zeros(0, np.int64)
     return np.concatenate([np.arange(starts[e], starts[e + 1]) for e in chosen])
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / "manifest.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} holds no dataset (no manifest.json); make one with masklam_envs.collect")
-    try:
-        manifest = json.loads(path.read_text())
-        known = manifest["format"] == FORMAT and isinstance(manifest["meta"], dict)
-        fields, version = manifest["fields"], manifest["format_version"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); collect the dataset again") from error
-    if not known or not isinstance(fields, dict):
-        raise ValueError(f"{path} is no {FORMAT} manifest")
-    if version != FORMAT_VERSION:
-        raise ValueError(f"{path} has format version {version}, this package reads {FORMAT_VERSION}; update masklam")
-    return manifest

@@ -96,13 +96,13 @@ class Expert:
                 f"the expert of {self.info.env_id} reads states of {self.obs_mean.size} numbers, "
                 f"got shape {np.shape(observation)}"
             )
-        x = np.clip((np.asarray(observation, np.float32) - self.obs_mean) / self.obs_std, -10, 10)
+        x = _clipped((np.asarray(observation, np.float32) - self.obs_mean) / self.obs_std, 10)
         activate = ACTIVATIONS[self.info.activation]
         for weight, bias in self.layers[:-1]:
             x = activate(x @ weight.T + bias)
         weight, bias = self.layers[-1]
         x = x @ weight.T + bias
-        return np.tanh(x) if self.info.squash == "tanh" else np.clip(x, -1, 1)
+        return np.tanh(x) if self.info.squash == "tanh" else _clipped(x, 1)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the policy to ``path`` (safetensors), by a temporary name so that no half file is left."""
@@ -136,3 +136,8 @@ class Expert:
             raise ValueError(
                 f"{os.fspath(path)} is damaged or no MaskLAM expert ({error}); train one with examples/train_expert.py"
             ) from error
+
+
+def _clipped(x: NDArray[np.float32], bound: float) -> NDArray[np.float32]:
+    """``np.clip(x, -bound, bound)``, which takes four times as long for so few numbers."""
+    return np.minimum(np.maximum(x, np.float32(-bound)), np.float32(bound))

@@ -11,6 +11,8 @@ from gymnasium.wrappers import TimeLimit
 from masklam_envs import collect, load_expert, make_masked
 from masklam_envs.data import Frames, render_frames
 from masklam_envs.data.disturbance import BURST_STEPS
+from masklam_envs.data.trajectories import _DTYPES as FIELDS
+from masklam_envs.distractors import ActionReference
 from masklam_envs.tasks import TASKS
 
 every_env = pytest.mark.parametrize("env_id", TASKS)
@@ -164,8 +166,66 @@ def test_meta_says_where_it_comes_from():
     meta = short(policy=zeros, noise=0.5, seed=9).meta
     assert (meta["base"], meta["policy"], meta["noise"], meta["seed"]) == ("Hopper-v5", "zeros", 0.5, 9)
     assert (meta["action_low"], meta["action_high"]) == ([-1.0] * 3, [1.0] * 3)
-    assert set(meta["versions"]) == {"mujoco", "gymnasium"}
+    assert set(meta["versions"]) == {"masklam", "mujoco", "gymnasium", "renderer"}
+    assert (meta["task"], meta["max_steps"], meta["expert"]) == ("MaskHopper-v0", 6, None)
     assert json.loads(json.dumps(meta)) == meta
+
+
+def test_meta_names_expert_and_reference_statistics():
+    meta = short("MaskCheetah-v0").meta
+    assert (meta["expert"]["algorithm"], meta["expert"]["env_id"]) == ("PPO", "HalfCheetah-v5")
+    env = gym.make("MaskCheetah-v0").unwrapped
+    assert ActionReference.from_json(meta["action_reference"]) == env.view.reference
+
+
+# --------------------------------------------------------------------------------------------------- processes, files
+
+
+def assert_same_episodes(first, second):
+    assert first.meta == second.meta
+    for name in FIELDS:
+        assert getattr(first, name).tobytes() == getattr(second, name).tobytes(), name
+
+
+@pytest.mark.parametrize(("env_id", "policy"), [("MaskCheetah-v0", "mixed"), ("MaskHopper-v0", "random")])
+def test_episodes_do_not_depend_on_the_number_of_workers(env_id, policy):
+    one, two = (short(env_id, 3, policy=policy, workers=workers) for workers in (1, 2))
+    assert_same_episodes(one, two)
+
+
+def test_a_policy_that_other_processes_cannot_get_is_refused():
+    with pytest.raises(ValueError, match=r"workers=2 environment and policy go to other processes, which these do not"):
+        short(policy=lambda state: np.zeros(3), workers=2)
+
+
+def test_recording_to_a_folder_gives_the_same_episodes(tmp_path):
+    assert_same_episodes(short(out=tmp_path / "data"), short())
+
+
+def test_an_interrupted_recording_goes_on(tmp_path):
+    short(episodes=2, out=tmp_path / "data")
+    assert_same_episodes(short(episodes=4, out=tmp_path / "data"), short(episodes=4))
+
+
+def test_a_recording_that_is_done_is_not_made_again(tmp_path):
+    short(episodes=3, out=tmp_path / "data")
+    before = (tmp_path / "data" / "qpos.bin").stat().st_mtime_ns
+    assert short(episodes=2, out=tmp_path / "data").episodes == 2
+    assert (tmp_path / "data" / "qpos.bin").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"noise": 0.1}, {"max_steps": 5}, {"env_id": "MaskWalker-v0"}])
+def test_another_recording_does_not_go_into_the_same_folder(tmp_path, other):
+    short(out=tmp_path / "data")
+    with pytest.raises(ValueError, match="was made otherwise"):
+        short(out=tmp_path / "data", **other)
+
+
+@pytest.mark.parametrize(("policy", "noise"), [("reference", None), ("mixed", None), ("expert", None)])
+def test_a_cheetah_step_takes_at_most_150_bytes_on_disk(tmp_path, policy, noise):
+    recorded = collect("MaskCheetah-v0", 1, policy=policy, noise=noise, out=tmp_path / "data")
+    size = sum(path.stat().st_size for path in (tmp_path / "data").glob("*.*") if path.suffix != ".json")
+    assert size / len(recorded) <= 150
 
 
 def test_the_progress_bar_is_off_unless_asked_for(capsys):
@@ -183,7 +243,8 @@ def test_a_mask_environment_around_an_object_is_collected_too():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"episodes": 0}, "episodes and max_steps must be at least 1, got 0"),
+        ({"episodes": 0}, "episodes, workers and max_steps must be at least 1, got 0"),
+        ({"workers": 0}, "must be at least 1, got 3, 0"),
         ({"episodes": -3}, "must be at least 1, got -3"),
         ({"max_steps": 0}, "must be at least 1"),
         ({"noise": -1.0}, "noise must be a standard deviation >= 0, got -1"),

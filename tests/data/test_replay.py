@@ -1,5 +1,6 @@
 """Frames drawn again from recorded physics are the frames that the live environment showed, byte for byte."""
 
+import dataclasses
 import functools
 
 import gymnasium as gym
@@ -9,7 +10,8 @@ from gymnasium.wrappers import TransformAction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from masklam_envs import Trajectories, collect, make_masked, render_frames
+from masklam_envs import LazyFrames, Trajectories, collect, make_masked, render_frames
+from masklam_envs.data.replay import check_replay
 from masklam_envs.distractors import PRESETS
 from masklam_envs.tasks import TASKS
 
@@ -118,3 +120,51 @@ def test_frames_carry_their_tracks():
     frames = render_frames(collect(env, 2, max_steps=5), env)
     assert [len(track) for track in frames.tracks] == (frames.trajectories.lengths + 1).tolist()
     assert {track.shape[1] for track in frames.tracks} == {env.unwrapped.view.distractor.width}
+
+
+# ---------------------------------------------------------------------------------------------- another MuJoCo version
+
+
+def of_version(recorded, version, **changes):
+    meta = {**recorded.meta, "versions": {**recorded.meta["versions"], "mujoco": version}, **changes}
+    return dataclasses.replace(recorded, meta=meta)
+
+
+@pytest.mark.parametrize("env_id", TASKS)
+def test_recorded_actions_played_again_give_the_recorded_positions(env_id):
+    replay = check_replay(collect(env_id, 2, max_steps=20), episodes=2)
+    assert (replay.differs_at, replay.largest) == (None, 0.0)
+    assert replay.steps > 5
+
+
+def test_the_replay_check_names_where_positions_differ():
+    recorded = collect("MaskCheetah-v0", 2, max_steps=20)
+    qpos = recorded.qpos.copy()
+    qpos[21 + 7, 2] += 1e-9
+    replay = check_replay(dataclasses.replace(recorded, qpos=qpos), episodes=2)
+    assert replay.differs_at == (1, 7)
+    assert replay.largest == pytest.approx(1e-9)
+
+
+def test_a_dataset_of_another_mujoco_that_moves_alike_says_so():
+    recorded, env = of_version(collect("MaskHopper-v0", 1, max_steps=5), "3.10.0"), gym.make("MaskHopper-v0")
+    with pytest.warns(UserWarning, match=r"with MuJoCo 3.10.0, here is .*: 5 steps played again give its positions to"):
+        render_frames(recorded, env)
+
+
+def test_a_dataset_of_another_mujoco_that_moves_otherwise_says_what_to_do():
+    recorded = of_version(collect("MaskHopper-v0", 1, max_steps=5), "3.10.0")
+    changed = dataclasses.replace(recorded, qpos=recorded.qpos + 1e-3)
+    with pytest.warns(UserWarning, match=r"episode 0 leaves its .* frame 0 .*install mujoco==3.10.0, or collect again"):
+        LazyFrames(changed, gym.make("MaskHopper-v0"))
+
+
+def test_what_cannot_be_played_again_is_said():
+    recorded = of_version(collect("MaskHopper-v0", 1, max_steps=5), "3.10.0", base_wrappers=["TransformAction"])
+    with pytest.warns(UserWarning, match=r"cannot be checked \(the environment was wrapped by \['TransformAction'\]\)"):
+        render_frames(recorded, gym.make("MaskHopper-v0"))
+
+
+def test_the_same_mujoco_is_no_warning(recwarn):
+    render_frames(collect("MaskHopper-v0", 1, max_steps=5), gym.make("MaskHopper-v0"))
+    assert not [warning for warning in recwarn if "MuJoCo" in str(warning.message)]

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+import zlib
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masklam_envs import Trajectories
+from masklam_envs.data import store
 from tests.helpers import made_up_trajectories
 
 FIELDS = [field.name for field in dataclasses.fields(Trajectories) if field.name != "meta"]
@@ -24,6 +26,10 @@ DTYPES = {
     "terminated": np.bool_,
     "reset_seeds": np.int64,
     "distractor_seeds": np.int64,
+}
+FILES = {
+    **{name: f"{name}.bin" for name in ("qpos", "qvel", "rewards")},
+    **{name: f"{name}.zz" for name in ("actions", "labels")},
 }
 lengths = st.lists(st.integers(0, 6), max_size=5)
 
@@ -64,15 +70,14 @@ def test_what_is_saved_is_loaded(scratch, lengths, seed):
     assert_equal(Trajectories.load(scratch / "data"), trajectories)
 
 
-def test_the_folder_holds_a_file_a_field_and_a_manifest(saved):
-    assert {path.name for path in saved.iterdir()} == {"manifest.json", *(f"{name}.npy" for name in FIELDS)}
+def test_the_folder_holds_a_file_a_field_the_records_and_a_manifest(saved):
+    assert {path.name for path in saved.iterdir()} == {"manifest.json", "episodes.bin", *FILES.values()}
 
 
 def test_the_manifest_says_what_the_files_are(saved):
     manifest = json.loads((saved / "manifest.json").read_text())
-    assert (manifest["format"], manifest["format_version"]) == ("masklam-trajectories", 1)
-    assert manifest["fields"]["qpos"]["dtype"] == "<f8"
-    assert manifest["fields"]["qpos"]["shape"] == [7, 3]
+    assert (manifest["format"], manifest["format_version"]) == ("masklam-trajectories", 2)
+    assert manifest["fields"]["qpos"] == {"dtype": "<f8", "per": "frame", "packed": False, "shape": [3]}
 
 
 def test_fields_are_stored_in_their_documented_dtypes(saved):
@@ -124,8 +129,8 @@ def fail_at(monkeypatch, target, name, call, error):
     monkeypatch.setattr(target, name, failing)
 
 
-@pytest.mark.parametrize("error", [OSError("No space left on device"), KeyboardInterrupt()])
-@pytest.mark.parametrize(("target", "name", "call"), [(np, "save", 4), (os, "replace", 1), (os, "replace", 2)])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize(("target", "name", "call"), [(store, "_write_all", 4), (os, "replace", 2), (os, "replace", 3)])
 def test_an_interrupted_save_leaves_the_old_dataset_whole(saved, monkeypatch, target, name, call, error):
     fail_at(monkeypatch, target, name, call, error)
     with pytest.raises(type(error)):
@@ -135,7 +140,7 @@ def test_an_interrupted_save_leaves_the_old_dataset_whole(saved, monkeypatch, ta
 
 
 def test_a_first_save_that_is_interrupted_leaves_no_dataset(tmp_path, monkeypatch):
-    fail_at(monkeypatch, np, "save", 4, KeyboardInterrupt())
+    fail_at(monkeypatch, store, "_write_all", 4, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         made_up_trajectories([3]).save(tmp_path / "data")
     assert not list(tmp_path.iterdir())
@@ -153,7 +158,7 @@ def test_what_a_killed_save_left_does_not_disturb_the_next(saved):
 
 
 def test_a_missing_folder_is_file_not_found(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"holds no dataset .*make one with masklam_envs.collect"):
+    with pytest.raises(FileNotFoundError, match=r"holds no dataset .*make one with `masklam collect`"):
         Trajectories.load(tmp_path / "nothing")
 
 
@@ -173,7 +178,7 @@ def test_a_folder_without_a_manifest_is_file_not_found(tmp_path):
         ('{"format": "other", "format_version": 1, "meta": {}, "fields": {}}', "is no masklam-trajectories manifest"),
         ('{"format": "masklam-trajectories", "format_version": 1, "meta": [], "fields": {}}', "is no masklam"),
         ('{"format": "masklam-trajectories", "format_version": 1, "meta": {}, "fields": []}', "is no masklam"),
-        ('{"format": "masklam-trajectories", "format_version": 2, "meta": {}, "fields": {}}', "version 2.*update"),
+        ('{"format": "masklam-trajectories", "format_version": 3, "meta": {}, "fields": {}}', "version 3.*update"),
     ],
 )
 def test_a_damaged_manifest_is_named(saved, text, message):
@@ -188,74 +193,119 @@ def test_a_manifest_that_is_no_text_is_named(saved):
         Trajectories.load(saved)
 
 
-@pytest.mark.parametrize("entry", [None, 3, {}, {"crc32": 0}])
-@pytest.mark.parametrize("name", ["qpos", "lengths"])
+@pytest.mark.parametrize("entry", [None, 3, {}, {"dtype": "<f8"}, {"shape": [3]}, {"shape": ["a"], "dtype": "<f8"}])
+@pytest.mark.parametrize("name", FILES)
 def test_a_wrong_entry_of_the_manifest_is_named(saved, name, entry):
     manifest = json.loads((saved / "manifest.json").read_text())
     manifest["fields"][name] = entry
     (saved / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ValueError, match=f"{name}.npy is not the array its manifest records"):
+    with pytest.raises(ValueError, match=f"manifest.json says .* of {name}"):
         Trajectories.load(saved)
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", [*FILES.values(), "episodes.bin"])
 def test_a_missing_file_is_named(saved, name):
-    (saved / f"{name}.npy").unlink()
-    with pytest.raises(ValueError, match=f"{name}.npy is damaged or missing"):
+    (saved / name).unlink()
+    with pytest.raises(ValueError, match=f"{name} is missing; collect the dataset again"):
         Trajectories.load(saved)
 
 
-@pytest.mark.parametrize("name", FIELDS)
-@pytest.mark.parametrize("keep", [0, 5, 60, -1])
-def test_a_truncated_file_is_named(saved, name, keep):
-    path = saved / f"{name}.npy"
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ValueError, match=f"{name}.npy is damaged or missing"):
+@pytest.mark.parametrize("name", FILES)
+def test_a_truncated_file_is_named_with_its_episode(saved, name):
+    path = saved / FILES[name]
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=f"{path.name} is cut short in episode 1 of 2 .*keeps the episodes before it"):
+        Trajectories.load(saved)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=f"{path.name} is cut short in episode 0 of 2"):
         Trajectories.load(saved)
 
 
-@pytest.mark.parametrize("name", FIELDS)
-def test_a_flipped_byte_is_found_by_the_checksum(saved, name):
-    path = saved / f"{name}.npy"
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(("place", "episode"), [(0, 0), (-1, 1)])
+def test_a_flipped_byte_is_found_and_its_episode_named(saved, name, place, episode):
+    path = saved / FILES[name]
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=f"{path.name}: episode {episode} is damaged"):
+        Trajectories.load(saved)
+
+
+def test_a_large_dataset_is_only_verified_when_asked(saved, monkeypatch):
+    path = saved / "qpos.bin"
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(ValueError, match=f"{name}.npy is not the array its manifest records"):
+    monkeypatch.setattr(store, "VERIFY_BELOW", 10)
+    assert len(Trajectories.load(saved)) == 5
+    with pytest.raises(ValueError, match=r"qpos.bin: episode 1 is damaged"):
+        Trajectories.load(saved, verify=True)
+
+
+def test_a_flipped_byte_of_a_record_is_found(saved):
+    path = saved / "episodes.bin"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"episodes.bin: the record of episode 1 is damaged"):
         Trajectories.load(saved)
 
 
 @settings(max_examples=300)
-@pytest.mark.filterwarnings("ignore:Reading .* required additional header parsing:UserWarning")
-@given(name=st.sampled_from(FIELDS), place=st.integers(0, 2**16), flip=st.integers(1, 255))
+@given(name=st.sampled_from([*FILES.values(), "episodes.bin"]), place=st.integers(0, 2**16), flip=st.integers(1, 255))
 def test_no_byte_of_a_file_can_change_unnoticed(untouched, name, place, flip):
-    path = untouched / f"{name}.npy"
+    path = untouched / name
     whole = path.read_bytes()
     data = bytearray(whole)
     data[place % len(data)] ^= flip
     path.write_bytes(data)
     try:
-        loaded = Trajectories.load(untouched)
-    except ValueError as error:
-        assert path.name in str(error)
-    else:
-        assert_equal(loaded, made_up_trajectories([3, 2]))
+        with pytest.raises(ValueError, match=path.name):
+            Trajectories.load(untouched)
     finally:
         path.write_bytes(whole)
 
 
-@pytest.mark.parametrize("dtype", [">f8", "<i8", "<M8"])
-def test_a_changed_dtype_of_the_same_bytes_is_found(saved, dtype):
-    path = saved / "qpos.npy"
-    path.write_bytes(path.read_bytes().replace(b"<f8", dtype.encode()))
-    with pytest.raises(ValueError, match=r"qpos.npy is not the array its manifest records"):
-        Trajectories.load(saved)
-
-
 def test_a_file_of_another_dataset_is_found(saved, tmp_path):
     made_up_trajectories([3, 2], seed=1).save(tmp_path / "other")
-    shutil.copy(tmp_path / "other" / "rewards.npy", saved)
-    with pytest.raises(ValueError, match=r"rewards.npy is not the array its manifest records"):
+    shutil.copy(tmp_path / "other" / "rewards.bin", saved)
+    with pytest.raises(ValueError, match=r"rewards.bin: episode 0 is damaged"):
         Trajectories.load(saved)
+
+
+# --------------------------------------------------------------------------------------------------- format version 1
+
+
+def save_version_1(trajectories, folder):
+    """A dataset as the package wrote it before episodes could be appended."""
+    folder.mkdir()
+    fields = {}
+    for name in FIELDS:
+        array = getattr(trajectories, name)
+        np.save(folder / f"{name}.npy", array)
+        fields[name] = {"dtype": array.dtype.str, "shape": list(array.shape), "crc32": zlib.crc32(array.tobytes())}
+    manifest = {"format": "masklam-trajectories", "format_version": 1, "meta": trajectories.meta, "fields": fields}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_format_version_1_is_still_read(tmp_path):
+    save_version_1(made_up_trajectories([3, 2]), tmp_path / "old")
+    assert_equal(Trajectories.load(tmp_path / "old"), made_up_trajectories([3, 2]))
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_damage_of_a_version_1_file_is_named(tmp_path, name):
+    save_version_1(made_up_trajectories([3, 2]), tmp_path / "old")
+    path = tmp_path / "old" / f"{name}.npy"
+    data = bytearray(path.read_bytes())
+    path.write_bytes(data[:-1])
+    with pytest.raises(ValueError, match=f"{name}.npy is damaged or missing"):
+        Trajectories.load(tmp_path / "old")
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=f"{name}.npy is not the array its manifest records"):
+        Trajectories.load(tmp_path / "old")
 
 
 class Trap:
@@ -265,10 +315,11 @@ class Trap:
         return os.mkdir, ("sprung",)
 
 
-def test_a_pickle_is_refused_and_not_run(saved, tmp_path):
-    np.save(saved / "qpos.npy", np.array([Trap()], object), allow_pickle=True)
+def test_a_pickle_is_refused_and_not_run(tmp_path):
+    save_version_1(made_up_trajectories([3, 2]), tmp_path / "old")
+    np.save(tmp_path / "old" / "qpos.npy", np.array([Trap()], object), allow_pickle=True)
     with pytest.raises(ValueError, match=r"qpos.npy is damaged or missing .*allow_pickle=False"):
-        Trajectories.load(saved)
+        Trajectories.load(tmp_path / "old")
     assert not (tmp_path / "sprung").exists()
 
 
