@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 import subprocess
 import sys
 import time
@@ -133,27 +132,27 @@ def test_kill_9_in_the_middle_of_writing_loses_at_most_the_episode_being_written
     source.save(tmp_path / "source")
     target, environment = tmp_path / "data", {**os.environ, "PYTHONPATH": str(repo)}
     command = [sys.executable, "-c", WRITE_FOREVER, str(tmp_path / "source"), str(target)]
-    records = 0
+    seen = 0
     for life in range(3):
         process = subprocess.Popen(command, env=environment)
-        while not target.exists() or (target / "episodes.bin").stat().st_size <= records:
-            time.sleep(0.01)
-            assert process.poll() is None
-        time.sleep(0.05 * life)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        try:
+            while not (target / "manifest.json").exists() or len(lengths(target)) <= seen:
+                time.sleep(0.01)
+                assert process.poll() is None
+            time.sleep(0.05 * life)
+        finally:
+            process.kill()  # SIGKILL
+            process.wait()
         loaded = Trajectories.load(target, verify=True)
-        # Whole records are whole episodes, in order, whichever life of the process wrote them.
-        assert loaded.episodes >= records // 92
-        records = (target / "episodes.bin").stat().st_size
-    place, seen = 0, 0
+        assert loaded.episodes > seen
+        seen = loaded.episodes
+    place = 0
     for e, length in enumerate(loaded.lengths.tolist()):
         # A new life begins with the source's first episode again.
         place = place if length == source.lengths[place] else 0
         assert np.array_equal(loaded.select([e]).qpos, source.select([place]).qpos)
         assert np.array_equal(loaded.select([e]).actions, source.select([place]).actions)
-        place, seen = (place + 1) % 3, seen + 1
-    assert seen >= 3
+        place = (place + 1) % 3
 
 
 def test_a_million_steps_open_at_once(tmp_path):
