@@ -1,9 +1,10 @@
-"""The registered environment ids: every task of :mod:`masklam_envs.tasks`, and one id for any MuJoCo environment."""
+"""The registered ids: every task, the suites' tasks and their physics, and one id for any MuJoCo environment."""
 
 from __future__ import annotations
 
 import gymnasium as gym
 
+from masklam_envs.suites.catalog import suite_ids
 from masklam_envs.tasks import TASKS
 
 ENTRY_POINT = "masklam_envs.env:MaskEnv"
@@ -25,14 +26,19 @@ def register_envs() -> None:
                 **({"object_bodies": list(task.objects)} if task.objects else {}),
             },
         )
+    for row in suite_ids():
+        _register(row.base, row.entry_point, max_episode_steps=row.steps, kwargs=row.base_kwargs)
+        _register(row.id, max_episode_steps=row.steps, kwargs={"base": row.base, **row.view})
     _register(ANY_ID, max_episode_steps=None, kwargs={})
 
 
-def _register(env_id: str, *, max_episode_steps: int | None, kwargs: dict[str, object]) -> None:
+def _register(
+    env_id: str, entry_point: str = ENTRY_POINT, *, max_episode_steps: int | None, kwargs: dict[str, object]
+) -> None:
     if env_id not in gym.registry:
         gym.register(
             env_id,
-            ENTRY_POINT,
+            entry_point,
             max_episode_steps=max_episode_steps,
             # The checker compares every pixel of every step with the bounds; the tests run it instead.
             disable_env_checker=True,

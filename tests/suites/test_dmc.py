@@ -1,0 +1,202 @@
+"""dm_control's tasks: its own physics to the bit, and everything that MaskEnv promises."""
+
+import pickle
+import warnings
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+import pytest
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils.env_checker import check_env
+
+from masklam_envs import collect, make_masked, render_frames
+from masklam_envs.env import KEYS
+from masklam_envs.suites.catalog import DMC_PLACED, DMC_STEPS, DMC_TASKS
+from tests.helpers import assert_same, random_actions, rollout
+
+suite = pytest.importorskip("dm_control.suite", reason="dm_control is not installed: pip install 'masklam[dmc]'")
+
+PAPER = ("cheetah-run", "walker-run", "hopper-hop", "humanoid-walk")
+CONTROL_STEPS = {"cheetah-run": 0.01, "walker-run": 0.025, "hopper-hop": 0.02, "humanoid-walk": 0.025}
+ACTIONS = {"cheetah-run": 6, "walker-run": 6, "hopper-hop": 4, "humanoid-walk": 21}
+MESHES = ("dog",)  # the ray caster cannot draw them
+ONE_OF_EACH_DOMAIN = {name.partition("-")[0]: name for name in DMC_TASKS if not name.startswith(MESHES)}.values()
+# What of a model changes a frame.
+DRAWN_FIELDS = ("body_pos", "body_quat", "geom_pos", "geom_quat", "geom_size", "geom_rgba", "site_pos", "site_quat")
+DRAWN_FIELDS += ("site_size", "site_rgba", "light_pos", "light_dir", "cam_pos", "cam_quat", "mat_rgba")
+
+paper = pytest.mark.parametrize("name", PAPER)
+
+
+def make(name, **kwargs):
+    return gym.make(f"MaskDMC/{name}-v0", **{"image_size": 36, **kwargs})
+
+
+def load(name, seed):
+    domain, _, task = name.partition("-")
+    return suite.load(domain, task, task_kwargs={"random": seed})
+
+
+def flat(timestep):
+    return np.concatenate([np.ravel(value) for value in timestep.observation.values()])
+
+
+def test_the_catalog_is_the_suite_without_random_terrain():
+    assert {f"{domain}-{task}" for domain, task in suite.ALL_TASKS} - {"quadruped-escape"} == set(DMC_TASKS)
+
+
+@pytest.mark.parametrize("name", [*PAPER, "reacher-easy", "manipulator-insert_peg", "swimmer-swimmer6"])
+def test_a_seed_gives_dm_control_s_own_episode_to_the_bit(name):
+    env, own = gym.make(f"DMC/{name}-v0"), load(name, 7)
+    env.reset(seed=1), env.step(env.action_space.sample())  # what happened before does not matter
+    assert np.array_equal(env.reset(seed=7)[0], flat(own.reset()))
+    for action in random_actions(env, 4):
+        state, reward, terminated, truncated, _ = env.step(action)
+        timestep = own.step(action)
+        assert np.array_equal(state, flat(timestep)) and reward == timestep.reward
+        assert (terminated, truncated) == (False, False)
+    assert np.array_equal(env.reset()[0], flat(own.reset()))  # the random stream goes on
+
+
+def test_without_a_seed_first_resets_differ_and_large_seeds_are_taken():
+    states = [gym.make("DMC/pendulum-swingup-v0").reset(seed=seed)[0] for seed in (None, None, 2**40, 2**40, 2**41)]
+    assert not np.array_equal(states[0], states[1]) and not np.array_equal(states[3], states[4])
+    assert np.array_equal(states[2], states[3])
+
+
+@paper
+def test_control_step_actions_and_length_are_the_paper_s(name):
+    env = make(name)
+    assert env.metadata["render_fps"] == round(1 / CONTROL_STEPS[name])
+    assert env.action_space == gym.spaces.Box(-1, 1, (ACTIONS[name],), np.float32)
+    assert env.spec.max_episode_steps == 1000
+    domain = env.unwrapped.base._suite
+    assert domain.control_timestep() == pytest.approx(CONTROL_STEPS[name])
+
+
+def test_an_episode_is_truncated_after_its_limit():
+    env = gym.make("DMC/pendulum-swingup-v0")
+    env.reset(seed=0)
+    ends = [env.step(np.zeros(1, np.float32))[2:4] for _ in range(1000)]
+    assert ends == [(False, False)] * 999 + [(False, True)]
+
+
+@pytest.mark.parametrize("name", ["cartpole-balance", *PAPER, "reacher-hard", "quadruped-run", "stacker-stack_2"])
+def test_the_registered_limit_is_the_suite_s(name):
+    assert load(name, 0)._step_limit == DMC_STEPS
+
+
+@pytest.mark.slow
+def test_only_what_the_table_names_is_moved_by_resets():
+    moved = {}
+    for name in DMC_TASKS:
+        env = load(name, 0)
+        model = env.physics.model.ptr
+        env.reset()
+        fields = {field: getattr(model, field).copy() for field in DRAWN_FIELDS}
+        env.reset()
+        for field, before in fields.items():
+            for index in np.flatnonzero((getattr(model, field) != before).any(axis=1)):
+                kind = field.partition("_")[0]
+                names = {"body": model.body, "geom": model.geom, "site": model.site, "light": model.light}
+                moved.setdefault(name, set()).add(f"{kind}:{names[kind](index).name}")
+    assert moved == {name: set(placed) for name, placed in DMC_PLACED.items()}
+
+
+@pytest.mark.parametrize("name", DMC_PLACED)
+def test_what_is_drawn_is_where_the_physics_has_it(name):
+    env = gym.make(f"DMC/{name}-v0").unwrapped
+    env.reset(seed=3)
+    env.step(random_actions(env, 1)[0])
+    model, seen, physics = env.model, mujoco.MjData(env.model), env._suite.physics
+    seen.qpos[:] = env.data.qpos
+    mujoco.mj_forward(model, seen)
+    mujoco.mj_kinematics(physics.model.ptr, physics.data.ptr)
+    for body in range(1, physics.model.nbody):
+        name_of = physics.model.ptr.body(body).name
+        np.testing.assert_allclose(seen.body(name_of).xpos, physics.data.xpos[body], atol=1e-6)
+        np.testing.assert_allclose(seen.body(name_of).xmat, physics.data.xmat[body], atol=1e-5)
+    for kind, _, thing in (placed.partition(":") for placed in DMC_PLACED[name]):
+        if kind in ("geom", "site"):
+            place = getattr(physics.data.ptr, kind)(thing)
+            np.testing.assert_allclose(seen.body(f"placed {kind} {thing}").xpos, place.xpos, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH_DOMAIN)
+def test_every_domain_is_drawn(name):
+    env = make(name, observation=KEYS)
+    observations, rewards = rollout(env, 0)
+    assert all(observation in env.observation_space for observation in observations)
+    assert np.isfinite(rewards).all()
+    assert not np.array_equal(observations[0]["pixels"], observations[0]["clean"])
+
+
+@paper
+def test_the_mask_is_every_geom_of_a_body(name):
+    env = make(name)
+    mask = env.reset(seed=0)[0]["mask"]
+    base = env.unwrapped
+    ids = base.view.renderer.inspect(base.base.data.qpos).ids
+    robot = (ids >= 0) & (base.base.model.geom_bodyid[ids] > 0)
+    assert np.array_equal(mask[..., 0] == 255, robot) and robot.mean() > 0.02
+
+
+@pytest.mark.parametrize("name", ["cheetah-run", "reacher-easy"])
+def test_recorded_physics_is_drawn_again_byte_for_byte(name):
+    env = make(name)
+    recorded = collect(env, 2, policy="random", seed=5, max_steps=6)
+    frames = render_frames(recorded, env)
+    for episode in range(2):
+        live = [env.reset(seed=int(recorded.reset_seeds[episode]))[0]]
+        live += [env.step(action)[0] for action in recorded.episode_actions(episode)]
+        start = int(recorded.first_frame[episode])
+        for i, observation in enumerate(live):
+            assert np.array_equal(frames.pixels[start + i], observation["pixels"])
+            assert np.array_equal(frames.mask[start + i], observation["mask"])
+
+
+@pytest.mark.parametrize("preset", ["video", "action"])
+def test_a_distractor_leaves_the_physics_alone(preset):
+    keys = ("state", "mask")
+    quiet, moved = (rollout(make("hopper-hop", distractor=d, observation=keys), 3) for d in ("none", preset))
+    assert_same(quiet[0], moved[0])
+    assert quiet[1] == moved[1]
+
+
+@paper
+def test_gymnasium_s_checker_is_clean(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(make(name, render_mode="rgb_array").unwrapped)
+
+
+def test_sb3_s_checker_is_clean():
+    checker = pytest.importorskip("stable_baselines3.common.env_checker", reason="stable-baselines3 is not installed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        checker.check_env(make("walker-run"), warn=True)
+
+
+def test_specs_round_trip_through_json():
+    env = make("reacher-easy", distractor="video", observation=("pixels", "mask"))
+    again = gym.make(EnvSpec.from_json(env.spec.to_json()))
+    assert again.spec.to_json() == env.spec.to_json()
+    assert_same(rollout(env, 1)[0], rollout(again, 1)[0])
+
+
+def test_a_pickled_environment_has_the_same_episodes():
+    env = make("reacher-easy")
+    assert_same(rollout(pickle.loads(pickle.dumps(env)), 2)[0], rollout(env, 2)[0])
+
+
+def test_make_masked_takes_the_physics_by_id_and_by_object():
+    by_id = make_masked("DMC/walker-run-v0", camera=0, image_size=36)
+    by_object = make_masked(gym.make("DMC/walker-run-v0"), camera=0, image_size=36)
+    assert_same(rollout(by_id, 2)[0], rollout(by_object, 2)[0])
+    assert_same(rollout(by_id, 2)[0], rollout(make("walker-run"), 2)[0])
+
+
+def test_a_process_without_display_says_nothing(repo, capfd):
+    make("cheetah-run").reset(seed=0)
+    assert capfd.readouterr() == ("", "")
