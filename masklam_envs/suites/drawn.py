@@ -39,9 +39,14 @@ class DrawnModel:
             raise ValueError(f"spec and physics are not of the same model: {counts} bodies, geoms, sites and joints")
         self.physics = physics
         self._placed = [_Placed(physics, name) for name in placed]
-        for site in range(physics.nsite):
-            if _is_shown(physics, site):
-                _show_site(spec, physics, site, [thing for thing in self._placed if thing.is_site(site)])
+        placed_sites = {thing.index for thing in self._placed if thing.kind == "site"}
+        # `spec.sites` and `spec.bodies` are not in the compiled model's order in every version.
+        sites = [(body, site) for body in _preorder(spec.worldbody) for site in body.sites]
+        for index, (body, site) in enumerate(sites):
+            if _is_shown(physics, index):
+                site.group = HIDDEN_GROUP
+                if index not in placed_sites:
+                    _add_marker(body, physics, "site", index, physics.site_pos[index], physics.site_quat[index])
         for thing in self._placed:
             thing.hang(spec, physics)
         spec.compiler.boundmass = max(spec.compiler.boundmass, SMALL)
@@ -81,9 +86,6 @@ class _Placed:
             raise ValueError(f"only what is fixed in the world can be placed; {self.kind} {self.name!r} is on a body")
         self.root = self.name if self.kind == "body" else f"placed {self.kind} {self.name}"
 
-    def is_site(self, site: int) -> bool:
-        return self.kind == "site" and self.index == site
-
     def pose(self, physics: mujoco.MjModel) -> NDArray[np.float64]:
         """Position and orientation (7,) in the world."""
         position = getattr(physics, f"{self.kind}_pos")[self.index]
@@ -117,12 +119,9 @@ def _is_shown(physics: mujoco.MjModel, site: int) -> bool:
     return bool(physics.site_group[site] < VISIBLE_GROUPS and physics.site_rgba[site, 3] > 0)
 
 
-def _show_site(spec: Any, physics: mujoco.MjModel, site: int, placed: list[_Placed]) -> None:
-    """Add a geom of a site's look to its body, unless a placed body will carry it; the site itself is hidden."""
-    spec.sites[site].group = HIDDEN_GROUP
-    if not placed:
-        body = spec.bodies[int(physics.site_bodyid[site])]
-        _add_marker(body, physics, "site", site, physics.site_pos[site], physics.site_quat[site])
+def _preorder(body: Any) -> list[Any]:
+    """A body of a spec and all bodies below it, in the compiled model's order."""
+    return [body, *(below for child in body.bodies for below in _preorder(child))]
 
 
 def _add_marker(
