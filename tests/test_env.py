@@ -11,7 +11,6 @@ import pytest
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
-from stable_baselines3.common.vec_env import DummyVecEnv
 
 from masklam_envs.env import KEYS
 from masklam_envs.masks import make_faults
@@ -351,7 +350,8 @@ def test_gymnasium_s_make_vec_works():
 
 
 def test_sb3_s_vector_shows_the_terminal_frame():
-    vector = DummyVecEnv([short_episodes, short_episodes])
+    vec_env = pytest.importorskip("stable_baselines3.common.vec_env", reason="stable-baselines3 is not installed")
+    vector = vec_env.DummyVecEnv([short_episodes, short_episodes])
     vector.seed(3)
     assert vector.reset()["pixels"].shape == (2, 36, 36, 3)
     for _ in range(3):

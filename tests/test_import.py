@@ -11,7 +11,7 @@ import masklam_envs
 from masklam_envs.registration import ANY_ID, register_envs
 from masklam_envs.tasks import TASKS, get_task, task_of_base
 
-HEAVY = ("torch", "cv2", "numba", "OpenGL", "mujoco.egl", "stable_baselines3")
+HEAVY = ("torch", "cv2", "numba", "OpenGL", "mujoco.egl", "stable_baselines3", "dm_control", "metaworld")
 
 
 def run(code, repo):
