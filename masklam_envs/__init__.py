@@ -18,6 +18,7 @@ from masklam_envs.registration import register_envs
 
 if TYPE_CHECKING:
     from masklam_envs.correlation import Correlation
+    from masklam_envs.data.cache import open_frames
     from masklam_envs.data.collect import collect
     from masklam_envs.data.frames import Frames, LazyFrames, render_frames
     from masklam_envs.data.trajectories import Trajectories
@@ -42,6 +43,7 @@ _LAZY = {
     "make_distractor": "masklam_envs.distractors",
     "make_masked": "masklam_envs.env",
     "measure_correlation": "masklam_envs.measure",
+    "open_frames": "masklam_envs.data.cache",
     "register_distractor": "masklam_envs.distractors",
     "render_frames": "masklam_envs.data.frames",
 }
@@ -59,6 +61,7 @@ __all__ = [
     "make_distractor",
     "make_masked",
     "measure_correlation",
+    "open_frames",
     "register_distractor",
     "render_frames",
 ]

@@ -59,3 +59,13 @@ def assert_same(first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]
         assert a.keys() == b.keys()
         for key in a:
             assert np.array_equal(a[key], b[key]), key
+
+
+def write_clip(path: Any, frames: np.ndarray, fps: float = 25.0) -> None:
+    """A small MPEG-4 video of frames (T, H, W, 3) uint8 RGB."""
+    import cv2
+
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, frames.shape[2:0:-1])
+    for frame in frames:
+        writer.write(np.ascontiguousarray(frame[..., ::-1]))
+    writer.release()

@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
-from typing import Any
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from masklam_envs.data.replay import warn_of_other_mujoco
-from masklam_envs.data.trajectories import Trajectories
+from masklam_envs.data.store import EpisodeWriter, open_store, read_manifest
+from masklam_envs.data.trajectories import Trajectories, physics_of, replace_dataset
 from masklam_envs.env import MaskEnv
 from masklam_envs.view import View
 
@@ -22,9 +25,12 @@ from masklam_envs.view import View
 class Frames:
     """Trajectories with pixels and masks of every frame: a dataset for the agents.
 
+    Pixels that came without physics (an imported dataset, a video) are frames like any other: their trajectories have
+    no positions, and no actions where none are known; see :func:`pixel_trajectories`.
+
     :param trajectories: the physics
     :param rgbm: (F, H, W, 4) uint8: RGB under the distractor and, as fourth channel, the agent mask
-    :param tracks: per episode the distractor's rows (T + 1, D)
+    :param tracks: per episode the distractor's rows (T + 1, D); (T + 1, 0) where they are not known
     :raises ValueError: when the number of frames is not the trajectories'
     """
 
@@ -57,6 +63,35 @@ class Frames:
         return Frames(
             trajectories, self.rgbm[np.concatenate([[], *index]).astype(int)], [self.tracks[e] for e in chosen]
         )
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write physics and pixels; an existing dataset of that name is replaced only when the new one is whole.
+
+        :raises FileExistsError: when ``folder`` exists and is no dataset
+        """
+
+        def write(part: Path) -> None:
+            with EpisodeWriter(part, self.trajectories.meta) as writer:
+                self.trajectories.append_to(writer, self.rgbm)
+
+        replace_dataset(Path(folder), write)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], *, verify: bool | None = None) -> Self:
+        """Open a dataset with pixels, which stay on disk until they are used.
+
+        :param folder: written by :meth:`save` or `masklam import`
+        :param verify: as in :meth:`Trajectories.load`
+        :raises FileNotFoundError: when there is none
+        :raises ValueError: when it holds no pixels, is damaged or of a newer format
+        """
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        if "rgbm" not in manifest["fields"]:
+            raise ValueError(f"{folder} holds physics and no pixels: draw them with render_frames or LazyFrames")
+        stored = open_store(folder, manifest, verify=verify)
+        trajectories = Trajectories(stored.meta, **physics_of(stored.arrays, stored.records))
+        return cls(trajectories, stored.arrays["rgbm"], [np.zeros((n + 1, 0)) for n in trajectories.lengths])
 
     def rows(self, index: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """An array (F, H, W, 4) of frames, and where in it the frames ``index`` are: here the data itself."""
@@ -92,6 +127,11 @@ class LazyFrames:
         self.trajectories, self.block = trajectories, block
         self.view = _view_of(env, trajectories)
         self._episodes: dict[int, _Episode] = {}
+
+    def twin(self) -> LazyFrames:
+        """The same frames by a renderer of its own: what another thread needs."""
+        view = self.view
+        return LazyFrames(self.trajectories, View(view.model, view.config, view.reference), block=self.block)
 
     def __len__(self) -> int:
         """The number of frames."""
@@ -136,17 +176,62 @@ def render_frames(trajectories: Trajectories, env: MaskEnv | View | Any, *, prog
     rgbm = np.empty((int(starts[-1]), size, size, 4), np.uint8)
     tracks = []
     for e in trange(trajectories.episodes, disable=not progress_bar, desc="render", unit="episode"):
-        episode = _Episode(view, trajectories, e)
-        tracks.append(episode.rows)
-        for t, out in enumerate(rgbm[starts[e] : starts[e + 1]]):
-            episode.draw(t, out)
+        tracks.append(draw_episode(view, trajectories, e, rgbm[starts[e] : starts[e + 1]]))
     return Frames(trajectories, rgbm, tracks)
+
+
+def draw_episode(view: View, trajectories: Trajectories, episode: int, out: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Draw an episode's frames into ``out`` (T + 1, H, W, 4); returns its distractor's rows (T + 1, D)."""
+    drawn = _Episode(view, trajectories, episode)
+    for t, frame in enumerate(out):
+        drawn.draw(t, frame)
+    return drawn.rows
+
+
+def pixel_trajectories(
+    meta: dict[str, Any],
+    lengths: Sequence[int],
+    *,
+    actions: NDArray[np.float32] | None = None,
+    rewards: NDArray[np.float32] | None = None,
+    terminated: Sequence[bool] | None = None,
+    states: NDArray[np.float32] | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Trajectories:
+    """Trajectories of episodes that came as pixels.
+
+    :param meta: where they come from; its ``action_low`` and ``action_high`` (A numbers each) bound the actions
+    :param lengths: steps of each episode, one less than its frames
+    :param actions: (N, A); None: none are known
+    :param rewards: (N,); None: 0
+    :param terminated: per episode; None: none was
+    :param states: (F, S) whatever was recorded beside the pixels; stands where velocities stand, since nothing is drawn
+        from it
+    :param seeds: reset seeds of the episodes; None: 0, 1, ..
+    """
+    steps, episodes = int(sum(lengths)), len(lengths)
+    acted = np.zeros((steps, 0), np.float32) if actions is None else np.asarray(actions, np.float32)
+    numbers = np.arange(episodes) if seeds is None else np.asarray(seeds, np.int64)
+    return Trajectories(
+        meta,
+        qpos=np.zeros((steps + episodes, 0)),
+        qvel=np.zeros((steps + episodes, 0), np.float32) if states is None else np.asarray(states, np.float32),
+        actions=acted,
+        labels=acted,
+        rewards=np.zeros(steps, np.float32) if rewards is None else np.asarray(rewards, np.float32),
+        lengths=np.asarray(lengths, np.int64),
+        terminated=np.zeros(episodes, np.bool_) if terminated is None else np.asarray(terminated, np.bool_),
+        reset_seeds=numbers,
+        distractor_seeds=np.zeros(episodes, np.int64),
+    )
 
 
 def _view_of(env: MaskEnv | View | Any, trajectories: Trajectories) -> View:
     view: View = env if isinstance(env, View) else env.unwrapped.view  # type: ignore[union-attr]
     if view is not env:  # a bare view is what blocks of an opened dataset are drawn with, over and over
         warn_of_other_mujoco(trajectories)
+    if not trajectories.qpos.shape[1]:
+        raise ValueError("the dataset came as pixels and has no positions to draw from: open it with Frames.load")
     if trajectories.qpos.shape[1] != view.model.nq:
         raise ValueError(
             f"the trajectories have {trajectories.qpos.shape[1]} positions, the model has {view.model.nq}: "
@@ -160,10 +245,9 @@ class _Episode:
 
     def __init__(self, view: View, trajectories: Trajectories, episode: int) -> None:
         seed = int(trajectories.distractor_seeds[episode])
-        actions, states = trajectories.episode_actions(episode), trajectories.states(episode)
         self.view = view
         self.qpos = trajectories.qpos[slice(*trajectories.first_frame[episode : episode + 2])]
-        self.rows = view.distractor.track(seed, actions, states)
+        self.rows = episode_track(view, trajectories, episode)
         self.faults = view.episode_faults(seed, length=len(self.rows), draw=self._true_mask)
 
     def draw(self, t: int, out: NDArray[np.uint8]) -> None:
@@ -173,3 +257,9 @@ class _Episode:
 
     def _true_mask(self, t: int) -> NDArray[np.uint8]:
         return self.view.frame(self.qpos[t], self.rows[t])[1]
+
+
+def episode_track(view: View, trajectories: Trajectories, episode: int) -> NDArray[np.float64]:
+    """The distractor's rows (T + 1, D) of an episode."""
+    seed = int(trajectories.distractor_seeds[episode])
+    return view.distractor.track(seed, trajectories.episode_actions(episode), trajectories.states(episode))

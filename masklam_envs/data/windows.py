@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -16,12 +17,17 @@ class WindowBatch:
 
     :param pixels: (B, T, 3, H, W) uint8
     :param mask: (B, T, 1, H, W) uint8
-    :param actions: (B, T - 1, A) float32; ``actions[:, i]`` leads from frame ``i`` to frame ``i + 1``
+    :param actions: (B, T - 1, A) float32; ``actions[:, i]`` leads from frame ``i`` to frame ``i + 1``; A = 0 where no
+        actions are known
+    :param episode: (B,) int64 number of the episode
+    :param time: (B,) int64 step of the anchor t within its episode
     """
 
     pixels: NDArray[np.uint8]
     mask: NDArray[np.uint8]
     actions: NDArray[np.float32]
+    episode: NDArray[np.int64]
+    time: NDArray[np.int64]
 
 
 class Windows:
@@ -78,7 +84,25 @@ class Windows:
         rgbm = np.ascontiguousarray(frames[places].transpose(0, 1, 4, 2, 3))
         # A repeated first frame has no action that leads to the next; the first action stands in its place.
         steps = self.step(index[:, :-1])
-        return WindowBatch(rgbm[:, :, :3], rgbm[:, :, 3:], self.frames.trajectories.actions[steps])
+        episode = self._episode[anchors]
+        return WindowBatch(
+            rgbm[:, :, :3],
+            rgbm[:, :, 3:],
+            self.frames.trajectories.actions[steps],
+            episode,
+            anchors - self.frames.trajectories.first_frame[episode],
+        )
+
+    def twin(self) -> Windows:
+        """The same windows for another thread: frames that are drawn get a renderer of their own."""
+        other = copy.copy(self)
+        if isinstance(self.frames, LazyFrames):
+            other.frames = self.frames.twin()
+        return other
+
+    def episode(self, frame: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(B,) number of the episode that frames (B,) are of."""
+        return self._episode[frame]
 
     def observation(self, frame: NDArray[np.int64]) -> dict[str, NDArray[np.uint8]]:
         """What a frame-stacking environment would show at frames (B,).

@@ -1,0 +1,120 @@
+"""Labelled subsets and splits: disjoint, nested, seeded, of the size that was asked for."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from masklam_envs import Windows, collect, render_frames
+from masklam_envs.data import labelled_anchors, split_episodes, split_frames
+from tests.helpers import made_up_frames, made_up_trajectories
+
+LENGTHS = [5, 3, 0, 8, 4, 6]
+
+
+@pytest.fixture(scope="module")
+def windows():
+    return Windows(made_up_frames(LENGTHS), future_offset=1)
+
+
+@given(count=st.integers(1, sum(LENGTHS)), seed=st.integers(0, 9), spread=st.sampled_from(["dataset", "episodes"]))
+def test_so_many_transitions_are_labelled_once_each(windows, count, seed, spread):
+    chosen = labelled_anchors(windows, transitions=count, spread=spread, seed=seed)
+    assert len(chosen) == len(set(chosen.tolist())) == count
+    assert np.isin(chosen, windows.anchors).all()
+    assert (np.diff(chosen) > 0).all()
+
+
+@given(seed=st.integers(0, 9), kind=st.sampled_from(["dataset", "episodes", "whole"]))
+def test_a_smaller_subset_is_part_of_a_larger_one(windows, seed, kind):
+    def of(count):
+        if kind == "whole":
+            return set(labelled_anchors(windows, episodes=count, seed=seed).tolist())
+        return set(labelled_anchors(windows, transitions=count, spread=kind, seed=seed).tolist())
+
+    assert of(1) < of(3) < of(5)
+
+
+@given(count=st.integers(1, 5), seed=st.integers(0, 9))
+def test_labelled_episodes_are_whole(windows, count, seed):
+    chosen = labelled_anchors(windows, episodes=count, seed=seed)
+    numbers, found = np.unique(windows.episode(chosen), return_counts=True)
+    assert len(numbers) == count
+    assert found.tolist() == [LENGTHS[number] for number in numbers]
+
+
+@given(count=st.integers(1, sum(LENGTHS)), seed=st.integers(0, 9))
+def test_transitions_in_few_episodes_fill_all_but_one_of_them(windows, count, seed):
+    chosen = labelled_anchors(windows, transitions=count, spread="episodes", seed=seed)
+    numbers, found = np.unique(windows.episode(chosen), return_counts=True)
+    assert sum(found[i] < LENGTHS[number] for i, number in enumerate(numbers)) <= 1
+
+
+def test_another_seed_labels_others(windows):
+    first, second = (labelled_anchors(windows, transitions=5, seed=seed).tolist() for seed in (0, 1))
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({}, "give either transitions or episodes"),
+        ({"transitions": 1, "episodes": 1}, "give either transitions or episodes"),
+        ({"transitions": 27}, "27 labelled windows were asked for, the dataset has 26"),
+        ({"transitions": 27, "spread": "episodes"}, "27 labelled windows were asked for, the dataset has 26"),
+        ({"transitions": 0}, "0 labelled windows"),
+        ({"episodes": 6}, "6 labelled episodes with windows were asked for, the dataset has 5"),
+        ({"transitions": 1, "spread": "episode"}, "unknown spread 'episode'. Did you mean 'episodes'"),
+    ],
+)
+def test_bad_subsets_say_what_is_wrong(windows, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        labelled_anchors(windows, **kwargs)
+
+
+# -------------------------------------------------------------------------------------------------------------- splits
+
+
+@given(count=st.integers(3, 40), validation=st.floats(0, 0.3), test=st.floats(0, 0.3), seed=st.integers(0, 9))
+def test_splits_share_no_episode_and_leave_none_out(count, validation, test, seed):
+    splits = split_episodes(made_up_trajectories([1] * count), validation=validation, test=test, seed=seed)
+    parts = [splits.train, splits.validation, splits.test]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(count))
+    assert len(splits.test) == np.ceil(test * count) and len(splits.validation) == np.ceil(validation * count)
+
+
+def test_splits_are_seeded():
+    data = made_up_trajectories([1] * 20)
+    first, again, other = (split_episodes(data, seed=seed).train.tolist() for seed in (0, 0, 1))
+    assert first == again != other
+
+
+@pytest.mark.parametrize("shares", [(-0.1, 0.1), (0.5, 0.5), (0.1, 1.0)])
+def test_shares_out_of_range_are_refused(shares):
+    with pytest.raises(ValueError, match="shares >= 0, together below 1"):
+        split_episodes(made_up_trajectories([1] * 20), validation=shares[0], test=shares[1])
+
+
+def test_too_few_episodes_are_refused():
+    with pytest.raises(ValueError, match="2 episodes are too few for 1 of test and 1 of validation; collect more"):
+        split_episodes(made_up_trajectories([1, 1]))
+
+
+def test_test_episodes_are_seen_before_test_backgrounds():
+    env = gym.make("MaskHopper-v0", distractor="video", image_size=36)
+    recorded = collect(env, 4, max_steps=3)
+    parts = split_frames(recorded, env, validation=0.25, test=0.25)
+    assert {name: part.trajectories.episodes for name, part in parts.items()} == {
+        "train": 2,
+        "validation": 1,
+        "test": 1,
+        "test_seen": 1,
+    }
+    unseen = gym.make("MaskHopper-v0", distractor="video", image_size=36, split="test")
+    for name, seen_in in (("train", env), ("validation", env), ("test_seen", env), ("test", unseen)):
+        want = render_frames(parts[name].trajectories, seen_in)
+        assert np.array_equal(parts[name].select(range(parts[name].trajectories.episodes)).rgbm, want.rgbm), name
+    assert np.array_equal(parts["test"].trajectories.qpos, parts["test_seen"].trajectories.qpos)
