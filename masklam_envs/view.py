@@ -16,7 +16,7 @@ from masklam_envs.errors import unknown_name
 from masklam_envs.masks import EpisodeFaults, MaskFault, make_faults, target_bodies
 from masklam_envs.rendering.camera import CameraConfig, find_camera
 
-RENDERERS = ("auto", "raycast")
+RENDERERS = ("auto", "opengl", "raycast")
 MASK_SOURCES = ("simulator",)
 MIN_SIZE, MAX_SIZE = 16, 1024
 #: rises whenever the bytes of a frame change; datasets and frame caches record it
@@ -36,7 +36,7 @@ class ViewConfig:
         else MuJoCo's free camera
     :param zoom: divides the tangent of half the camera's field of view
     :param camera_offset: metres by which the camera is moved to its own right and upwards, without turning it
-    :param renderer: ``"auto"`` or ``"raycast"``
+    :param renderer: ``"raycast"``, ``"opengl"``, or ``"auto"``: OpenGL where something visible is no primitive geom
     :param mask_source: ``"simulator"``
     :param mask_target: what the mask shows: ``"agent"``, ``"object"`` or ``"foreground"``, which is both
     :param agent_bodies: names of the agent's bodies, each with all bodies below it; None: every tree of bodies that an
@@ -108,11 +108,13 @@ class View:
     @functools.cached_property
     def renderer(self) -> Any:
         """The renderer, made at first use: Numba is imported only then."""
-        from masklam_envs.rendering import RaycastRenderer
+        from masklam_envs.rendering import OpenGLRenderer, RaycastRenderer
+        from masklam_envs.rendering.scene import can_be_cast
 
         config = self.config
         ghost = target_bodies(self.model, "agent", config.agent_bodies, config.object_bodies)
-        return RaycastRenderer(
+        cast = config.renderer == "raycast" or (config.renderer == "auto" and can_be_cast(self.model))
+        return (RaycastRenderer if cast else OpenGLRenderer)(
             self.model, config.image_size, config.camera, config.zoom, self.mask_bodies, config.camera_offset, ghost
         )
 

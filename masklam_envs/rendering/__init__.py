@@ -1,19 +1,20 @@
-"""Pixels and agent masks from a MuJoCo model and a position vector, without OpenGL."""
+"""Pixels and agent masks from a MuJoCo model and a position vector, by ray casting or by OpenGL."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from masklam_envs.rendering.opengl import OpenGLRenderer
     from masklam_envs.rendering.renderer import Layers, RaycastRenderer
 
-__all__ = ["Layers", "RaycastRenderer"]
+__all__ = ["Layers", "OpenGLRenderer", "RaycastRenderer"]
 
 
 def __getattr__(name: str) -> Any:
     """Numba is imported only when a renderer is wanted."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from masklam_envs.rendering import renderer
+    from masklam_envs.rendering import opengl, renderer
 
-    return getattr(renderer, name)
+    return getattr(opengl if name == "OpenGLRenderer" else renderer, name)

@@ -59,6 +59,9 @@ class RaycastRenderer:
         ValueError: an unknown camera or body, a visible geom of another type, or a size or zoom that is not positive.
     """
 
+    #: what the bytes of a frame depend on beside pose and look
+    name = "raycast"
+
     def __init__(
         self,
         model: mujoco.MjModel,
@@ -205,12 +208,7 @@ class RaycastRenderer:
             raycast.render(*poses, *tables, pixels, mask, 0.0, self._ground_in_mask)
         else:
             pixels, mask = self._render(look, poses, tables, self._ground_in_mask)
-        for overlay in look.overlays:
-            if overlay.shape != (*mask.shape[:2], 4) or overlay.dtype != np.uint8:
-                raise ValueError(
-                    f"an overlay must be {(*mask.shape[:2], 4)} uint8, got {overlay.shape} {overlay.dtype}"
-                )
-            raycast.lay_over(pixels, mask, overlay)
+        lay_overlays(look, pixels, mask)
         return pixels, mask
 
     def _changed(self, look: Look) -> tuple[Poses, Tables]:
@@ -261,6 +259,14 @@ class RaycastRenderer:
             raycast.paint_sky(self._sky, self._scene.sky, matrix, self._pixel)
             self._sky_matrix = key
         return self._sky
+
+
+def lay_overlays(look: Look, pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
+    """Lay a look's overlays over ``pixels`` (H, W, 3) and take what they hide out of ``mask`` (H, W, 1)."""
+    for overlay in look.overlays:
+        if overlay.shape != (*mask.shape[:2], 4) or overlay.dtype != np.uint8:
+            raise ValueError(f"an overlay must be {(*mask.shape[:2], 4)} uint8, got {overlay.shape} {overlay.dtype}")
+        raycast.lay_over(pixels, mask, overlay)
 
 
 def _reciprocal_lengths(size: int, pixel: float) -> NDArray[np.float64]:

@@ -63,8 +63,8 @@ def build_scene(model: mujoco.MjModel, agent_bodies: Sequence[int] | None = None
     Raises:
         ValueError: a visible geom is a mesh, a height field or a signed distance field, or a body id does not exist.
     """
-    bodies = _agent_bodies(model, agent_bodies)
-    visible = [g for g in range(model.ngeom) if _is_visible(model, g)]
+    bodies = agent_body_ids(model, agent_bodies)
+    visible = [g for g in range(model.ngeom) if is_visible(model, g)]
     for g in visible:
         _check_type(model, g)
     planes = [g for g in visible if model.geom_type[g] == mujoco.mjtGeom.mjGEOM_PLANE]
@@ -80,7 +80,12 @@ def build_scene(model: mujoco.MjModel, agent_bodies: Sequence[int] | None = None
     )
 
 
-def _agent_bodies(model: mujoco.MjModel, agent_bodies: Sequence[int] | None) -> set[int]:
+def agent_body_ids(model: mujoco.MjModel, agent_bodies: Sequence[int] | None) -> set[int]:
+    """The given bodies, or every body but the world.
+
+    Raises:
+        ValueError: a body id does not exist.
+    """
     bodies = set(range(1, model.nbody)) if agent_bodies is None else {int(body) for body in agent_bodies}
     unknown = sorted(bodies - set(range(model.nbody)))
     if unknown:
@@ -88,21 +93,34 @@ def _agent_bodies(model: mujoco.MjModel, agent_bodies: Sequence[int] | None) -> 
     return bodies
 
 
-def _is_visible(model: mujoco.MjModel, geom: int) -> bool:
-    return bool(model.geom_group[geom] < VISIBLE_GROUPS and _rgba(model, geom)[3] > 0)
+def is_visible(model: mujoco.MjModel, geom: int) -> bool:
+    """Whether MuJoCo's default view shows a geom."""
+    return bool(model.geom_group[geom] < VISIBLE_GROUPS and geom_rgba(model, geom)[3] > 0)
+
+
+def can_be_cast(model: mujoco.MjModel) -> bool:
+    """Whether the ray caster draws all that is visible: no mesh, height field, signed distance field, skin or flex."""
+    geoms = all(_has_known_type(model, g) for g in range(model.ngeom) if is_visible(model, g))
+    return geoms and not any((groups < VISIBLE_GROUPS).any() for groups in (model.skin_group, model.flex_group))
+
+
+def _has_known_type(model: mujoco.MjModel, geom: int) -> bool:
+    kind = mujoco.mjtGeom(model.geom_type[geom])
+    return kind in SOLID_KINDS or kind == mujoco.mjtGeom.mjGEOM_PLANE
 
 
 def _check_type(model: mujoco.MjModel, geom: int) -> None:
-    kind = mujoco.mjtGeom(model.geom_type[geom])
-    if kind not in SOLID_KINDS and kind != mujoco.mjtGeom.mjGEOM_PLANE:
+    if not _has_known_type(model, geom):
+        kind = mujoco.mjtGeom(model.geom_type[geom])
         name = model.geom(geom).name or "(no name)"
         raise ValueError(
             f"geom {geom} {name!r} is of type {kind.name.removeprefix('mjGEOM_').lower()}; the ray caster draws only "
-            "capsule, sphere, cylinder, box, ellipsoid and plane (geoms of group 3 and above are not drawn)"
+            "capsule, sphere, cylinder, box, ellipsoid and plane (geoms of group 3 and above are not drawn); "
+            "renderer='opengl' draws all"
         )
 
 
-def _rgba(model: mujoco.MjModel, geom: int) -> NDArray[np.float64]:
+def geom_rgba(model: mujoco.MjModel, geom: int) -> NDArray[np.float64]:
     """MuJoCo's rule: the material's colour, unless the geom has one of its own."""
     material, own = model.geom_matid[geom], model.geom_rgba[geom]
     return np.array(model.mat_rgba[material] if material >= 0 and tuple(own) == UNSET_RGBA else own, np.float64)
@@ -118,7 +136,7 @@ def _look(model: mujoco.MjModel, geom: int, bodies: set[int]) -> list[float]:
     highlight = round(64 * float(shininess))  # OpenGL's exponent is 128 times the shininess
     gloss = (emission, specular, highlight, _matte(highlight, float(specular)))
     is_agent = int(model.geom_bodyid[geom]) in bodies
-    return [float(x) for x in (*model.geom_size[geom], *_rgba(model, geom), *gloss, geom, is_agent)]
+    return [float(x) for x in (*model.geom_size[geom], *geom_rgba(model, geom), *gloss, geom, is_agent)]
 
 
 def _matte(highlight: int, specular: float) -> float:

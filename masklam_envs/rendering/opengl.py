@@ -1,0 +1,277 @@
+"""Frames and agent masks by OpenGL, for models that the ray caster cannot draw: meshes, height fields, skins, flexes.
+
+A frame is put together from a few cheap passes over parts of the scene, without shadows, reflections, haze and
+multisampling, with coarse round geoms, each ``samples`` x ``samples`` times as large as the frame:
+
+* the solids before black, with depth, which tells where they are: always, and alone when all of them are in the mask
+* which solid each sample shows: when others are in the picture
+* the opaque solids alone: when there are translucent ones
+* the ground and the sky: when they show; kept while camera, ground and lamps stay where they are
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from masklam_envs.rendering import blend, gl
+from masklam_envs.rendering.camera import CameraConfig, find_camera
+from masklam_envs.rendering.changes import ghost_poses
+from masklam_envs.rendering.drawn import (
+    GHOST,
+    GHOST_TRANSLUCENT,
+    GROUND,
+    OTHER,
+    OTHER_TRANSLUCENT,
+    TRANSLUCENT,
+    prepare,
+)
+from masklam_envs.rendering.look import CLEAN, REFERENCE_SIZE, Ghost, Look
+from masklam_envs.rendering.orbit import carried, focus_distance
+from masklam_envs.rendering.renderer import Layers, lay_overlays
+from masklam_envs.rendering.stage import NOTHING, Picture, Stage
+
+GHOSTS = (GHOST, GHOST_TRANSLUCENT)
+SOLIDS = (*GHOSTS, OTHER, OTHER_TRANSLUCENT)
+EVERYTHING = (*SOLIDS, GROUND)
+NO_PARTS = np.zeros((0, 2))
+
+
+class OpenGLRenderer:
+    """Draws any MuJoCo model by OpenGL, as :class:`~masklam_envs.rendering.RaycastRenderer` draws primitive ones.
+
+    Shown are geoms of group 0 to 2 that are not fully transparent, flexes and skins.  Planes are the ground; a height
+    field is a solid that stays in front of a plate.  Ghosts consist of geoms alone.
+
+    The same pose and look give the same bytes on one machine with one driver, see :attr:`name`, not on another.  A
+    renderer serves one thread at a time, whichever that is.  Of the model, positions in their parents' frames are read
+    anew for every frame; everything else is taken when the renderer is made.
+
+    Args:
+        model: any model.
+        image_size: height and width H = W in pixels.
+        camera: name or index of a model camera, or a description (see :mod:`masklam_envs.rendering.camera`); None
+            takes "track" if there is one, else camera 0, else MuJoCo's default free camera.
+        zoom: divides the field of view's tangent; above 1 the robot is larger.
+        agent_bodies: ids of the bodies that the mask shows; None is every body but the world.
+        offset: metres by which the camera is moved to its own right and upwards, without turning it.
+        ghost_bodies: ids of the bodies that a ghost consists of; None is the same as ``agent_bodies``.
+        samples: samples a pixel along each axis; edges are blended, and the mask shows where at least half of a pixel's
+            samples are the agent.
+
+    Raises:
+        ValueError: an unknown camera or body, or a number that is not positive.
+        OpenGLUnavailableError: at the first frame, where there is no OpenGL.
+    """
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        image_size: int = 64,
+        camera: CameraConfig = None,
+        zoom: float = 1.0,
+        agent_bodies: Sequence[int] | None = None,
+        offset: tuple[float, float] = (0.0, 0.0),
+        ghost_bodies: Sequence[int] | None = None,
+        samples: int = 2,
+    ) -> None:
+        if image_size < 1 or samples < 1 or not zoom > 0:
+            raise ValueError(f"image_size, samples and zoom must be positive, got {image_size}, {samples} and {zoom}")
+        self._arguments = (model, image_size, camera, zoom, agent_bodies, offset, ghost_bodies, samples)
+        self.model, self.image_size, self.zoom = model, image_size, zoom
+        self._camera = find_camera(model, camera)
+        self._offset = np.array([*offset, 0.0])
+        #: metres from the camera to the point that it looks at
+        self.focus = focus_distance(model, self._camera)
+        self._half_height = self._camera.half_height / zoom
+        self._pixel = 2.0 * self._half_height / image_size
+        self._drawn = prepare(model, image_size * samples, agent_bodies, ghost_bodies)
+        self._stage = Stage(self._drawn, image_size * samples, self._half_height)
+        self._ghost_bodies = sorted(range(1, model.nbody) if agent_bodies is None else agent_bodies)
+        if ghost_bodies is not None:
+            self._ghost_bodies = sorted(ghost_bodies)
+        self._data = mujoco.MjData(model)
+        self._mocap = (model.body_mocapid >= 0).any() and (self._data.mocap_pos.copy(), self._data.mocap_quat.copy())
+        self._placed = np.zeros((len(self._drawn.planes), blend.PLACED_COLUMNS))
+        self._scenery: tuple[bytes, Picture] = (b"", NOTHING)
+
+    @property
+    def name(self) -> str:
+        """What the bytes of a frame depend on beside pose and look: library, device and version of OpenGL.
+
+        Raises:
+            OpenGLUnavailableError: there is none.
+        """
+        return f"opengl, {gl.description()}"
+
+    def draw(
+        self,
+        qpos: NDArray[np.float64],
+        look: Look = CLEAN,
+        mocap_pos: NDArray[np.float64] | None = None,
+        mocap_quat: NDArray[np.float64] | None = None,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Draw one frame.
+
+        Args:
+            qpos: (nq,) float64 positions.
+            look: everything else about the frame; the default is the scene as it is.
+            mocap_pos: (nmocap, 3) float64 metres; None is the model's initial position.
+            mocap_quat: (nmocap, 4) float64; None is the model's initial orientation.
+
+        Returns:
+            Fresh ``pixels`` (H, W, 3) uint8 and ``mask`` (H, W, 1) uint8, 255 on the agent.  Of a look, the mask
+            depends on the camera and the overlays alone.
+
+        Raises:
+            ValueError: an array of another shape or type.
+            OpenGLUnavailableError: there is no OpenGL.
+        """
+        self._place(qpos, mocap_pos, mocap_quat)
+        self._set_look(look)
+        size = self.image_size
+        pixels = np.zeros((size, size, 3), np.uint8) if look.plate is None else look.plate.painted(size)
+        mask = np.zeros((size, size, 1), np.uint8)
+        with gl.borrowed() as context:
+            self._stage.enter(context)
+            if look.plate is None or look.ground_alpha > 0:
+                self._lay_scenery(look, pixels)
+            for ghost in look.ghosts:
+                self._lay_solids(self._posed(ghost), GHOSTS, pixels, np.zeros_like(mask))
+            self._lay_solids(self._data, SOLIDS, pixels, mask)
+        lay_overlays(look, pixels, mask)
+        return pixels, mask
+
+    def inspect(
+        self,
+        qpos: NDArray[np.float64],
+        mocap_pos: NDArray[np.float64] | None = None,
+        mocap_quat: NDArray[np.float64] | None = None,
+    ) -> Layers:
+        """Draw one frame with its own sky and ground, and tell which geom each pixel shows and how far it is.
+
+        Geoms and depths are those at the pixels' centres.  Flexes and skins have the id -1.
+
+        Args:
+            qpos: (nq,) float64 positions.
+            mocap_pos: as in :meth:`draw`.
+            mocap_quat: as in :meth:`draw`.
+        """
+        pixels, mask = self.draw(qpos, CLEAN, mocap_pos, mocap_quat)
+        size, stage = self.image_size, self._stage
+        ids, metres = np.empty((size, size), np.int32), np.empty((size, size), np.float32)
+        with gl.borrowed() as context:
+            stage.enter(context)
+            picture = stage.segments(self._data, EVERYTHING, size)
+            blend.look_up(picture.depth, picture.rgb, stage.tables(EVERYTHING)[1], *stage.range, ids, metres)
+        return Layers(pixels, mask, ids, metres)
+
+    @property
+    def camera_index(self) -> int:
+        """Index of the model camera, -1 for a free camera."""
+        return self._camera.index
+
+    def camera_pose(self, qpos: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """Where the camera is when the model is at ``qpos``.
+
+        Returns:
+            Its position (3,) in metres, its matrix (3, 3) with columns x right, y up, z backward, and the tangent of
+            half its field of view after the zoom.
+        """
+        self._place(qpos, None, None)
+        position, matrix = self._camera_pose()
+        return position, matrix.reshape(3, 3).copy(), self._half_height
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OpenGLRenderer, self._arguments
+
+    def _camera_pose(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        position, matrix = self._camera.pose(self._data)
+        return position + matrix.reshape(3, 3) @ self._offset, matrix
+
+    def _place(
+        self,
+        qpos: NDArray[np.float64],
+        mocap_pos: NDArray[np.float64] | None,
+        mocap_quat: NDArray[np.float64] | None,
+    ) -> None:
+        """Let MuJoCo compute the poses of everything; every input of these is written anew."""
+        model, data = self.model, self._data
+        if qpos.shape != (model.nq,):
+            raise ValueError(f"qpos must have shape {(model.nq,)}, got {qpos.shape}")
+        data.qpos[:] = qpos
+        if self._mocap:
+            data.mocap_pos[:] = self._mocap[0] if mocap_pos is None else mocap_pos
+            data.mocap_quat[:] = self._mocap[1] if mocap_quat is None else mocap_quat
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_camlight(model, data)
+        if model.nflex:
+            mujoco.mj_flex(model, data)
+
+    def _set_look(self, look: Look) -> None:
+        """Put camera, colours and light of a look on the stage."""
+        stage = self._stage
+        position, matrix = self._camera_pose()
+        focus = position - self.focus * matrix.reshape(3, 3)[:, 2]
+        if look.camera is not None:
+            position, matrix = carried(position, matrix, self.focus, look.camera)
+        if look.colours is not None and look.colours.shape != (self.model.ngeom, 3):
+            raise ValueError(f"colours must be ({self.model.ngeom}, 3), got {look.colours.shape}")
+        stage.paint(look.colours)
+        stage.set_camera(position, matrix)
+        stage.set_light(look.light, focus)
+        data = self._data
+        blend.place_planes(self._drawn.planes, position, matrix, data.geom_xpos, data.geom_xmat, self._placed)
+
+    def _lay_scenery(self, look: Look, pixels: NDArray[np.uint8]) -> None:
+        """Ground and sky, or the ground over the plate; kept as long as nothing of it moves."""
+        data, sky = self._data, look.plate is None
+        lasting = look.colours is None and look.light is None
+        parts = (*self._stage.camera, data.light_xpos, data.light_xdir, self._placed)
+        key = b"".join(part.tobytes() for part in parts) + bytes([sky])
+        if key != self._scenery[0] or not lasting:
+            self._scenery = key if lasting else b"", self._stage.scenery(data, sky)
+        picture = self._scenery[1]
+        alpha = -1.0 if sky else float(look.ground_alpha)
+        blend.lay_scenery(pixels, picture.rgb, picture.depth, self._drawn.planes, self._placed, self._pixel, alpha)
+
+    def _lay_solids(
+        self, data: mujoco.MjData, groups: tuple[int, ...], pixels: NDArray[np.uint8], mask: NDArray[np.uint8]
+    ) -> None:
+        drawn, stage = self._drawn, self._stage
+        translucent = not drawn.groups.isdisjoint(TRANSLUCENT)
+        ids, parts, under = NOTHING, NO_PARTS, NOTHING
+        if translucent or (groups is SOLIDS and not drawn.all_in_mask):
+            ids = stage.segments(data, groups, stage.side)
+            parts = stage.tables(groups)[0]
+        if translucent:
+            under = stage.opaque(data, groups)
+        solids = stage.solids(data, groups)
+        blend.lay_solids(
+            pixels, mask, solids.rgb, solids.depth, ids.rgb, parts, under.rgb, under.depth,
+            drawn.planes, self._placed, self._pixel, *stage.range,
+        )  # fmt: skip
+
+    def _posed(self, ghost: Ghost) -> mujoco.MjData:
+        """The data of a ghost's pose, with its geoms where they are drawn."""
+        if ghost.qpos.shape != (self.model.nq,):
+            raise ValueError(f"a ghost's qpos must have shape {(self.model.nq,)}, got {ghost.qpos.shape}")
+        data, geoms = self._ghost_data, np.flatnonzero(np.isin(self.model.geom_bodyid, self._ghost_bodies))
+        data.qpos[:] = ghost.qpos
+        mujoco.mj_kinematics(self.model, data)
+        poses = (self._data.geom_xpos, self._data.geom_xmat, *self._stage.camera)
+        metres = 2.0 * self._half_height * self.focus / REFERENCE_SIZE
+        xpos, xmat = ghost_poses(geoms, self._ghost_bodies[0], data, poses, ghost, metres)
+        data.geom_xpos[:], data.geom_xmat[:] = xpos, xmat
+        data.light_xpos[:], data.light_xdir[:] = self._data.light_xpos, self._data.light_xdir
+        return data
+
+    @functools.cached_property
+    def _ghost_data(self) -> mujoco.MjData:
+        return mujoco.MjData(self.model)
