@@ -58,5 +58,6 @@ def test_primitive_models_look_as_the_ray_caster_draws_them(name: str) -> None:
     layers, others = cast.inspect(qpos), drawn.inspect(qpos)
     same = layers.ids == others.ids
     assert same.mean() > 0.99
-    errors = np.abs(others.depth - layers.depth)[same & (layers.depth < 10)]
+    near = same & (layers.depth < 10)
+    errors = np.abs(others.depth[near] - layers.depth[near])
     assert np.median(errors) < 1e-3 and errors.max() < 0.1
