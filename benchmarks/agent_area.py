@@ -51,8 +51,8 @@ class Row:
 def rollouts(task: str, args: Args) -> Iterator[tuple[str, Trajectories]]:
     """What the agent does, and the episodes of it."""
     yield f"random, {args.episodes} episodes", collect(task, args.episodes, policy="random")
-    base = gym.make(TASKS[task].base).unwrapped
-    if hasattr(base, "_terminate_when_unhealthy"):
+    masked: Any = gym.make(task).unwrapped
+    if hasattr(masked.base.unwrapped, "_terminate_when_unhealthy"):
         standing = gym.make(task, base_kwargs={"terminate_when_unhealthy": False})
         yield (
             f"random, {args.long_episodes} that go on after a fall",
@@ -69,7 +69,7 @@ def measure(task: str, name: str, trajectories: Trajectories, args: Args) -> Row
     area = masks.sum(axis=(1, 2))
     edge = masks[:, [0, -1]].any(axis=(1, 2)) | masks[:, :, [0, -1]].any(axis=(1, 2))
     hidden = None
-    if len(TASKS[task].objects):
+    if TASKS[task].objects:
         hidden = float(1 - drawn(task, poses, args, "object").any(axis=(1, 2)).mean())
     return Row(task, name, len(poses), float(area.mean()), int(area.min()), float(edge.mean()), hidden)
 
@@ -77,8 +77,7 @@ def measure(task: str, name: str, trajectories: Trajectories, args: Args) -> Row
 def drawn(task: str, poses: np.ndarray, args: Args, target: str) -> np.ndarray:
     """Masks (N, H, W) bool of positions (N, nq)."""
     env: Any = gym.make(task, image_size=args.image_size, mask_target=target).unwrapped
-    plate = np.zeros((args.image_size, args.image_size, 3), np.uint8)
-    return np.stack([env.view.renderer.draw(qpos, plate)[1][..., 0] > 0 for qpos in poses])
+    return np.stack([env.view.renderer.draw(qpos)[1][..., 0] > 0 for qpos in poses])
 
 
 def main(args: Args) -> None:

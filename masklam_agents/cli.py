@@ -31,12 +31,28 @@ def _mistakes_told() -> Iterator[None]:
 
 
 @app.command()
-def envs() -> None:
-    """List the registered environments."""
+def envs(
+    name: Annotated[str | None, typer.Argument(help="an id: tell everything about it")] = None,
+) -> None:
+    """List the registered environments, or tell everything about one."""
     from masklam_envs.tasks import TASKS
 
+    if name is not None:
+        typer.echo(_described(name))
+        return
     for task in TASKS.values():
-        typer.echo(f"{task.id:<20} {task.base:<18} expert: {'yes' if task.expert else 'no'}")
+        typer.echo(f"{task.id:<29} {task.base:<26} expert: {'yes' if task.expert else 'no'}")
+
+
+def _described(name: str) -> str:
+    import gymnasium as gym
+
+    from masklam_envs.documentation import describe
+
+    try:
+        return describe(name)
+    except (gym.error.Error, TypeError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 @app.command()

@@ -53,7 +53,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
     :param object_bodies: names of the objects' bodies, likewise; None: every other tree that can move
     :param mask_faults: e.g. ``{"name": "erosion", "radius": 1}``, or a list, applied to the observed mask; see
         ``docs/masks.md``
-    :param observation: keys of the observation, a subset of the table above
+    :param observation: keys of the observation: ``pixels``, ``mask``, ``clean``, ``state``
     :param image_size: side of the frames, pixels
     :param camera: name or index of a camera of the model, or a description such as ``{"lookat": [0, 0, 0],
         "distance": 3, "azimuth": 90, "elevation": -20, "track": "torso"}`` (:mod:`masklam_envs.rendering.camera`)

@@ -59,8 +59,7 @@ SWIMMER = _angles(4.1, -90, track="torso")
 REACHER = _angles(0.57, -90)
 # From the side and above, which shows arm, puck and goal beside each other.
 PUSHER = _angles(3.0, -45, azimuth=135, lookat=(0.25, -0.45, -0.25))
-# These stand still and show the whole rail: with nothing behind the cart, a camera that follows it would hide what the
-# action does.
+# These stand still and show the whole rail: were they to follow the cart, only the rail's ends would tell where it is.
 PENDULUM = _angles(3.05, 0, lookat=(0.0, 0.0, 0.3))
 DOUBLE_PENDULUM = _angles(3.05, 0, lookat=(0.0, 0.0, 0.5))
 

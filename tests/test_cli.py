@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from masklam_agents.cli import app
 from masklam_envs import Trajectories
+from masklam_envs.documentation import describe
 from masklam_envs.tasks import TASKS
 
 
@@ -21,6 +22,19 @@ def test_envs_lists_every_task_with_its_base_and_expert():
     assert [(line[0], line[1], line[-1]) for line in lines] == [
         (task.id, task.base, "yes" if task.expert else "no") for task in TASKS.values()
     ]
+
+
+def test_envs_tells_everything_about_one():
+    done = masklam("envs", "MaskPusher-v0")
+    assert done.exit_code == 0
+    assert done.output == describe("MaskPusher-v0") + "\n"
+
+
+@pytest.mark.parametrize(("name", "message"), [("MaskPuser-v0", "Did you mean"), ("CartPole-v1", "observation")])
+def test_envs_of_another_id_is_a_message_and_no_traceback(name, message):
+    done = masklam("envs", name)
+    assert done.exit_code == 2
+    assert message in done.output and "Traceback" not in done.output
 
 
 def test_collect_writes_a_dataset_and_says_so(tmp_path):

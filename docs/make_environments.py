@@ -1,0 +1,65 @@
+"""Write docs/environments.md from the registered environments.
+
+Run ``python docs/make_environments.py``; a test compares the file with what this would write.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from masklam_envs.documentation import arguments, describe, distractors, summary
+from masklam_envs.tasks import TASKS
+
+DOCS = Path(__file__).parent
+
+HEAD = """# Environments
+
+<!-- Written by docs/make_environments.py; change masklam_envs/tasks.py or masklam_envs/documentation.py instead. -->
+
+`import masklam_envs`, then `gym.make("MaskAnt-v0", distractor="action", correlation=0.9)`. Physics, actions, rewards
+and time limits are those of Gymnasium's v5 MuJoCo environments, untouched; `make_masked("Ant-v5")` is the same with
+another camera. `masklam envs` lists the ids, `masklam envs MaskAnt-v0` prints what stands here.
+"""
+
+CAMERAS = """## Cameras
+
+A camera is chosen so that the agent stays inside the frame and is as large in it as that allows. `camera=` takes the
+name or index of a camera of the model, or a description like those below: `lookat` (metres) is the middle of the
+frame, `distance` (metres) how far away the camera is, `azimuth` and `elevation` (degrees) where it looks, as in
+MuJoCo's viewer; with `track`, `lookat` is relative to the centre of mass of that body and all below it. `zoom` and
+`camera_offset` change any of them.
+
+The pendulums are small in their frames because those stand still and hold the whole rail: were the camera to follow
+the cart, only the rail's ends would tell where it is.
+
+Measured at 64 x 64 by `python benchmarks/agent_area.py` (a mask that reaches the outermost row or column of pixels
+touches the edge; "hidden" counts the frames in which no pixel of an object is seen):
+
+"""
+
+MASKS = """## What the mask shows
+
+`mask_target="agent"` (the default), `"object"` or `"foreground"`, which is both. Without names the model tells them
+apart: a child of the world with everything attached to it is the agent if an actuator drives any of it, an object if
+it can move by itself, else scenery. `agent_bodies` and `object_bodies` name bodies instead, each with all below it;
+an unknown name is an error that lists the model's.
+"""
+
+
+def document() -> str:
+    """The whole page."""
+    measured = (DOCS / "results" / "agent_area.md").read_text()
+    parts = [
+        HEAD,
+        summary() + "\n",
+        "## Arguments of every environment\n\n" + arguments() + "\n",
+        f"Names for `distractor`: {distractors()}. Their options: [distractors.md](distractors.md).\n",
+        CAMERAS + measured,
+        MASKS,
+        *(describe(env_id) for env_id in TASKS),
+    ]
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    (DOCS / "environments.md").write_text(document())
