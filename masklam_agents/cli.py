@@ -35,13 +35,16 @@ def envs(
     name: Annotated[str | None, typer.Argument(help="an id: tell everything about it")] = None,
 ) -> None:
     """List the registered environments, or tell everything about one."""
+    from masklam_envs.suites.catalog import suite_ids
     from masklam_envs.tasks import TASKS
 
     if name is not None:
         typer.echo(_described(name))
         return
     for task in TASKS.values():
-        typer.echo(f"{task.id:<29} {task.base:<26} expert: {'yes' if task.expert else 'no'}")
+        typer.echo(f"{task.id:<42} {task.base:<38} expert: {'yes' if task.expert else 'no'}")
+    for row in suite_ids():
+        typer.echo(f"{row.id:<42} {row.base:<38} extra: {row.extra}")
 
 
 def _described(name: str) -> str:
@@ -51,7 +54,7 @@ def _described(name: str) -> str:
 
     try:
         return describe(name)
-    except (gym.error.Error, TypeError, ValueError) as error:
+    except (gym.error.Error, ImportError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
 
 

@@ -17,8 +17,10 @@ import mujoco
 
 from masklam_envs.distractors import distractor_names
 from masklam_envs.env import MaskEnv
+from masklam_envs.errors import unknown_name
 from masklam_envs.masks.target import body_names, target_bodies
 from masklam_envs.reference import reference_expert
+from masklam_envs.registration import ENTRY_POINT
 from masklam_envs.tasks import TASKS
 
 FORWARD = "the speed forwards (+x, m/s)"
@@ -113,16 +115,19 @@ def describe(env_id: str) -> str:
 
     :param env_id: a registered id of this package, e.g. ``"MaskAnt-v0"``
     :raises gymnasium.error.Error: when there is no such id
+    :raises ValueError: when it is no id of this package
+    :raises ImportError: when it needs an optional package that is not installed
     """
-    env = gym.make(env_id, observation=("pixels", "mask", "clean", "state"))
-    masked: Any = env.unwrapped
-    base_id = masked.base.spec.id
-    words = WORDS.get(base_id, Words("", MISSING, MISSING))
-    seconds = masked.base.unwrapped.dt
-    limit = env.spec.max_episode_steps if env.spec else None
+    spec = gym.spec(env_id)
+    if spec.entry_point != ENTRY_POINT or "base" not in spec.kwargs:
+        raise ValueError(unknown_name("environment of masklam_envs", env_id, TASKS))
+    masked: Any = gym.make(env_id, observation=("pixels", "mask", "clean", "state")).unwrapped
+    base = masked.base
+    words = WORDS.get(base.spec.id, Words("", MISSING, MISSING))
+    seconds = f"a step is {base.unwrapped.dt:.3g} s, " if hasattr(base.unwrapped, "dt") else ""
     parts = [
         f"## {env_id}",
-        f"{words.goal} Base: `{base_id}`; a step is {seconds:.3g} s, an episode at most {limit} steps.",
+        f"{words.goal} Base: `{base.spec.id}`; {seconds}an episode at most {spec.max_episode_steps} steps.".strip(),
         _observations(masked),
         _actions(masked),
         f"**Reward** of a step: {words.reward}",

@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 from masklam_agents.cli import app
 from masklam_envs import Trajectories
 from masklam_envs.documentation import describe
+from masklam_envs.suites.catalog import suite_ids
 from masklam_envs.tasks import TASKS
 
 
@@ -19,9 +20,9 @@ def test_envs_lists_every_task_with_its_base_and_expert():
     done = masklam("envs")
     lines = [line.split() for line in done.output.splitlines()]
     assert done.exit_code == 0
-    assert [(line[0], line[1], line[-1]) for line in lines] == [
-        (task.id, task.base, "yes" if task.expert else "no") for task in TASKS.values()
-    ]
+    tasks = [(task.id, task.base, "yes" if task.expert else "no") for task in TASKS.values()]
+    suites = [(row.id, row.base, row.extra) for row in suite_ids()]
+    assert [(line[0], line[1], line[-1]) for line in lines] == tasks + suites
 
 
 def test_envs_tells_everything_about_one():
@@ -30,7 +31,10 @@ def test_envs_tells_everything_about_one():
     assert done.output == describe("MaskPusher-v0") + "\n"
 
 
-@pytest.mark.parametrize(("name", "message"), [("MaskPuser-v0", "Did you mean"), ("CartPole-v1", "observation")])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("MaskPuser-v0", "Did you mean"), ("CartPole-v1", "unknown environment of masklam_envs 'CartPole-v1'")],
+)
 def test_envs_of_another_id_is_a_message_and_no_traceback(name, message):
     done = masklam("envs", name)
     assert done.exit_code == 2

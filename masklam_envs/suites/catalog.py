@@ -86,6 +86,7 @@ class SuiteId:
     :param base_kwargs: of the base's constructor
     :param steps: an episode's limit
     :param view: keyword arguments of :class:`~masklam_envs.env.MaskEnv`
+    :param extra: of ``masklam``: what brings the suite's package
     """
 
     id: str
@@ -94,6 +95,7 @@ class SuiteId:
     base_kwargs: dict[str, Any]
     steps: int
     view: dict[str, Any]
+    extra: str
 
 
 def suite_ids() -> Iterator[SuiteId]:
@@ -107,6 +109,7 @@ def suite_ids() -> Iterator[SuiteId]:
             {"domain": domain, "task": task},
             DMC_STEPS,
             {"camera": 0},
+            "dmc",
         )
     for name in METAWORLD_TASKS:
         yield SuiteId(
@@ -116,4 +119,5 @@ def suite_ids() -> Iterator[SuiteId]:
             {"task": name},
             METAWORLD_STEPS,
             {"camera": "corner", "image_size": 128},
+            "metaworld",
         )
