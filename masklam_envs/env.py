@@ -16,7 +16,7 @@ from masklam_envs.distractors import LiveTrack
 from masklam_envs.errors import unknown_name
 from masklam_envs.masks import EpisodeFaults
 from masklam_envs.quiet import quiet_mujoco
-from masklam_envs.reference import action_reference
+from masklam_envs.reference import action_reference, ground_alpha_of, velocity_reference
 from masklam_envs.registration import ANY_ID
 from masklam_envs.rendering.camera import CameraConfig
 from masklam_envs.view import View, ViewConfig
@@ -120,7 +120,13 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
             RecordConstructorArgs.__init__(self, **self._arguments)
         self.base, self.base_kwargs = _make_base(base, base_kwargs), dict(base_kwargs or {})
         self._physics = _physics_of(self.base)
-        self.view = View(self._physics.model, config, action_reference(self.base))
+        self.view = View(
+            self._physics.model,
+            config,
+            action_reference(self.base),
+            ground_alpha=ground_alpha_of(self.base),
+            velocities=velocity_reference(self.base),
+        )
         self.render_mode = render_mode
         self.metadata = {**self.metadata, "render_fps": self.base.metadata.get("render_fps", 20)}
         self.action_space = self.base.action_space

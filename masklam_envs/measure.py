@@ -1,4 +1,4 @@
-"""Read back how much of a distractor's motion the action decides."""
+"""Read back how much of a distractor's motion the action, or the state, decides."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from masklam_envs.data.collect import StatePolicy, collect
 def measure_correlation(
     env: str | gym.Env[Any, Any], *, steps: int = 20_000, policy: str | StatePolicy = "reference", seed: int = 0
 ) -> Correlation:
-    """Correlation of an environment's distractor with the actions of a policy.
+    """Correlation of an environment's distractor with what drives it, under a policy.
 
-    The distractor's motion of every step is regressed on the action of that step.  Physics is simulated, frames are
-    not drawn: a distractor's rows are a function of its seed, the actions and the states.
+    The distractor's motion of every step is regressed on the action of that step, ``lag`` steps ago where it is late,
+    or on the joint velocities where it follows the state.  Physics is simulated, frames are not drawn: a distractor's
+    rows are a function of its seed, the actions and the states.
 
     :param env: an environment of this package, or its id
     :param steps: at least so many transitions; the measured number's standard error is about ``1 / sqrt(steps)``
     :param policy: as in :func:`masklam_envs.collect`; the set correlation holds under ``"reference"``
     :param seed: of the rollouts
-    :return: for the ``action`` distractor ``multiple_correlation`` is its ``correlation``; 0 where nothing moves
+    :return: for ``action`` and ``state`` distractors ``multiple_correlation`` is their ``correlation``; 0 where nothing
+        moves
     """
     if isinstance(env, str):
         env = gym.make(env)
@@ -38,12 +40,13 @@ def measure_correlation(
 
 
 def motion_of(trajectories: Any, env: gym.Env[Any, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Displacements (N, K) of the environment's distractor along recorded physics, and the actions (N, A)."""
+    """Displacements (N, K) of the environment's distractor along recorded physics, and what drives them (N, A)."""
     distractor = env.unwrapped.view.distractor  # type: ignore[attr-defined]
-    moved = []
+    moved, driven = [], []
     for e in range(trajectories.episodes):
-        actions = trajectories.episode_actions(e)
-        rows = distractor.track(int(trajectories.distractor_seeds[e]), actions, trajectories.states(e))
+        actions, states = trajectories.episode_actions(e), trajectories.states(e)
+        rows = distractor.track(int(trajectories.distractor_seeds[e]), actions, states)
         motion = distractor.motion(rows)
         moved.append(np.zeros((len(actions), 1)) if motion is None else motion)
-    return np.concatenate(moved), trajectories.actions
+        driven.append(distractor.drivers(actions, states[:-1]))
+    return np.concatenate(moved), np.concatenate(driven)

@@ -1,4 +1,4 @@
-"""A task's reference policy, and the statistics of its actions.
+"""A task's reference policy, and the statistics of its actions and of the velocities it leads to.
 
 A distractor's correlation is exact under the reference policy: the shipped expert with Gaussian action noise where a
 task has an expert, uniform random actions everywhere else.
@@ -6,6 +6,8 @@ task has an expert, uniform random actions everywhere else.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -13,8 +15,17 @@ import numpy as np
 from gymnasium import spaces
 
 from masklam_envs.distractors import ActionReference
+from masklam_envs.distractors.facts import GROUND_ALPHA
+from masklam_envs.distractors.reference import Whitening
 from masklam_envs.experts import Expert, load_expert
+from masklam_envs.quiet import quiet_mujoco
 from masklam_envs.tasks import task_of_base
+
+# By a word of the environment's id.  The suite itself has no hopper; LAOM and MaskLAM give it what walker has.
+GROUND_ALPHAS = {"cheetah": 1.0, "walker": 1.0, "hopper": 1.0, "reacher": 0.0}
+# Steps of the rollout that finds the velocities' statistics, and where an endless episode is cut.
+VELOCITY_STEPS = 6_000
+EPISODE_STEPS = 1_000
 
 
 def reference_expert(base: gym.Env[Any, Any]) -> Expert | None:
@@ -42,3 +53,53 @@ def action_reference(base: gym.Env[Any, Any]) -> ActionReference:
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
         raise TypeError(f"the action space must be bounded so that actions can be whitened, got {space}")
     return ActionReference.uniform(space.low, space.high)
+
+
+def ground_alpha_of(base: gym.Env[Any, Any]) -> float:
+    """How opaque the ground is over a background in the Distracting Control Suite and its followers, for this robot."""
+    name = base.spec.id.lower() if base.spec is not None else ""
+    return next((alpha for robot, alpha in GROUND_ALPHAS.items() if robot in name), GROUND_ALPHA)
+
+
+def velocity_reference(base: gym.Env[Any, Any]) -> Callable[[], Whitening] | None:
+    """A function that finds the whitening of joint velocities under the reference policy; None without a spec.
+
+    The first call in a process rolls out some thousand steps of an environment of its own, a second or less, with a
+    fixed seed: the same numbers every time on the same machine.
+    """
+    return None if base.spec is None else functools.partial(_velocities_of, base.spec)
+
+
+_VELOCITIES: dict[str, Whitening] = {}
+
+
+def _velocities_of(spec: Any) -> Whitening:
+    key = repr(spec)
+    if key not in _VELOCITIES:
+        _VELOCITIES[key] = _rolled_out(spec)
+    return _VELOCITIES[key]
+
+
+def _rolled_out(spec: Any) -> Whitening:
+    with quiet_mujoco():
+        base: gym.Env[Any, Any] = gym.make(spec, disable_env_checker=True, max_episode_steps=EPISODE_STEPS)
+    expert, space, rng = reference_expert(base), base.action_space, np.random.default_rng(0)
+    data: Any = base.unwrapped.data  # type: ignore[attr-defined]
+    velocities: list[Any] = []
+    ended = True
+    while len(velocities) < VELOCITY_STEPS:
+        if ended:
+            state, _ = base.reset(seed=len(velocities))
+        velocities.append(data.qvel.copy())
+        action = _reference_action(expert, space, state, rng)
+        state, _, terminated, truncated, _ = base.step(action)
+        ended = terminated or truncated
+    base.close()
+    return Whitening.from_samples(np.array(velocities))
+
+
+def _reference_action(expert: Expert | None, space: Any, state: Any, rng: np.random.Generator) -> Any:
+    if expert is None:
+        return rng.uniform(space.low, space.high).astype(space.dtype)
+    noisy = expert.predict(state) + expert.info.reference_noise * rng.standard_normal(space.shape)
+    return np.clip(noisy, space.low, space.high).astype(space.dtype)

@@ -12,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklam_envs.distractors import ActionReference, Distractor, make_distractor
+from masklam_envs.distractors.facts import GROUND_ALPHA, scene_facts
+from masklam_envs.distractors.reference import Whitening
 from masklam_envs.errors import unknown_name
 from masklam_envs.masks import EpisodeFaults, MaskFault, make_faults, target_bodies
-from masklam_envs.rendering.camera import CameraConfig, find_camera
+from masklam_envs.rendering.camera import CameraConfig, find_camera, moved_camera
+from masklam_envs.rendering.orbit import axis_of
 
 RENDERERS = ("auto", "opengl", "raycast")
 MASK_SOURCES = ("simulator",)
@@ -87,13 +90,28 @@ class View:
     :param model: the physics model
     :param config: what is seen
     :param reference: statistics by which actions are whitened before they move a distractor
+    :param ground_alpha: how opaque the ground is over a background in the Distracting Control Suite
+    :param velocities: finds the statistics of joint velocities, for distractors that follow them
     """
 
-    def __init__(self, model: mujoco.MjModel, config: ViewConfig, reference: ActionReference) -> None:
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        config: ViewConfig,
+        reference: ActionReference,
+        *,
+        ground_alpha: float = GROUND_ALPHA,
+        velocities: Callable[[], Whitening] | None = None,
+    ) -> None:
         self.model = model
         self.config = config
         self.reference = reference
-        find_camera(model, config.camera)  # an unknown one is an error here, not at the first frame
+        self._about: dict[str, Any] = {"ground_alpha": ground_alpha, "velocities": velocities}
+        agent = target_bodies(model, "agent", config.agent_bodies, config.object_bodies)
+        # An unknown camera is an error here, not at the first frame.
+        towards = axis_of(*moved_camera(model, find_camera(model, config.camera), config.camera_offset))
+        #: what the distractor may know of the model
+        self.facts = scene_facts(model, towards, agent, ground_alpha, velocities)
         #: indices of the bodies that the mask shows
         self.mask_bodies = target_bodies(model, config.mask_target, config.agent_bodies, config.object_bodies)
         self.faults: list[MaskFault] = make_faults(config.mask_faults)
@@ -103,7 +121,12 @@ class View:
             correlation=config.correlation,
             action_reference=reference,
             image_size=config.image_size,
+            scene=self.facts,
         )
+
+    def again(self, **changes: Any) -> View:
+        """A view of its own of the same model; ``changes`` replace fields of the configuration."""
+        return View(self.model, dataclasses.replace(self.config, **changes), self.reference, **self._about)
 
     @functools.cached_property
     def renderer(self) -> Any:

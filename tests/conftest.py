@@ -9,6 +9,7 @@ from pathlib import Path
 # Before numpy and torch are first imported: `make test` runs one process a core, and their thread pools would fight.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
+os.environ["MASKLAM_CACHE"] = ""  # no test leaves files in the user's cache
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(__file__).parents[1] / ".hypothesis"))
 
 import pytest

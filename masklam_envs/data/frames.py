@@ -131,7 +131,7 @@ class LazyFrames:
     def twin(self) -> LazyFrames:
         """The same frames by a renderer of its own: what another thread needs."""
         view = self.view
-        return LazyFrames(self.trajectories, View(view.model, view.config, view.reference), block=self.block)
+        return LazyFrames(self.trajectories, view.again(), block=self.block)
 
     def __len__(self) -> int:
         """The number of frames."""

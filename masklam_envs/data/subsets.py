@@ -122,7 +122,7 @@ def split_frames(
 def view_of_split(env: Any, split: str) -> View:
     """An environment's view with the backgrounds of a split, ``"train"`` or ``"test"``."""
     view: View = env if isinstance(env, View) else env.unwrapped.view
-    return View(view.model, dataclasses.replace(view.config, split=split), view.reference)
+    return view.again(split=split)
 
 
 def _chosen(rng: np.random.Generator, what: NDArray[np.int64], count: int, name: str) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from masklam_envs.distractors.facts import SceneFacts
 from masklam_envs.distractors.reference import ActionReference
 from masklam_envs.rendering.look import REFERENCE_SIZE, CameraChange, Ghost, Image, LightChange
 
@@ -58,11 +59,25 @@ class Context:
     :param split: "train" or "test", which clips may be shown
     :param action_reference: statistics of the actions that correlations refer to
     :param image_size: side of the square image in pixels
+    :param scene: facts of the model; None where a distractor is made without one
     """
 
     split: str
     action_reference: ActionReference
     image_size: int
+    scene: SceneFacts | None = None
+
+    def scene_for(self, part: str) -> SceneFacts:
+        """The facts, for a part that cannot do without.
+
+        :raises ValueError: when there are none
+        """
+        if self.scene is None:
+            raise ValueError(
+                f"distractor {part!r} has to know the model: use it in an environment (gym.make, make_masked), or pass "
+                "scene=env.unwrapped.view.facts to make_distractor"
+            )
+        return self.scene
 
 
 class Backdrop:
@@ -109,15 +124,16 @@ class Part(ABC):
 
     **Painter.** ``paint`` writes what a row means into the backdrop.
 
-    A part sets ``width``, the number of its columns; ``lag``, how many steps late it hears of the actions (before the
-    first it hears the reference's mean); and ``ground_alpha``, how opaque the scene's ground is over its background, in
-    [0, 1], or None for no say in it.
+    A part sets ``width``, the number of its columns; ``lag`` and ``state_lag``, how many steps late it hears of the
+    actions and the states (before the first it hears the reference's mean and the first state); and ``ground_alpha``,
+    how opaque the scene's ground is over its background, in [0, 1], or None for no say in it.
 
     :param context: what every part is told
     """
 
     width: int
     lag: int = 0
+    state_lag: int = 0
     ground_alpha: float | None = None
 
     def __init__(self, context: Context) -> None:
@@ -132,7 +148,7 @@ class Part(ABC):
 
         :param rng: the part's stream
         :param actions: (T, A), of ``lag`` steps ago
-        :param states: (T, S), ``concat(qpos, qvel)`` before each step
+        :param states: (T, S), ``concat(qpos, qvel)`` before each step, of ``state_lag`` steps ago
         """
         return np.zeros((len(actions), self.width))
 
@@ -156,3 +172,7 @@ class Part(ABC):
     def motion(self, rows: Float64Array) -> Float64Array | None:
         """The (T, K) displacements between the columns of T + 1 rows; None where nothing moves."""
         return None
+
+    def driver(self, actions: Float64Array, states: Float32Array) -> Float64Array:
+        """What the correlation of ``motion`` refers to, given what the part has heard: (T, A)."""
+        return actions

@@ -6,14 +6,19 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
+import numpy as np
+
 from masklam_envs.distractors.base import Image
+
+# What an open file counts for: its pages are the system's, but it holds one of the process's files.
+MAPPED = 2**20
 
 
 class FrameCache:
     """The least recently used arrays go first; safe to use from several threads.
 
-    :param limit: bytes kept; a single array above it is kept alone, since dropping it would decode it again at every
-        frame
+    :param limit: bytes kept, where a file mapped into memory counts as ``MAPPED`` bytes; a single array above it is
+        kept alone, since dropping it would decode it again at every frame
     """
 
     def __init__(self, limit: int) -> None:
@@ -35,10 +40,14 @@ class FrameCache:
         with self._lock:
             if key not in self._arrays:
                 self._arrays[key] = array
-                self._bytes += array.nbytes
+                self._bytes += _cost(array)
             while self._bytes > self.limit and len(self._arrays) > 1:
-                self._bytes -= self._arrays.popitem(last=False)[1].nbytes
+                self._bytes -= _cost(self._arrays.popitem(last=False)[1])
         return array
+
+
+def _cost(array: Image) -> int:
+    return MAPPED if isinstance(array.base, np.memmap) else array.nbytes
 
 
 # A 64-pixel procedural clip is 6 MiB and a 64-pixel DAVIS clip about 1 MiB.

@@ -63,8 +63,7 @@ class Distractor:
         for part, columns, rng in zip(self.parts, self._columns, self._streams(seed), strict=True):
             rows[0, columns] = part.start(rng)
             if len(acted):
-                heard = self._late(acted, part.lag)
-                rows[1:, columns] = part.advance(rng, rows[0, columns], heard, seen[:-1])
+                rows[1:, columns] = part.advance(rng, rows[0, columns], *self._heard(part, acted, seen[:-1]))
         return rows
 
     def live(self, seed: int) -> LiveTrack:
@@ -91,28 +90,47 @@ class Distractor:
         return None if plate is None else plate.painted(self.context.image_size)
 
     def motion(self, rows: Float64Array) -> Float64Array | None:
-        """The displacements whose correlation with the actions is set and measured: (T, K); None where nothing moves.
+        """The displacements whose correlation is set and measured: (T, K); None where nothing moves.
 
         Those of the parts that take the option ``correlation``; where no part does, those of all parts.
 
         :param rows: (T + 1, D), from :meth:`track`
         """
-        driven = [i for i, config in enumerate(self._config) if "correlation" in config]
-        chosen = driven or range(len(self.parts))
-        moved = [self.parts[i].motion(rows[:, self._columns[i]]) for i in chosen]
+        moved = [self.parts[i].motion(rows[:, self._columns[i]]) for i in self._driven()]
         found = [motion for motion in moved if motion is not None]
         return np.concatenate(found, axis=1) if found else None
+
+    def drivers(self, actions: Float64Array, states: Float32Array) -> Float64Array:
+        """What the correlation of :meth:`motion` refers to, as late as the parts hear of it: (T, A).
+
+        The actions, or the joint velocities, or both, when there are parts for both.
+
+        :param actions: (T, A)
+        :param states: (T, S), before each step
+        """
+        heard = [self.parts[i].driver(*self._heard(self.parts[i], actions, states)) for i in self._driven()]
+        distinct: list[Float64Array] = []
+        for driver in heard or [actions]:
+            if not any(np.array_equal(driver, other) for other in distinct):
+                distinct.append(driver)
+        return np.concatenate(distinct, axis=1)
+
+    def _driven(self) -> list[int]:
+        driven = [i for i, config in enumerate(self._config) if "correlation" in config]
+        return driven or list(range(len(self.parts)))
 
     def _streams(self, seed: int) -> list[np.random.Generator]:
         children = np.random.SeedSequence(seed).spawn(len(self.parts))
         return [np.random.Generator(np.random.PCG64(child)) for child in children]
 
-    def _late(self, actions: Float64Array, lag: int) -> Float64Array:
-        """Each step's action of ``lag`` steps ago, and the reference's mean, which says nothing, before that."""
-        if lag == 0:
-            return actions
-        silence = np.broadcast_to(self.context.action_reference.mean, (lag, actions.shape[1]))
-        return np.concatenate([silence, actions])[: len(actions)]
+    def _heard(self, part: Part, actions: Float64Array, states: Float32Array) -> tuple[Float64Array, Float32Array]:
+        """Each step's action and state as late as a part hears of them."""
+        silence = np.broadcast_to(self.context.action_reference.mean, (part.lag, actions.shape[1]))
+        late = np.concatenate([silence, actions])[: len(actions)] if part.lag else actions
+        if not part.state_lag:
+            return late, states
+        first = np.broadcast_to(states[:1], (part.state_lag, states.shape[1]))
+        return late, np.concatenate([first, states])[: len(states)]
 
 
 class LiveTrack:
@@ -125,10 +143,12 @@ class LiveTrack:
     def __init__(self, distractor: Distractor, streams: list[np.random.Generator]) -> None:
         mean = distractor.context.action_reference.mean
         silent = [deque([mean[None]] * part.lag) for part in distractor.parts]
-        self._parts = list(zip(distractor.parts, distractor._columns, streams, silent, strict=True))
+        #: the states that each part still has to hear of, where it hears late
+        self._unseen: list[deque[Float32Array]] = [deque() for _ in distractor.parts]
+        self._parts = list(zip(distractor.parts, distractor._columns, streams, silent, self._unseen, strict=True))
         #: the row (D,) float64 of the present frame
         self.row: Float64Array = np.empty(distractor.width)
-        for part, columns, rng, _ in self._parts:
+        for part, columns, rng, *_ in self._parts:
             self.row[columns] = part.start(rng)
 
     def step(self, action: ArrayLike, state: Float32Array) -> Float64Array:
@@ -141,12 +161,15 @@ class LiveTrack:
         actions = np.array(action, np.float64, ndmin=2)
         states = state[None]
         row = np.empty_like(self.row)
-        for part, columns, rng, late in self._parts:
-            heard = actions
+        for part, columns, rng, late, unseen in self._parts:
+            heard, seen = actions, states
             if late:
                 late.append(actions)
                 heard = late.popleft()
-            row[columns] = part.advance(rng, self.row[columns], heard, states)[0]
+            if part.state_lag:
+                unseen.extend([states] * (1 if unseen else part.state_lag + 1))
+                seen = unseen.popleft()
+            row[columns] = part.advance(rng, self.row[columns], heard, seen)[0]
         self.row = row
         return row
 

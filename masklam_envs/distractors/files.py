@@ -1,7 +1,8 @@
 """Footage from video files and folders of images, read with OpenCV on first use.
 
-A path is a video file, a folder of images (one clip, frames in the order of their names), a folder of such files and
-folders, or the root of DAVIS (https://davischallenge.org), which keeps its clips in ``JPEGImages/480p/<name>/``.
+A path is a video file, an image (a clip of one frame), a folder of images (one clip, frames in the order of their
+names), a folder of video files and folders, or the root of DAVIS (https://davischallenge.org), which keeps its clips in
+``JPEGImages/480p/<name>/``.  Decoded clips are kept on disk, see :mod:`masklam_envs.distractors.disk`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from masklam_envs.distractors.base import Image
 from masklam_envs.distractors.cache import FRAMES
+from masklam_envs.distractors.disk import cached_clip
 
 VIDEO_SUFFIXES = frozenset({".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -79,17 +81,20 @@ class FileFootage:
 
     def _decoded(self, clip: int) -> Image:
         path = self.paths[clip]
-        return FRAMES.get((path, self.size), lambda: decode_clip(path, self.size))
+        return FRAMES.get((path, self.size), lambda: cached_clip(path, self.size, lambda: decode_clip(path, self.size)))
 
 
 def decode_clip(path: Path, size: int) -> Image:
-    """All frames of a video file or a folder of images: (n, size, size, 3) uint8 RGB.
+    """All frames of a video file, an image or a folder of images: (n, size, size, 3) uint8 RGB.
 
     :raises ValueError: when nothing in it can be read
     :raises ImportError: when OpenCV cannot be imported
     """
     cv2 = _opencv()
-    frames = _folder_frames(cv2, path, size) if path.is_dir() else _video_frames(cv2, path, size)
+    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+        frames = _image_frames(cv2, sorted(_files(path, IMAGE_SUFFIXES)) if path.is_dir() else [path], size)
+    else:
+        frames = _video_frames(cv2, path, size)
     if not frames:
         raise ValueError(
             f"OpenCV reads no frame from {path}: it is empty, damaged or of an unknown codec; "
@@ -111,12 +116,12 @@ def _video_frames(cv2: Any, path: Path, size: int) -> list[Image]:
         capture.release()
 
 
-def _folder_frames(cv2: Any, path: Path, size: int) -> list[Image]:
+def _image_frames(cv2: Any, files: list[Path], size: int) -> list[Image]:
     frames = []
-    for file in sorted(_files(path, IMAGE_SUFFIXES)):
+    for file in files:
         picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
         if picture is None:
-            raise ValueError(f"OpenCV cannot read the image {file}; replace it or remove it from the folder")
+            raise ValueError(f"OpenCV cannot read the image {file}; replace it or remove it from the footage")
         frames.append(_fitted(cv2, picture, size))
     return frames
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from numbers import Real
 
+from masklam_envs.distractors.base import Context
+from masklam_envs.distractors.facts import GROUND_ALPHA
+
 
 def checked_number(part: str, option: str, value: object, low: float, high: float) -> float:
     """``value`` as a float, when it is a number in [low, high].
@@ -26,9 +29,21 @@ def checked_integer(part: str, option: str, value: object, low: int, high: int) 
     return int(number)
 
 
-def checked_alpha(part: str, value: object) -> float | None:
-    """The option ``ground_alpha``: None, or a number in [0, 1].
+def checked_alpha(part: str, value: object, context: Context) -> float | None:
+    """The option ``ground_alpha``: None, a number in [0, 1], or ``"task"`` for what the scene's facts say.
 
     :raises ValueError: naming the part, the value and the range
     """
+    if value == "task":
+        return context.scene.ground_alpha if context.scene is not None else GROUND_ALPHA
     return None if value is None else checked_number(part, "ground_alpha", value, 0.0, 1.0)
+
+
+def checked_flag(part: str, option: str, value: object) -> bool:
+    """``value`` when it is True or False.
+
+    :raises ValueError: naming the part, the option and the value
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"{part}: {option} is {value!r}; give true or false")
+    return value

@@ -9,6 +9,7 @@ from typing import Any
 
 from masklam_envs.distractors.base import SPLITS, Context, Part
 from masklam_envs.distractors.compose import Distractor
+from masklam_envs.distractors.facts import SceneFacts
 from masklam_envs.distractors.options import checked_integer
 from masklam_envs.distractors.reference import ActionReference
 from masklam_envs.errors import unknown_name
@@ -17,8 +18,25 @@ Config = str | Mapping[str, Any] | list[Any] | tuple[Any, ...] | None
 
 _PARTS: dict[str, str] = {
     "action": "masklam_envs.distractors.action:ActionPan",
+    "camera": "masklam_envs.distractors.camera:Camera",
+    "colour": "masklam_envs.distractors.colour:Colour",
+    "flat": "masklam_envs.distractors.still:Flat",
+    "ghost": "masklam_envs.distractors.ghost:GhostRobot",
+    "light": "masklam_envs.distractors.light:Light",
+    "occluders": "masklam_envs.distractors.occluders:Occluders",
+    "state": "masklam_envs.distractors.action:StatePan",
+    "still": "masklam_envs.distractors.still:Still",
     "video": "masklam_envs.distractors.video:BouncingVideo",
 }
+
+
+def _dcs(scale: float, videos: int) -> list[dict[str, Any]]:
+    """The Distracting Control Suite, everything moving, at a scale and with so many of the split's videos."""
+    background = {"name": "video", "videos": videos, "ground_alpha": "task"}
+    if not scale:
+        return [background]
+    return [background, {"name": "camera", "scale": scale}, {"name": "colour", "scale": scale}]
+
 
 #: a preset is a list of part configurations
 PRESETS: dict[str, list[dict[str, Any]]] = {
@@ -27,6 +45,24 @@ PRESETS: dict[str, list[dict[str, Any]]] = {
     "action-0.6": [{"name": "action", "correlation": 0.6}],
     "action-0.9": [{"name": "action", "correlation": 0.9}],
     "action-1.0": [{"name": "action", "correlation": 1.0}],
+    # Stone et al. 2021, https://arxiv.org/abs/2101.02722, figure 2: scale and number of videos.
+    "dcs-easy": _dcs(0.1, 4),
+    "dcs-medium": _dcs(0.2, 8),
+    "dcs-hard": _dcs(0.3, 60),
+    # MaskLAM's two, https://arxiv.org/abs/2602.02259: background only, and the suite at 0.1 with all videos.
+    "dcs-low": _dcs(0.0, 60),
+    "distractor-low": _dcs(0.0, 60),
+    "distractor-hard": _dcs(0.1, 60),
+    "everything": [
+        {"name": "video", "ground_alpha": 0.3},
+        {"name": "action"},
+        {"name": "state", "motion": "rotation", "gain": 0.5},
+        {"name": "camera"},
+        {"name": "colour"},
+        {"name": "light"},
+        {"name": "ghost", "lag": 4},
+        {"name": "occluders"},
+    ],
 }
 
 
@@ -57,6 +93,7 @@ def make_distractor(
     correlation: float | None = None,
     action_reference: ActionReference,
     image_size: int,
+    scene: SceneFacts | None = None,
 ) -> Distractor:
     """Make a distractor of its JSON-able configuration.
 
@@ -66,17 +103,19 @@ def make_distractor(
     :param correlation: sets the option of that name, in [0, 1], of every part that takes it
     :param action_reference: statistics of the actions that correlations refer to
     :param image_size: side of the square image in pixels, at least 1
+    :param scene: facts of the model, which ``camera``, ``colour``, ``ghost`` and ``state`` cannot do without
     :raises ValueError: for an unknown name or option, a number out of range, a ``correlation`` that no part takes or
         that contradicts the configuration
     :raises TypeError: when a configuration is of another type
 
     >>> reference = ActionReference.uniform([-1, -1], [1, 1])
-    >>> make_distractor("action", correlation=0.5, action_reference=reference, image_size=64).config
-    [{'name': 'action', 'correlation': 0.5, 'rank': None, 'gain': 2.0, 'lag': 0, 'footage': None, 'ground_alpha': None}]
+    >>> make_distractor({"name": "video", "speed": 0.5}, action_reference=reference, image_size=64).config
+    [{'name': 'video', 'footage': 'procedural', 'speed': 0.5, 'videos': None, 'ground_alpha': None}]
     """
     if split not in SPLITS:
         raise ValueError(unknown_name("split", split, SPLITS))
-    context = Context(split, action_reference, checked_integer("distractor", "image_size", image_size, 1, 2**14))
+    size = checked_integer("distractor", "image_size", image_size, 1, 2**14)
+    context = Context(split, action_reference, size, scene)
     wanted = [(part, _part_class(part["name"])) for part in _expanded(config)]
     if correlation is not None:
         _set_correlation(wanted, correlation)
@@ -100,7 +139,20 @@ def _expanded(config: Config) -> list[dict[str, Any]]:
         return [{"name": name, **options}]
     if options and not PRESETS[name]:
         raise ValueError(f"distractor {name!r} takes no option, got {sorted(options)}")
-    return [{**part, **options} for part in PRESETS[name]]
+    return _with_options(name, options)
+
+
+def _with_options(preset: str, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """A preset's parts, each with those of the options that it takes."""
+    parts = PRESETS[preset]
+    taken = [_options(_part_class(part["name"])) for part in parts]
+    known = {option for options_of in taken for option in options_of}
+    for option in options.keys() - known:
+        raise ValueError(unknown_name(f"option of distractor {preset!r}", option, known))
+    return [
+        {**part, **{option: value for option, value in options.items() if option in options_of}}
+        for part, options_of in zip(parts, taken, strict=True)
+    ]
 
 
 def _part_class(name: Any) -> type[Part]:

@@ -16,6 +16,42 @@ CONSTANT_VARIANCE = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
+class Whitening:
+    """Statistics of samples some of whose dimensions may never change: ``w(x) = matrix @ (x - mean)``.
+
+    Under the distribution that they were made of, ``w`` has mean 0 and the identity as covariance.
+
+    :param mean: (S,) float64
+    :param matrix: (R, S) float64, R the number of dimensions that change; the other columns are zero
+    """
+
+    mean: NDArray[np.float64]
+    matrix: NDArray[np.float64]
+
+    @classmethod
+    def from_samples(cls, samples: ArrayLike) -> Whitening:
+        """Whitening of recorded samples (N, S): the symmetric inverse root of their correlation matrix.
+
+        Eigenvalues below ``EIGENVALUE_FLOOR`` of the largest are raised to it.
+
+        :raises ValueError: on a wrong shape, or when nothing changes
+        """
+        values = np.asarray(samples, np.float64)
+        if values.ndim != 2 or len(values) <= values.shape[1]:
+            raise ValueError(f"samples must be (N, S) with N > S, got shape {values.shape}; record more steps")
+        spread = values.std(axis=0)
+        changing = np.flatnonzero(spread**2 > CONSTANT_VARIANCE * max(float((spread**2).max()), 1e-300))
+        if not changing.size:
+            raise ValueError("no dimension of the samples ever changes")
+        scaled = (values - values.mean(axis=0))[:, changing] / spread[changing]
+        found, vectors = np.linalg.eigh(scaled.T @ scaled / len(scaled))
+        scale = 1 / np.sqrt(np.maximum(found, EIGENVALUE_FLOOR * found.max()))
+        matrix = np.zeros((changing.size, values.shape[1]))
+        matrix[:, changing] = (vectors * scale) @ vectors.T / spread[changing]
+        return cls(values.mean(axis=0), matrix)
+
+
+@dataclass(frozen=True, eq=False)
 class ActionReference:
     """Mean and whitening of the actions of a reference policy: ``w(a) = whitening @ (a - mean)``.
 

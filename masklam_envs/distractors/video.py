@@ -8,9 +8,10 @@ import numpy as np
 
 from masklam_envs.distractors.base import Backdrop, Context, Float32Array, Float64Array, Part
 from masklam_envs.distractors.footage import PROCEDURAL, footage_name, open_footage
-from masklam_envs.distractors.options import checked_alpha, checked_number
+from masklam_envs.distractors.options import checked_alpha, checked_integer, checked_number
 
 MAX_SPEED = 100.0
+MAX_VIDEOS = 10**6
 
 
 class BouncingVideo(Part):
@@ -22,21 +23,28 @@ class BouncingVideo(Part):
 
     :param footage: ``"procedural"``, or a path or list of paths to video files, folders of images or the DAVIS root
     :param speed: frames a step, in [0, 100]
-    :param ground_alpha: how opaque the scene's ground is over the background, in [0, 1]; None: as earlier parts say,
-        else 0
+    :param videos: how many of the split's clips may be shown, the first by name; None: all of them
+    :param ground_alpha: how opaque the scene's ground is over the background, in [0, 1]; ``"task"``: as the Distracting
+        Control Suite has it for the task; None: as earlier parts say, else 0
     :raises ValueError: when an option is out of its range or no clip is found
     """
 
     width = 2
 
     def __init__(
-        self, context: Context, *, footage: Any = PROCEDURAL, speed: float = 1.0, ground_alpha: float | None = None
+        self,
+        context: Context,
+        *,
+        footage: Any = PROCEDURAL,
+        speed: float = 1.0,
+        videos: int | None = None,
+        ground_alpha: Any = None,
     ) -> None:
         super().__init__(context)
         self.footage = open_footage(footage_name("video", footage), context)
-        self.clips = self.footage.clips(context.split)
+        self.clips = chosen_clips("video", self.footage.clips(context.split), videos)
         self.speed = checked_number("video", "speed", speed, 0.0, MAX_SPEED)
-        self.ground_alpha = checked_alpha("video", ground_alpha)
+        self.ground_alpha = checked_alpha("video", ground_alpha, context)
 
     def start(self, rng: np.random.Generator) -> Float64Array:
         """Clip, and the phase of a random frame in a random direction."""
@@ -60,6 +68,11 @@ class BouncingVideo(Part):
     def motion(self, rows: Float64Array) -> Float64Array:
         """Frames played at each step: (T, 1)."""
         return np.diff(rows[:, 1:], axis=0)
+
+
+def chosen_clips(part: str, clips: tuple[int, ...], videos: int | None) -> tuple[int, ...]:
+    """The first ``videos`` of a split's clips, all of them for None or where there are fewer."""
+    return clips if videos is None else clips[: checked_integer(part, "videos", videos, 1, MAX_VIDEOS)]
 
 
 def bounced(place: int, length: int) -> int:

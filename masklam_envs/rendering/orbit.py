@@ -19,16 +19,26 @@ def focus_distance(model: mujoco.MjModel, camera: Camera) -> float:
     """
     if camera.focus:
         return camera.focus
-    data = mujoco.MjData(model)
-    mujoco.mj_kinematics(model, data)
-    mujoco.mj_comPos(model, data)
-    mujoco.mj_camlight(model, data)
+    data = _at_start(model)
     position, matrix = camera.pose(data)
     target = int(model.cam_targetbodyid[camera.index])
     body = target if target >= 0 else max(int(model.cam_bodyid[camera.index]), 1)
     seen = data.subtree_com[min(body, model.nbody - 1)]
     distance = float(np.dot(position - seen, matrix.reshape(3, 3)[:, 2]))
     return distance if distance > 0.1 * model.stat.extent else float(model.stat.extent)
+
+
+def axis_of(model: mujoco.MjModel, camera: Camera) -> NDArray[np.float64]:
+    """(3,) of length 1 from the point that a camera looks at towards the camera, with the model as it starts."""
+    return camera.pose(_at_start(model))[1].reshape(3, 3)[:, 2].copy()
+
+
+def _at_start(model: mujoco.MjModel) -> mujoco.MjData:
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_comPos(model, data)
+    mujoco.mj_camlight(model, data)
+    return data
 
 
 def carried(
