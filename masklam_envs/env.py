@@ -170,6 +170,10 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         row = self._track.step(action, before)
         return self._observe(state, row), float(reward), bool(terminated), bool(truncated), info
 
+    def draw_clean(self) -> NDArray[np.uint8]:
+        """The present state's pixels (S, S, 3) uint8 without distractor, a fresh array."""
+        return self.view.clean(self._physics.data.qpos)
+
     def render(self) -> NDArray[np.uint8] | None:
         """The last step's pixels (S, S, 3) uint8, or None without ``render_mode="rgb_array"``."""
         if self.render_mode is None:

@@ -11,8 +11,8 @@ import gymnasium as gym
 import numpy as np
 from matplotlib.figure import Figure
 
-from masklam_agents.common.pictures import outlined
 from masklam_envs import collect, render_frames
+from masklam_envs.pictures import outlined
 
 ROWS = {
     "none": {"distractor": "none"},

@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
 
 from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_envs.data.frames import Frames
 from masklam_envs.data.windows import Windows
-
-OUTLINE = np.array([255, 230, 0], np.uint8)
-
-
-def outlined(pixels: NDArray[np.uint8], mask: NDArray[np.uint8], scale: int = 4) -> NDArray[np.uint8]:
-    """A frame enlarged, with the mask's outline one screen pixel wide.
-
-    :param pixels: (H, W, 3) uint8
-    :param mask: (H, W, 1) uint8
-    :return: (scale * H, scale * W, 3) uint8
-    """
-    large = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
-    inside = np.pad(mask[..., 0].repeat(scale, axis=0).repeat(scale, axis=1) > 127, 1)
-    core = inside[1:-1, 1:-1]
-    all_in = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
-    large[core & ~all_in] = OUTLINE
-    return large
+from masklam_envs.pictures import outlined, write_video
 
 
 def prediction_grid(
@@ -76,8 +58,6 @@ def rollout_gif(
     :param steps: frames
     :param seed: of the reset
     """
-    import imageio.v3 as imageio
-
     observation, _ = env.reset(seed=seed)
     state, pictures = None, []
     for _ in range(steps):
@@ -86,7 +66,4 @@ def rollout_gif(
         observation, _, terminated, truncated, _ = env.step(action)
         if terminated or truncated:
             break
-    target = Path(path)
-    part = target.with_name(f".{target.stem}.part{target.suffix}")
-    imageio.imwrite(part, np.stack(pictures), duration=50, loop=0)
-    os.replace(part, target)
+    write_video(path, pictures, fps=20)

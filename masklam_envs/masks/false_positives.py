@@ -27,11 +27,15 @@ class _WithDiscs(FaultyMasks):
         self.fault, self.numbers = fault, numbers
 
     def at(self, t: int) -> Mask:
-        mask = self.before.at(t)
-        height, width = mask.shape[:2]
-        centres = self.numbers[t // self.fault.hold].reshape(-1, 2) * (height, width)
-        rows, columns = np.arange(height) + 0.5, np.arange(width) + 0.5
-        far = (rows[:, None] - centres[:, 0]) ** 2
-        aside = (columns[:, None] - centres[:, 1]) ** 2
-        near = (far[:, None] + aside[None] <= self.fault.radius**2).any(axis=2, keepdims=True)
-        return np.where(near, np.uint8(255), mask)
+        mask = self.before.at(t).copy()
+        for y, x in self.numbers[t // self.fault.hold].reshape(-1, 2) * mask.shape[:2]:
+            _add_disc(mask, y, x, self.fault.radius)
+        return mask
+
+
+def _add_disc(mask: Mask, y: float, x: float, radius: int) -> None:
+    """Set the pixels whose centres lie at most ``radius`` from (y, x)."""
+    top, left = max(int(y) - radius, 0), max(int(x) - radius, 0)
+    near = mask[top : int(y) + radius + 1, left : int(x) + radius + 1, 0]
+    rows, columns = np.arange(near.shape[0]) + (top + 0.5 - y), np.arange(near.shape[1]) + (left + 0.5 - x)
+    near[rows[:, None] ** 2 + columns**2 <= radius**2] = 255

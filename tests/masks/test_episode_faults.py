@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masklam_envs.masks import EpisodeFaults, make_faults
+from masklam_envs.masks.episode import STREAM, FrameNumbers
 from masklam_envs.masks.faults import FAULTS
 from masklam_envs.masks.occlusion import Box, box_of, rectangle_in
 
@@ -277,3 +278,17 @@ def test_each_fault_of_a_list_has_its_own_stream():
 
     half = {"name": "dropout", "rate": 0.5}
     assert lost([half, half]).mean() > lost(half).mean() + 0.1
+
+
+@given(seed=seeds, radius=st.integers(0, 16), count=st.integers(0, 4))
+def test_false_positives_are_the_pixels_near_their_centres(seed, radius, count):
+    pixels, masks = moving_blobs(3)
+    [fault] = make_faults({"name": "false_positives", "count": count, "radius": radius})
+    shown = live({"name": "false_positives", "count": count, "radius": radius}, seed, pixels, masks)[1]
+    numbers = FrameNumbers(np.random.SeedSequence(seed, spawn_key=(STREAM, 0)), 2 * count)
+    places = np.arange(SIZE) + 0.5
+    for t in range(3):
+        expected = masks[t, ..., 0] == 255
+        for y, x in numbers[t].reshape(-1, 2) * SIZE:
+            expected |= (places[:, None] - y) ** 2 + (places - x) ** 2 <= fault.radius**2
+        assert np.array_equal(shown[t, ..., 0] == 255, expected)

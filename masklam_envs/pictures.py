@@ -1,0 +1,93 @@
+"""Frames as people look at them: enlarged, the mask as an outline.
+
+* :func:`outlined` - one frame.
+* :func:`write_video` - many, as a file.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masklam_envs.errors import unknown_name
+
+OUTLINE = np.array([255, 230, 0], np.uint8)
+VIDEO_SUFFIXES = (".gif", ".mp4")
+
+Image = NDArray[np.uint8]
+
+
+def outlined(pixels: Image, mask: Image, scale: int = 4) -> Image:
+    """A frame enlarged, with the mask's outline one screen pixel wide.
+
+    :param pixels: (H, W, 3) uint8
+    :param mask: (H, W, 1) uint8
+    :return: (scale * H, scale * W, 3) uint8
+    """
+    large = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
+    inside = np.pad(mask[..., 0].repeat(scale, axis=0).repeat(scale, axis=1) > 127, 1)
+    core = inside[1:-1, 1:-1]
+    all_in = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
+    large[core & ~all_in] = OUTLINE
+    return large
+
+
+def write_video(path: str | os.PathLike[str], frames: Iterable[Image], fps: float) -> None:
+    """Write frames as an MP4 (OpenCV, MPEG-4) or a GIF (Pillow).
+
+    The file has a temporary name until it is whole.
+
+    :param path: ends with ``.mp4`` or ``.gif``
+    :param frames: (H, W, 3) uint8 RGB, at least one, all of one size; an odd side of an MP4 gets a pixel more
+    :param fps: frames a second, above 0
+    :raises ValueError: for another ending, or when there is no frame
+    :raises OSError: when the file cannot be written
+    """
+    path = Path(path)
+    if path.suffix not in VIDEO_SUFFIXES:
+        raise ValueError(f"{path}: {unknown_name('video format', path.suffix, VIDEO_SUFFIXES)}")
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    write = _write_mp4 if path.suffix == ".mp4" else _write_gif
+    try:
+        pictures = iter(frames)
+        first = next(pictures, None)
+        if first is None:
+            raise ValueError(f"{path}: a video needs at least one frame")
+        write(part, first, pictures, fps)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_mp4(path: Path, first: Image, others: Iterator[Image], fps: float) -> None:
+    import cv2
+
+    size = _even(first).shape[1::-1]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
+    try:
+        if not writer.isOpened():
+            raise OSError(f"OpenCV cannot write {path}: is there such a folder? A .gif needs no OpenCV")
+        for frame in itertools.chain([first], others):
+            writer.write(np.ascontiguousarray(_even(frame)[..., ::-1]))
+    finally:
+        writer.release()
+
+
+def _even(frame: Image) -> Image:
+    """MPEG-4 codes blocks of two pixels: an odd side's last row or column is repeated."""
+    height, width = frame.shape[:2]
+    return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+def _write_gif(path: Path, first: Image, others: Iterator[Image], fps: float) -> None:
+    from PIL import Image as Pillow
+
+    more = (Pillow.fromarray(frame) for frame in others)
+    # A GIF counts time in hundredths of a second.
+    duration = max(round(100 / fps), 1) * 10
+    Pillow.fromarray(first).save(path, save_all=True, append_images=more, duration=duration, loop=0)
