@@ -38,13 +38,14 @@ class RecordMaskVideo(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     :param fps: frames a second; None: the environment's ``render_fps``, else 20
     :raises TypeError, ValueError: when the environment has not, or an argument is out of range
 
-    >>> import gymnasium as gym, masklam_envs, os
+    >>> import gymnasium as gym, masklam_envs, os, tempfile
     >>> from masklam_envs.wrappers import RecordMaskVideo
-    >>> env = RecordMaskVideo(gym.make("MaskHopper-v0"), "videos", episode_trigger=10)
+    >>> folder = tempfile.mkdtemp()
+    >>> env = RecordMaskVideo(gym.make("MaskHopper-v0"), folder, episode_trigger=10)
     >>> env.observation_space["pixels"]
     Box(0, 255, (64, 64, 3), uint8)
     >>> _ = env.reset(seed=0), env.step(env.action_space.sample()), env.close()
-    >>> os.listdir("videos")
+    >>> os.listdir(folder)
     ['masklam-episode-0.mp4']
     """
 
