@@ -9,7 +9,7 @@ and shared by all renderers of equal models.
 The library is the one that ``MUJOCO_GL`` names (``egl`` or ``osmesa``); without it EGL and then OSMesa on Linux, and
 MuJoCo's own choice elsewhere.  It does not matter whether ``MUJOCO_GL`` was set before MuJoCo was imported.  Mesa's
 software renderer is told to draw in the calling thread (``LP_NUM_THREADS=0``, unless you set it): small frames are
-drawn faster, and a process may fork after it has drawn, which otherwise never returns in the child.
+drawn as fast, and a process may draw, fork, and draw in the child, which with threads of the driver would never return.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import glob
 import os
 import sys
 import weakref
@@ -105,7 +106,7 @@ class _Egl:
         query(MAX_DEVICES, devices, ctypes.byref(count))
         wanted = os.environ.get("MUJOCO_EGL_DEVICE_ID")
         if wanted is not None and wanted not in map(str, range(count.value)):
-            raise OpenGLUnavailableError(
+            raise ValueError(
                 f"MUJOCO_EGL_DEVICE_ID must be the number of an EGL device, of which there are {count.value}, "
                 f"counted from 0; got {wanted!r}"
             )
@@ -216,7 +217,7 @@ class Context:
         """
         if key not in self._uploads:
             self._free_unused()
-            uploaded = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+            uploaded = self._create_upload(model)
             uploaded.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
             self._uploads[key] = uploaded, weakref.WeakSet()
         uploaded, users = self._uploads[key]
@@ -238,6 +239,15 @@ class Context:
         for uploaded, _ in self._uploads.values():
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(uploaded))
 
+    def _create_upload(self, model: mujoco.MjModel) -> mujoco.MjrContext:
+        try:
+            return mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        except mujoco.FatalError as error:
+            name = os.environ.get("MUJOCO_GL", "")
+            raise OpenGLUnavailableError(
+                f"MuJoCo cannot draw with the OpenGL of {self._library.name!r} (MUJOCO_GL={name!r}): {error}. {CURE}"
+            ) from error
+
     def _free_unused(self) -> None:
         for key in [key for key, (_, users) in self._uploads.items() if not users]:
             self._uploads.pop(key)[0].free()
@@ -248,6 +258,7 @@ class _Process:
 
     def __init__(self, parents_device: str = "") -> None:
         self.library: _Library | None = None
+        self.survives_fork = True
         self.device = ""
         self.contexts: list[Context] = []
         self.idle: list[Context] = []
@@ -266,9 +277,10 @@ class _Process:
             return Context(self.library)
         if self.parents_device:
             raise OpenGLUnavailableError(
-                f"this process was forked from one that had already drawn with {self.parents_device!r}, and the "
-                "driver of a GPU does not survive that. Start workers by 'spawn' or 'forkserver', or draw in the "
-                "workers only"
+                f"this process was forked from one that had already drawn with {self.parents_device!r}, and neither a "
+                "GPU's driver nor Mesa with threads of its own (LP_NUM_THREADS above 0, or another program part that "
+                "used OpenGL first) goes on in a forked process. Start workers by 'spawn' or 'forkserver', or draw in "
+                "the workers only"
             )
         with _drawing_in_the_calling_thread():
             self.library, context = _first_that_works()
@@ -363,15 +375,32 @@ def _leak_all() -> None:
         context.leak()
 
 
+def _before_fork() -> None:
+    if not _process.contexts:
+        return
+    device = _process.device
+    _process.survives_fork = any(name in device for name in SOFTWARE) and not _driver_has_threads()
+
+
+def _driver_has_threads() -> bool:
+    """Whether Mesa's software renderer has started threads in this process."""
+    names = []
+    for path in glob.glob("/proc/self/task/*/comm"):
+        with contextlib.suppress(OSError), open(path) as file:  # a thread may end meanwhile
+            names.append(file.read())
+    return any(name.startswith("llvmpipe") for name in names)
+
+
 def _start_anew() -> None:
     """In a forked child: its parent's contexts are copies of memory whose other half is elsewhere."""
     global _process
     _leak_all()
-    device = _process.device
-    software = any(name in device for name in SOFTWARE)
-    _process = _Process(parents_device=_process.parents_device if software or not device else device)
+    broken = _process.parents_device
+    if _process.contexts and not _process.survives_fork:
+        broken = _process.device
+    _process = _Process(parents_device=broken)
 
 
 atexit.register(_leak_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)
+    os.register_at_fork(before=_before_fork, after_in_child=_start_anew)
