@@ -145,6 +145,11 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         :param options: ``{"distractor_seed": int}`` sets this episode's distractor; other entries go to the base
         :return: observation, and the base's info with ``distractor_seed`` (int) added
         """
+        state, info = self.begin(seed=seed, options=options)
+        return self._observe(state, self.track.row), info
+
+    def begin(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """As :meth:`reset`, but nothing is drawn: the base environment's observation, and the info."""
         super().reset(seed=seed)
         if seed is not None or self._seeds is None:
             self._seeds = np.random.SeedSequence(seed)
@@ -154,7 +159,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         state, info = self.base.reset(seed=seed, options=options or None)
         self._faults = self.view.episode_faults(distractor_seed)
         self._track = self.view.distractor.live(distractor_seed)
-        return self._observe(state, self._track.row), {**info, "distractor_seed": distractor_seed}
+        return state, {**info, "distractor_seed": distractor_seed}
 
     def step(self, action: NDArray[np.float32]) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """One step of the base environment; the distractor moves with it.
@@ -162,12 +167,11 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         :raises ValueError: when an action has another shape or is not finite
         :raises gymnasium.error.ResetNeeded: before the first reset
         """
-        if self._track is None:
-            raise gym.error.ResetNeeded("step() needs an episode: call reset() first")
+        track = self.track
         action = checked_action(action, self.action_space)
         before = physics_state(self._physics)
         state, reward, terminated, truncated, info = self.base.step(action)
-        row = self._track.step(action, before)
+        row = track.step(action, before)
         return self._observe(state, row), float(reward), bool(terminated), bool(truncated), info
 
     def draw_clean(self) -> NDArray[np.uint8]:
@@ -185,6 +189,21 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
     def close(self) -> None:
         """Close the base environment."""
         self.base.close()
+
+    @property
+    def physics(self) -> Any:
+        """The unwrapped base environment, which has MuJoCo's ``model`` and ``data``."""
+        return self._physics
+
+    @property
+    def track(self) -> LiveTrack:
+        """The distractor's track of this episode.
+
+        :raises gymnasium.error.ResetNeeded: before the first reset
+        """
+        if self._track is None:
+            raise gym.error.ResetNeeded("there is no episode yet: call reset() first")
+        return self._track
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Gymnasium's MuJoCo environments copy as new ones that need a reset; half a copy would be worse.

@@ -8,6 +8,7 @@ from masklam_envs.suites.catalog import suite_ids
 from masklam_envs.tasks import TASKS
 
 ENTRY_POINT = "masklam_envs.env:MaskEnv"
+VECTOR_ENTRY_POINT = "masklam_envs.vector:MaskVectorEnv"
 # Presets of it are the Mask*-v0 ids; make_masked("Ant-v5") is this id with base="Ant-v5".
 ANY_ID = "MaskMujoco-v0"
 
@@ -39,6 +40,7 @@ def _register(
         gym.register(
             env_id,
             entry_point,
+            vector_entry_point=VECTOR_ENTRY_POINT if entry_point == ENTRY_POINT else None,
             max_episode_steps=max_episode_steps,
             # The checker compares every pixel of every step with the bounds; the tests run it instead.
             disable_env_checker=True,

@@ -31,8 +31,9 @@ class Distractor:
         self.parts = tuple(part for _, part in parts)
         self._config = [dict(config) for config, _ in parts]
         edges = np.cumsum([0, *(part.width for part in self.parts)]).tolist()
-        self._columns = [slice(first, last) for first, last in itertools.pairwise(edges)]
-        self._painters = list(zip(self.parts, self._columns, strict=True))
+        #: each part's columns of the row
+        self.columns = [slice(first, last) for first, last in itertools.pairwise(edges)]
+        self._painters = list(zip(self.parts, self.columns, strict=True))
         self.width: int = edges[-1]
         alphas = [part.ground_alpha for part in self.parts if part.ground_alpha is not None]
         #: how opaque the scene's ground is over the plate, in [0, 1]; the last part that says so decides
@@ -60,7 +61,7 @@ class Distractor:
                 "an episode has one state more than it has actions"
             )
         rows = np.empty((len(acted) + 1, self.width))
-        for part, columns, rng in zip(self.parts, self._columns, self._streams(seed), strict=True):
+        for part, columns, rng in zip(self.parts, self.columns, self._streams(seed), strict=True):
             rows[0, columns] = part.start(rng)
             if len(acted):
                 rows[1:, columns] = part.advance(rng, rows[0, columns], *self._heard(part, acted, seen[:-1]))
@@ -96,7 +97,7 @@ class Distractor:
 
         :param rows: (T + 1, D), from :meth:`track`
         """
-        moved = [self.parts[i].motion(rows[:, self._columns[i]]) for i in self._driven()]
+        moved = [self.parts[i].motion(rows[:, self.columns[i]]) for i in self._driven()]
         found = [motion for motion in moved if motion is not None]
         return np.concatenate(found, axis=1) if found else None
 
@@ -142,10 +143,12 @@ class LiveTrack:
 
     def __init__(self, distractor: Distractor, streams: list[np.random.Generator]) -> None:
         mean = distractor.context.action_reference.mean
+        #: each part's random stream
+        self.streams = tuple(streams)
         silent = [deque([mean[None]] * part.lag) for part in distractor.parts]
         #: the states that each part still has to hear of, where it hears late
         self._unseen: list[deque[Float32Array]] = [deque() for _ in distractor.parts]
-        self._parts = list(zip(distractor.parts, distractor._columns, streams, silent, self._unseen, strict=True))
+        self._parts = list(zip(distractor.parts, distractor.columns, streams, silent, self._unseen, strict=True))
         #: the row (D,) float64 of the present frame
         self.row: Float64Array = np.empty(distractor.width)
         for part, columns, rng, *_ in self._parts:

@@ -1,0 +1,157 @@
+"""MuJoCo's own C functions called from Numba kernels, so that a whole batch is stepped without Python's lock.
+
+``mujoco.mj_step`` gives the lock up and takes it back at every call; with a step of 25 microseconds two threads then
+spend their time on passing it to and fro.  A kernel calls the same functions of the same library on the same structs
+by their addresses, for several environments in one go, and computes the same bits.
+"""
+
+# Numba infers the types of the inner functions.
+# mypy: allow-untyped-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import functools
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+from llvmlite import ir
+from numba import carray, njit, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+# Rows of `functions`: the addresses that the kernels call.
+STEP, AFTER_STEP, COPY, KINEMATICS, COM_POS, CAM_LIGHT = range(6)
+NAMES = ("mj_step", "mj_rnePostConstraint", "mj_copyData", "mj_kinematics", "mj_comPos", "mj_camlight")
+# Columns of `structs` (n, 4): the addresses of an environment's model, data, copy of the data, and controls.
+MODEL, DATA, SAVED, CTRL, STRUCT_COLUMNS = 0, 1, 2, 3, 4
+
+Addresses = NDArray[np.uintp]
+
+
+@intrinsic
+def call2(typingctx, function, first, second):
+    """``function(first, second)`` of addresses: any ``void (const mjModel*, mjData*)`` of MuJoCo."""
+    return types.void(types.uintp, types.uintp, types.uintp), _caller(2)
+
+
+@intrinsic
+def call3(typingctx, function, first, second, third):
+    """``function(first, second, third)`` of addresses, its result not used: ``mj_copyData(to, model, from)``."""
+    return types.void(types.uintp, types.uintp, types.uintp, types.uintp), _caller(3)
+
+
+def _caller(count):
+    def generate(context, builder, signature, arguments):
+        pointer = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer] * count)
+        function, *rest = arguments
+        target = builder.inttoptr(function, kind.as_pointer())
+        builder.call(target, [builder.inttoptr(address, pointer) for address in rest])
+        return context.get_dummy_value()
+
+    return generate
+
+
+@intrinsic
+def doubles(typingctx, address):
+    """The address as a pointer to float64, for ``carray``."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.float64)(types.uintp), generate
+
+
+@njit(cache=True, nogil=True)
+def step_environments(
+    functions: Addresses,
+    structs: Addresses,
+    moves: NDArray[np.bool_],
+    actions: NDArray[np.float32],
+    substeps: int,
+    first: int,
+    last: int,
+) -> None:
+    """Step environments ``first`` to ``last`` that move, as ``MujocoEnv.do_simulation`` does; the old data is saved.
+
+    Args:
+        functions: (6,) addresses of ``NAMES``.
+        structs: (n, STRUCT_COLUMNS) addresses.
+        moves: (n,) whether an environment is stepped.
+        actions: (n, nu) float32, written as the controls.
+        substeps: calls of ``mj_step``.
+        first: first environment.
+        last: one past the last environment.
+    """
+    for i in range(first, last):
+        if not moves[i]:
+            continue
+        model, data = structs[i, MODEL], structs[i, DATA]
+        call3(functions[COPY], structs[i, SAVED], model, data)
+        ctrl = carray(doubles(structs[i, CTRL]), actions.shape[1])
+        for k in range(actions.shape[1]):
+            ctrl[k] = actions[i, k]
+        for _ in range(substeps):
+            call2(functions[STEP], model, data)
+        call2(functions[AFTER_STEP], model, data)
+
+
+@functools.cache
+def functions() -> Addresses | None:
+    """(6,) addresses of ``NAMES`` in the library that the ``mujoco`` package has loaded; None where they are not found."""
+    library = _library()
+    try:
+        return np.array([ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in NAMES], np.uintp)
+    except AttributeError:
+        return None
+
+
+def addresses(model: Any, data: Any, saved: Any) -> tuple[int, int, int, int]:
+    """A row of ``structs``; the caller keeps the objects alive."""
+    return model._address, data._address, saved._address, data.ctrl.ctypes.data
+
+
+def agrees(model: Any, data: Any, substeps: int) -> bool:
+    """Whether a step by address gives the bits of a step by MuJoCo's Python functions, tried on copies of ``data``."""
+    found = functions()
+    if found is None or not hasattr(model, "_address") or not hasattr(data, "_address"):
+        return False
+    ours, theirs, saved = copy.copy(data), copy.copy(data), copy.copy(data)
+    actions = np.full((1, model.nu), 0.5, np.float32)
+    structs = np.array([addresses(model, ours, saved)], np.uintp)
+    step_environments(found, structs, np.ones(1, np.bool_), actions, substeps, 0, 1)
+    theirs.ctrl[:] = actions[0]
+    mujoco.mj_step(model, theirs, nstep=substeps)
+    mujoco.mj_rnePostConstraint(model, theirs)
+    return _state(model, ours) == _state(model, theirs) and _state(model, saved) == _state(model, data)
+
+
+def has_python_callbacks() -> bool:
+    """Whether a physics callback is a Python function, which must not be called without Python's lock."""
+    return any(getter() is not None for getter in _CALLBACKS)
+
+
+_CALLBACKS = [getattr(mujoco, name) for name in dir(mujoco) if name.startswith("get_mjcb_")]
+
+
+def _state(model: Any, data: Any) -> bytes:
+    state = np.empty(mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_INTEGRATION))
+    mujoco.mj_getState(model, data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
+    return state.tobytes()
+
+
+def _library() -> ctypes.CDLL | None:
+    """MuJoCo's library: found through the package's own extension, which is linked to it."""
+    extension = Path(mujoco._functions.__file__)
+    for path in (extension, extension.with_name("mujoco.dll")):
+        try:
+            library = ctypes.CDLL(str(path))
+            library.mj_step  # noqa: B018 - raises where it is not found
+        except (OSError, AttributeError):
+            continue
+        return library
+    return None
