@@ -205,15 +205,19 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
             raise gym.error.ResetNeeded("there is no episode yet: call reset() first")
         return self._track
 
+    def with_faults(
+        self, pixels: NDArray[np.uint8], mask: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """What is observed of the episode's next frame; its pixels and true mask may be kept."""
+        return (pixels, mask) if self._faults is None else self._faults.step(pixels, mask)
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Gymnasium's MuJoCo environments copy as new ones that need a reset; half a copy would be worse.
         return _remade, (self._arguments,), {"spec": self.spec}
 
     def _observe(self, state: Any, row: NDArray[np.float64]) -> dict[str, Any]:
         qpos = self._physics.data.qpos
-        pixels, mask = self.view.frame(qpos, row)
-        if self._faults is not None:
-            pixels, mask = self._faults.step(pixels, mask)
+        pixels, mask = self.with_faults(*self.view.frame(qpos, row))
         self._pixels = pixels
         values = {"pixels": pixels, "mask": mask, "state": state}
         if "clean" in self.keys:

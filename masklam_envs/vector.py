@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
@@ -12,12 +12,16 @@ from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 from numpy.typing import NDArray
 
 from masklam_envs.batch.infos import merged
-from masklam_envs.batch.physics import Outcome, make_physics
+from masklam_envs.batch.physics import Outcomes, make_physics
 from masklam_envs.batch.threads import Threads, usable_cores
 from masklam_envs.batch.tracks import BatchTrack
 from masklam_envs.env import MaskEnv, physics_state
 from masklam_envs.errors import unknown_name
+from masklam_envs.rendering.look import CLEAN
 from masklam_envs.view import View
+
+if TYPE_CHECKING:
+    from masklam_envs.rendering.batch import BatchPainter
 
 # Channels of the images that may be drawn.
 _CHANNELS = {"pixels": 3, "mask": 1, "clean": 3}
@@ -87,7 +91,9 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         self._physics = make_physics([env.base for env in self.envs])
         self._track = BatchTrack(first.view.distractor, num_envs)
         self._threads = Threads(min(threads or usable_cores(), -(-num_envs // 4)))
-        self._views = [_same_view(first.view) for _ in range(self._threads.count)]
+        self._painters: list[BatchPainter | None] = [None] * self._threads.count
+        self._distractor = first.view.distractor
+        self._has_faults = bool(first.view.faults)
         self._states: list[Any] = [None] * num_envs
         self._observations: dict[str, Any] = create_empty_array(self.single_observation_space, num_envs, np.zeros)
         # Pixels and mask are always drawn; the observation has those that are asked for.
@@ -119,7 +125,7 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         for i in which.tolist():
             infos[i] = self._begin(i, seeds[i], options)
         self._threads.run(lambda worker, first, last: self._draw(worker, which[first:last]), len(which))
-        return self._observed(), merged(infos)
+        return self._observed(), merged([], ~mask, infos)
 
     def step(
         self, actions: NDArray[np.float32]
@@ -133,21 +139,20 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         """
         acted = checked_actions(actions, self.action_space)
         moves = self._moving()
-        infos: list[dict[str, Any] | None] = [None] * self.num_envs
+        started: list[dict[str, Any] | None] = [None] * self.num_envs
         for i in np.flatnonzero(~moves).tolist():
-            infos[i] = self._begin(i, None, {})
+            started[i] = self._begin(i, None, {})
         self._move_tracks(np.flatnonzero(moves), acted)
         outcomes = self._advance(moves, acted)
-        rewards = np.zeros(self.num_envs)
-        terminations, truncations = np.zeros(self.num_envs, np.bool_), np.zeros(self.num_envs, np.bool_)
-        for i, outcome in enumerate(outcomes):
-            if outcome is not None:
-                _, rewards[i], terminations[i], truncations[i], infos[i] = outcome
         self._elapsed += moves
-        truncations |= self._elapsed >= self._limit
-        self._done = terminations | truncations
-        finals = self._restarted(infos) if self.autoreset_mode == AutoresetMode.SAME_STEP else {}
-        return self._observed(), rewards, terminations, truncations, {**merged(infos), **finals}
+        rewards, terminations = np.where(moves, outcomes.rewards, 0.0), outcomes.terminated & moves
+        truncations = (outcomes.truncated & moves) | (self._elapsed >= self._limit)
+        ended = self._done = terminations | truncations
+        finals: dict[str, Any] = {}
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and ended.any():
+            finals, moves = self._restarted(ended, outcomes, started), moves & ~ended
+        infos = merged(outcomes.infos, moves, started)
+        return self._observed(), rewards, terminations, truncations, {**infos, **finals}
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """The last step's pixels of every environment, (S, S, 3) uint8 each; None without a render mode."""
@@ -232,47 +237,58 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
             states = np.stack([physics_state(self.envs[i].physics) for i in which.tolist()])
             self._track.step(which, actions[which], states)
 
-    def _advance(self, moves: NDArray[np.bool_], actions: NDArray[np.float32]) -> list[Outcome | None]:
-        """Step and draw all; a thread draws a chunk that it has stepped while another one steps."""
-        outcomes: list[Outcome | None] = [None] * self.num_envs
+    def _advance(self, moves: NDArray[np.bool_], actions: NDArray[np.float32]) -> Outcomes:
+        """Step and draw all; a thread draws the chunk that it has stepped while another one steps."""
         indices = np.arange(self.num_envs)
 
         def work(worker: int, first: int, last: int) -> None:
-            if self._physics.threaded:
-                self._physics.step(moves, actions, outcomes, first, last)
-            for i in range(first, last):
-                if (outcome := outcomes[i]) is not None:
-                    self._states[i] = outcome.state
+            self._physics.run(first, last)
             self._draw(worker, indices[first:last])
 
-        if not self._physics.threaded:
-            self._physics.step(moves, actions, outcomes, 0, self.num_envs)
+        self._physics.begin(moves, actions)
         self._threads.run(work, self.num_envs)
+        outcomes = self._physics.end()
+        for i in np.flatnonzero(moves).tolist():
+            self._states[i] = outcomes.states[i]
         return outcomes
 
     def _draw(self, worker: int, which: NDArray[np.int64]) -> None:
         """Draw these environments."""
-        view, images = self._views[worker], self._images
-        for i in which.tolist():
-            qpos = self.envs[i].physics.data.qpos
-            images["pixels"][i], images["mask"][i] = view.frame(qpos, self._track.rows[i])
-            if "clean" in images:
-                images["clean"][i] = view.clean(qpos)
+        painter, images, chosen = self._painter(worker), self._images, which.tolist()
+        qpos = np.stack([self.envs[i].physics.data.qpos for i in chosen])
+        look, rows = self._distractor.look, self._track.rows
+        looks = [look(rows[i], position) for i, position in zip(chosen, qpos, strict=True)]
+        painter.draw(which, qpos, looks, images["pixels"], images["mask"])
+        if "clean" in images:
+            painter.draw(which, qpos, [CLEAN] * len(chosen), images["clean"], np.empty_like(images["mask"]))
+        if self._has_faults:
+            for i in chosen:
+                pair = images["pixels"][i].copy(), images["mask"][i].copy()
+                images["pixels"][i], images["mask"][i] = self.envs[i].with_faults(*pair)
 
-    def _restarted(self, infos: list[dict[str, Any] | None]) -> dict[str, Any]:
+    def _painter(self, worker: int) -> BatchPainter:
+        """The painter of a thread, made at first use."""
+        painter = self._painters[worker]
+        if painter is None:
+            from masklam_envs.rendering.batch import batch_painter
+
+            view = self.envs[0].view
+            painter = batch_painter(View(view.model, view.config, view.reference).renderer)
+            self._painters[worker] = painter
+        return painter
+
+    def _restarted(
+        self, ended: NDArray[np.bool_], outcomes: Outcomes, started: list[dict[str, Any] | None]
+    ) -> dict[str, Any]:
         """Start new episodes where one has ended, within the step: ``final_obs`` and ``final_info``."""
-        which = np.flatnonzero(self._done)
-        if not len(which):
-            return {}
+        self._done, which = np.zeros_like(ended), np.flatnonzero(ended)
         last = np.full(self.num_envs, None, object)
-        ended: list[dict[str, Any] | None] = [None] * self.num_envs
         for i in which.tolist():
-            last[i], ended[i] = self._observation(i), infos[i]
-            infos[i] = self._begin(i, None, {})
+            last[i] = self._observation(i)
+            started[i] = self._begin(i, None, {})
         self._threads.run(lambda worker, first, end: self._draw(worker, which[first:end]), len(which))
-        mask = np.zeros(self.num_envs, np.bool_)
-        mask[which] = True
-        return {"final_obs": last, "_final_obs": mask, "final_info": merged(ended), "_final_info": mask.copy()}
+        final_info = merged(outcomes.infos, ended, [])
+        return {"final_obs": last, "_final_obs": ended, "final_info": final_info, "_final_info": ended.copy()}
 
     def _observation(self, i: int) -> dict[str, Any]:
         """The observation of one environment, a copy."""
@@ -341,11 +357,6 @@ def _seeds(seed: int | Sequence[int | None] | None, count: int) -> list[int | No
     if len(seed) != count:
         raise ValueError(f"seed must be one number, or one for each of {count} environments, got {len(seed)}")
     return list(seed)
-
-
-def _same_view(view: View) -> View:
-    """A view for another thread: renderers are not shared."""
-    return View(view.model, view.config, view.reference)
 
 
 def _remade(arguments: dict[str, Any]) -> MaskVectorEnv:

@@ -57,13 +57,19 @@ def _caller(count):
 
 
 @intrinsic
-def doubles(typingctx, address):
-    """The address as a pointer to float64, for ``carray``."""
+def doubles_at(typingctx, address):
+    """An address as a pointer to float64, for ``carray``."""
+    return types.CPointer(types.float64)(types.uintp), _as_pointer
 
-    def generate(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
-    return types.CPointer(types.float64)(types.uintp), generate
+@intrinsic
+def bytes_at(typingctx, address):
+    """An address as a pointer to uint8, for ``carray``."""
+    return types.CPointer(types.uint8)(types.uintp), _as_pointer
+
+
+def _as_pointer(context, builder, signature, arguments):
+    return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
 
 @njit(cache=True, nogil=True)
@@ -76,11 +82,11 @@ def step_environments(
     first: int,
     last: int,
 ) -> None:
-    """Step environments ``first`` to ``last`` that move, as ``MujocoEnv.do_simulation`` does; the old data is saved.
+    """Step environments ``first`` to ``last`` that move, as ``MujocoEnv.do_simulation`` does.
 
     Args:
         functions: (6,) addresses of ``NAMES``.
-        structs: (n, STRUCT_COLUMNS) addresses.
+        structs: (n, STRUCT_COLUMNS) addresses; the data before the step is kept where SAVED is not 0.
         moves: (n,) whether an environment is stepped.
         actions: (n, nu) float32, written as the controls.
         substeps: calls of ``mj_step``.
@@ -91,8 +97,9 @@ def step_environments(
         if not moves[i]:
             continue
         model, data = structs[i, MODEL], structs[i, DATA]
-        call3(functions[COPY], structs[i, SAVED], model, data)
-        ctrl = carray(doubles(structs[i, CTRL]), actions.shape[1])
+        if structs[i, SAVED]:
+            call3(functions[COPY], structs[i, SAVED], model, data)
+        ctrl = carray(doubles_at(structs[i, CTRL]), actions.shape[1])
         for k in range(actions.shape[1]):
             ctrl[k] = actions[i, k]
         for _ in range(substeps):
@@ -111,8 +118,8 @@ def functions() -> Addresses | None:
 
 
 def addresses(model: Any, data: Any, saved: Any) -> tuple[int, int, int, int]:
-    """A row of ``structs``; the caller keeps the objects alive."""
-    return model._address, data._address, saved._address, data.ctrl.ctypes.data
+    """A row of ``structs``, with ``saved`` a copy of the data or None; the caller keeps the objects alive."""
+    return model._address, data._address, 0 if saved is None else saved._address, data.ctrl.ctypes.data
 
 
 def agrees(model: Any, data: Any, substeps: int) -> bool:

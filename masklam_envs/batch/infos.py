@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+Infos = Sequence[dict[str, Any] | None]
 
 
-def merged(infos: Sequence[dict[str, Any] | None]) -> dict[str, Any]:
-    """What ``VectorEnv._add_info`` makes of these infos one by one, key by key.
+def merged(stepped: Infos | Mapping[str, NDArray[Any]], moves: NDArray[np.bool_], started: Infos) -> dict[str, Any]:
+    """What ``VectorEnv._add_info`` makes of the environments' infos one by one, key by key.
 
-    :param infos: (n,) the environments' infos; None where there is none
+    :param stepped: n infos of a step, or an array (n, ...) for each key
+    :param moves: (n,) the environments whose entry in ``stepped`` counts
+    :param started: n infos of a reset, None where there is none; or nothing
 
-    >>> merged([{"x": 1.5}, None])
-    {'x': array([1.5, 0. ]), '_x': array([ True, False])}
+    >>> merged([{"x": 1.5}, {"x": 2.5}], np.array([True, False]), [None, {"seed": 3}])
+    {'x': array([1.5, 0. ]), '_x': array([ True, False]), 'seed': array([0, 3]), '_seed': array([False,  True])}
     """
+    others = started or [None] * len(moves)
+    if not isinstance(stepped, Mapping):
+        infos = [stepped[i] if moves[i] else others[i] for i in range(len(moves))]
+        return _merged(infos)
+    result: dict[str, Any] = {}
+    if moves.any():
+        for key, values in stepped.items():
+            result[key] = values if moves.all() else np.where(moves, values, values.dtype.type(0))
+            result[f"_{key}"] = moves.copy()
+    for key, column in _merged(others).items():
+        if key not in result:
+            result[key] = column
+        elif key.startswith("_"):
+            result[key] |= column
+        else:
+            result[key] = np.where(moves, result[key], column)
+    return result
+
+
+def _merged(infos: Infos) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key in _keys(infos):
         which = [i for i, info in enumerate(infos) if info is not None and key in info]
@@ -27,7 +52,7 @@ def merged(infos: Sequence[dict[str, Any] | None]) -> dict[str, Any]:
     return result
 
 
-def _keys(infos: Sequence[dict[str, Any] | None]) -> list[str]:
+def _keys(infos: Infos) -> list[str]:
     """All keys in the order in which they first occur."""
     kinds = dict.fromkeys(tuple(info) for info in infos if info is not None)
     return list(dict.fromkeys(key for kind in kinds for key in kind))
@@ -40,7 +65,7 @@ def _column(values: list[Any], which: list[int], count: int) -> Any:
         parts: list[dict[str, Any] | None] = [None] * count
         for i, value in zip(which, values, strict=True):
             parts[i] = value
-        return merged(parts)
+        return _merged(parts)
     if type(first) in (int, float, bool) or isinstance(first, np.number):
         column = np.zeros(count, type(first))
         column[which] = values

@@ -1,9 +1,16 @@
-"""How the base environments of a batch go on by one step."""
+"""How the base environments of a batch go on by one step.
+
+* :class:`OneByOne` - any environments, by their own ``step``.
+* :class:`StepByAddress` - Gymnasium's MuJoCo environments: MuJoCo runs without Python's lock, the rest is their ``step``.
+* :class:`~masklam_envs.batch.runners.Runners` - some of these, whose rewards and infos are computed together as well.
+"""
 
 from __future__ import annotations
 
 import copy
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import mujoco
 import numpy as np
@@ -13,39 +20,61 @@ Actions = NDArray[np.float32]
 Moves = NDArray[np.bool_]
 
 
-class Outcome(NamedTuple):
-    """What a base environment's ``step`` returned."""
+@dataclass
+class Outcomes:
+    """What the ``step`` of n base environments returned; entries of those that did not move mean nothing.
 
-    state: Any
-    reward: float
-    terminated: bool
-    truncated: bool
-    info: dict[str, Any]
+    :param states: n observations of the base environments
+    :param rewards: (n,) float64
+    :param terminated: (n,) bool
+    :param truncated: (n,) bool
+    :param infos: n infos, or one dictionary of arrays (n, ...) by key
+    """
+
+    states: Sequence[Any]
+    rewards: NDArray[np.float64]
+    terminated: Moves
+    truncated: Moves
+    infos: list[dict[str, Any] | None] | dict[str, NDArray[Any]]
+
+    @classmethod
+    def empty(cls, count: int) -> Outcomes:
+        """For ``count`` environments, to be filled one by one."""
+        flags = np.zeros((2, count), np.bool_)
+        return cls([None] * count, np.zeros(count), flags[0], flags[1], [None] * count)
+
+    def put(self, i: int, outcome: tuple[Any, Any, Any, Any, dict[str, Any]]) -> None:
+        """Set the entries of environment ``i`` to what its ``step`` returned."""
+        self.states[i], self.rewards[i], self.terminated[i], self.truncated[i], self.infos[i] = outcome  # type: ignore[index,call-overload]
 
 
 class Physics(Protocol):
-    """Steps the base environments of a batch, each exactly as its own ``step`` does."""
+    """Steps the base environments of a batch, each exactly as its own ``step`` does, in three calls."""
 
-    #: whether chunks of the batch may be stepped by several threads at once
-    threaded: bool
-
-    def step(self, moves: Moves, actions: Actions, outcomes: list[Outcome | None], first: int, last: int) -> None:
-        """Step those of environments ``first`` to ``last`` that move and write what they return to ``outcomes``.
+    def begin(self, moves: Moves, actions: Actions) -> None:
+        """Get ready, in the caller's thread.
 
         :param moves: (n,) which environments are stepped
         :param actions: (n, A) float32 within the bounds
         """
 
+    def run(self, first: int, last: int) -> None:
+        """Simulate environments ``first`` to ``last``, in any thread; then their ``data`` is final."""
+
+    def end(self) -> Outcomes:
+        """What came of it, in the caller's thread after all have run."""
+
 
 def make_physics(bases: list[Any]) -> Physics:
     """The fastest way that is exact for these base environments of one kind."""
     physics = [base.unwrapped for base in bases]
-    if all(base is own for base, own in zip(bases, physics, strict=True)) and _is_plain(physics[0]):
-        from masklam_envs.batch import calls
+    if any(base is not own for base, own in zip(bases, physics, strict=True)) or not _is_plain(physics[0]):
+        return OneByOne(bases)
+    from masklam_envs.batch import calls, runners
 
-        if calls.agrees(physics[0].model, physics[0].data, physics[0].frame_skip):
-            return StepByAddress(physics)
-    return OneByOne(bases)
+    if not calls.agrees(physics[0].model, physics[0].data, physics[0].frame_skip):
+        return OneByOne(bases)
+    return runners.Runners(physics) if runners.agrees(physics[0]) else StepByAddress(physics)
 
 
 class OneByOne:
@@ -54,91 +83,119 @@ class OneByOne:
     :param bases: the environments
     """
 
-    threaded = False
-
     def __init__(self, bases: list[Any]) -> None:
         self.bases = bases
 
-    def step(self, moves: Moves, actions: Actions, outcomes: list[Outcome | None], first: int, last: int) -> None:
+    def begin(self, moves: Moves, actions: Actions) -> None:
+        """See :class:`Physics`; all is done here, in the caller's thread."""
+        self._outcomes = Outcomes.empty(len(self.bases))
+        for i in np.flatnonzero(moves).tolist():
+            self._outcomes.put(i, self.bases[i].step(actions[i]))
+
+    def run(self, first: int, last: int) -> None:
         """See :class:`Physics`."""
-        for i in range(first, last):
-            if moves[i]:
-                outcomes[i] = Outcome(*self.bases[i].step(actions[i]))
+
+    def end(self) -> Outcomes:
+        """See :class:`Physics`."""
+        return self._outcomes
 
 
-class StepByAddress:
-    """Gymnasium's MuJoCo environments: MuJoCo runs for a chunk at once without Python's lock, then their own ``step``.
+class ByAddress:
+    """Simulates environments by the addresses of their structs; subclasses make outcomes of it.
 
-    That ``step`` reads the state before and after the simulation in Python.  So the data before it is kept in a copy,
-    which the environment has as its ``data`` until it calls ``do_simulation``; there it finds the simulation done.
-    Observations, rewards and infos are the environment's own work, and a ``step`` that asks for another simulation than
-    was foreseen gets it.
-
-    :param physics: unwrapped environments of one class whose model and data are not shared
+    :param physics: unwrapped environments of one class, each with a model and data of its own
+    :param saves: keep a copy of the data before the step
     """
 
-    threaded = True
-
-    def __init__(self, physics: list[Any]) -> None:
+    def __init__(self, physics: list[Any], saves: bool) -> None:
         from masklam_envs.batch import calls
 
+        n = len(physics)
         self.physics = physics
         self.substeps: int = physics[0].frame_skip
-        n = len(physics)
+        self._saves = saves
         self._functions = calls.functions()
         self._models: list[Any] = [None] * n
         self._datas: list[Any] = [None] * n
         self._saved: list[Any] = [None] * n
         self._structs = np.zeros((n, calls.STRUCT_COLUMNS), np.uintp)
 
-    def step(self, moves: Moves, actions: Actions, outcomes: list[Outcome | None], first: int, last: int) -> None:
+    def begin(self, moves: Moves, actions: Actions) -> None:
+        """See :class:`Physics`."""
+        # An environment that was given another model or data must not be stepped by its old addresses.
+        for i, physics in enumerate(self.physics):
+            if physics.data is not self._datas[i] or physics.model is not self._models[i]:
+                self._bind(i)
+        self._moves, self._actions = moves, actions
+
+    def run(self, first: int, last: int) -> None:
         """See :class:`Physics`."""
         from masklam_envs.batch import calls
 
-        if calls.has_python_callbacks():
-            OneByOne(self.physics).step(moves, actions, outcomes, first, last)
-            return
-        self._bind_changed(first, last)
-        calls.step_environments(self._functions, self._structs, moves, actions, self.substeps, first, last)
-        for i in range(first, last):
-            if moves[i]:
-                outcomes[i] = self._finish(i, actions[i])
-
-    def _finish(self, i: int, action: Actions) -> Outcome:
-        """The environment's own ``step`` around the simulation that has been run."""
-        physics, done = self.physics[i], self._datas[i]
-
-        def simulate(ctrl: Any, n_frames: int) -> None:
-            physics.data = done
-            if ctrl is action and n_frames == self.substeps and not asked:
-                asked.append(True)
-                return
-            if not asked:  # not what was foreseen: from the state before
-                mujoco.mj_copyData(done, physics.model, self._saved[i])
-                asked.append(True)
-            type(physics).do_simulation(physics, ctrl, n_frames)
-
-        asked: list[bool] = []
-        physics.data, physics.do_simulation = self._saved[i], simulate
-        try:
-            return Outcome(*physics.step(action))
-        finally:
-            physics.data = done
-            del physics.do_simulation
+        calls.step_environments(
+            self._functions, self._structs, self._moves, self._actions, self.substeps, first, last
+        )
 
     def _bind(self, i: int) -> None:
         """Note the addresses of an environment's structs, and keep the objects alive."""
         from masklam_envs.batch import calls
 
         model, data = self.physics[i].model, self.physics[i].data
-        self._models[i], self._datas[i], self._saved[i] = model, data, copy.copy(data)
-        self._structs[i] = calls.addresses(model, data, self._saved[i])
+        saved = copy.copy(data) if self._saves else None
+        self._models[i], self._datas[i], self._saved[i] = model, data, saved
+        self._structs[i] = calls.addresses(model, data, saved)
 
-    def _bind_changed(self, first: int, last: int) -> None:
-        """An environment that was given another model or data must not be stepped by its old addresses."""
+
+class StepByAddress(ByAddress):
+    """Gymnasium's MuJoCo environments: MuJoCo runs for a chunk at once, then their own ``step``.
+
+    That ``step`` reads the state before and after the simulation in Python.  So the data before it is kept in a copy,
+    which the environment has as its ``data`` until it calls ``do_simulation``; there it finds the simulation done.
+    Observations, rewards and infos are the environment's own work, and a ``step`` that asks for another simulation than
+    was foreseen gets it.
+
+    :param physics: as for :class:`ByAddress`
+    """
+
+    def __init__(self, physics: list[Any]) -> None:
+        super().__init__(physics, saves=True)
+
+    def begin(self, moves: Moves, actions: Actions) -> None:
+        """See :class:`Physics`."""
+        super().begin(moves, actions)
+        self._outcomes = Outcomes.empty(len(self.physics))
+
+    def run(self, first: int, last: int) -> None:
+        """See :class:`Physics`."""
+        super().run(first, last)
         for i in range(first, last):
-            if self.physics[i].data is not self._datas[i] or self.physics[i].model is not self._models[i]:
-                self._bind(i)
+            if self._moves[i]:
+                self._outcomes.put(i, self._finished(i, self._actions[i]))
+
+    def end(self) -> Outcomes:
+        """See :class:`Physics`."""
+        return self._outcomes
+
+    def _finished(self, i: int, action: Actions) -> Any:
+        """The environment's own ``step`` around the simulation that has been run."""
+        physics, done, asked = self.physics[i], self._datas[i], False
+
+        def simulate(ctrl: Any, n_frames: int) -> None:
+            nonlocal asked
+            physics.data = done
+            first, asked = not asked, True
+            if first and ctrl is action and n_frames == self.substeps:
+                return
+            if first:  # not what was foreseen: again, from the state before
+                mujoco.mj_copyData(done, physics.model, self._saved[i])
+            type(physics).do_simulation(physics, ctrl, n_frames)
+
+        physics.data, physics.do_simulation = self._saved[i], simulate
+        try:
+            return physics.step(action)
+        finally:
+            physics.data = done
+            del physics.do_simulation
 
 
 def _is_plain(physics: Any) -> bool:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from masklam_envs.exact import exp, sincos
 
 _ONE = 65536
+# Without the counting of references to arrays, which takes longer than the arithmetic.
+_kernel = njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -38,36 +40,44 @@ def pan(frame: NDArray[np.uint8], x: float, y: float, size: int, wraps: bool) ->
     :param wraps: the frame is periodic; else it is mirrored at its edges
     :return: (size, size, 3) uint8, a fresh array
     """
-    height = frame.shape[0]
-    rows = frame.reshape(height, -1)
-    place_x, place_y = np.int64(np.floor(-x * 256)), np.int64(np.floor(-y * 256))
-    right, down = np.uint32(place_x & 255), np.uint32(place_y & 255)
-    left = np.uint32(256) - right
-    line = np.empty((size + 1) * 3, np.uint32)
-    ahead = line[3:]
     out = np.empty((size, size, 3), np.uint8)
-    flat = out.reshape(size, 3 * size)
-    for row in range(size):
-        above = rows[_folded((place_y >> 8) + row, height, wraps)[0]]
-        below = rows[_folded((place_y >> 8) + row + 1, height, wraps)[0]]
-        _blend_rows(above, below, down, place_x >> 8, wraps, line)
-        target = flat[row]
-        for i in range(target.size):
-            target[i] = np.uint8((line[i] * left + ahead[i] * right + np.uint32(32768)) >> np.uint32(16))
+    pan_into(frame, x, y, wraps, out)
     return out
 
 
 @njit(cache=True, nogil=True)
+def pan_into(frame: NDArray[np.uint8], x: float, y: float, wraps: bool, out: NDArray[np.uint8]) -> None:
+    """As :func:`pan`, written to ``out`` (size, size, 3) uint8, C-contiguous."""
+    size = out.shape[0]
+    place_x, place_y = np.int64(np.floor(-x * 256)), np.int64(np.floor(-y * 256))
+    line = np.empty(3 * (size + 1), np.float32)
+    rows = frame.reshape(frame.shape[0], 3 * frame.shape[1])
+    _pan_rows(rows, place_x, place_y, wraps, line, out.reshape(size, 3 * size))
+
+
+@_kernel
+def _pan_rows(
+    rows: NDArray[np.uint8], place_x: int, place_y: int, wraps: bool, line: NDArray[np.float32], out: NDArray[np.uint8]
+) -> None:
+    """Fill ``out`` (n, 3 n) from the frame's rows (h, 3 w); ``line`` (3 (n + 1),) is scratch.
+
+    All numbers are whole and below 2**24, which float32 holds exactly, and of which vector units do most at a time.
+    """
+    height, size = rows.shape[0], out.shape[0]
+    right, down = np.float32(place_x & 255), np.float32(place_y & 255)
+    for row in range(size):
+        above = rows[_folded((place_y >> 8) + row, height, wraps)[0]]
+        below = rows[_folded((place_y >> 8) + row + 1, height, wraps)[0]]
+        _blend_rows(above, below, down, place_x >> 8, wraps, line)
+        _blend_pixels(line[: 3 * size], line[3:], right, out[row])
+
+
+@_kernel
 def _blend_rows(
-    above: NDArray[np.uint8],
-    below: NDArray[np.uint8],
-    down: np.uint32,
-    first: int,
-    wraps: bool,
-    line: NDArray[np.uint32],
+    above: NDArray[np.uint8], below: NDArray[np.uint8], down: float, first: int, wraps: bool, line: NDArray[np.float32]
 ) -> None:
     """Fill ``line`` (3 n,) with 256 x the blend of two rows (3 w,) from pixel ``first`` on, run by run."""
-    up, width, done, pixels = np.uint32(256) - down, above.size // 3, 0, line.size // 3
+    width, done, pixels = above.size // 3, 0, line.size // 3
     while done < pixels:
         start, backwards = _folded(first + done, width, wraps)
         run = min(start + 1 if backwards else width - start, pixels - done)
@@ -76,13 +86,24 @@ def _blend_rows(
             for pixel in range(run):
                 for channel in range(3):
                     source = 3 * (start - pixel) + channel
-                    part[3 * pixel + channel] = above[source] * up + below[source] * down
+                    blend = np.float32(above[source]) * (np.float32(256) - down)
+                    part[3 * pixel + channel] = blend + np.float32(below[source]) * down
         else:
             # Slices, so that the compiler sees that no index is negative and turns the loop into vector code.
             upper, lower = above[3 * start : 3 * (start + run)], below[3 * start : 3 * (start + run)]
             for i in range(part.size):
-                part[i] = upper[i] * up + lower[i] * down
+                part[i] = np.float32(upper[i]) * (np.float32(256) - down) + np.float32(lower[i]) * down
         done += run
+
+
+@_kernel
+def _blend_pixels(
+    line: NDArray[np.float32], ahead: NDArray[np.float32], right: float, out: NDArray[np.uint8]
+) -> None:
+    """Blend each pixel of a row (3 n,) with the one ahead of it, by ``right`` / 256, rounding to whole numbers."""
+    for i in range(out.size):
+        sum_256 = line[i] * (np.float32(256) - right) + ahead[i] * right
+        out[i] = np.uint8(np.int32((sum_256 + np.float32(32768)) * np.float32(1 / 65536)))
 
 
 def warp(
