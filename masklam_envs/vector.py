@@ -87,6 +87,7 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         self.single_observation_space = first.observation_space
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self._keys = first.keys
         self._limit = np.inf if max_episode_steps in (None, -1) else max_episode_steps
         self._physics = make_physics([env.base for env in self.envs])
         self._track = BatchTrack(first.view.distractor, num_envs)
@@ -95,12 +96,13 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         self._distractor = first.view.distractor
         self._has_faults = bool(first.view.faults)
         self._states: list[Any] = [None] * num_envs
-        self._observations: dict[str, Any] = create_empty_array(self.single_observation_space, num_envs, np.zeros)
         # Pixels and mask are always drawn; the observation has those that are asked for.
         size = first.view.config.image_size
         drawn = {key: channels for key, channels in _CHANNELS.items() if key != "clean" or key in first.keys}
         self._images = {key: np.zeros((num_envs, size, size, c), np.uint8) for key, c in drawn.items()}
-        self._observations.update({key: image for key, image in self._images.items() if key in first.keys})
+        self._observations: dict[str, Any] = {key: self._images.get(key) for key in self._keys}
+        if "state" in self._keys:
+            self._observations["state"] = create_empty_array(first.base.observation_space, num_envs, np.zeros)
         self._elapsed = np.zeros(num_envs, np.int64)
         self._begun = np.zeros(num_envs, np.bool_)
         self._done = np.zeros(num_envs, np.bool_)
@@ -111,8 +113,8 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         """Start episodes.
 
         :param seed: environment i gets ``seed + i``, or the i-th of a sequence; None goes on from earlier seeds
-        :param options: those of :meth:`MaskEnv.reset`, and ``"reset_mask"``, (num_envs,) bool: the environments that are
-            reset; the others stay as they are
+        :param options: those of :meth:`MaskEnv.reset`, and ``"reset_mask"``, (num_envs,) bool: the environments that
+            are reset; the others stay as they are
         :raises ValueError: a sequence or mask of another length, or a mask that names no environment
         :raises TypeError: a mask that is no boolean array
         """
@@ -125,7 +127,7 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         for i in which.tolist():
             infos[i] = self._begin(i, seeds[i], options)
         self._threads.run(lambda worker, first, last: self._draw(worker, which[first:last]), len(which))
-        return self._observed(), merged([], ~mask, infos)
+        return self._observed(), merged([], np.zeros(self.num_envs, np.bool_), infos)
 
     def step(
         self, actions: NDArray[np.float32]
@@ -135,7 +137,7 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         :param actions: (num_envs, A), clipped to the bounds
         :return: observations, rewards (num_envs,) float64, terminations and truncations (num_envs,) bool, infos
         :raises ValueError: actions of another shape, or not finite
-        :raises gymnasium.error.ResetNeeded: before the first reset, or after an episode's end where autoreset is disabled
+        :raises gymnasium.error.ResetNeeded: before the first reset, or after an episode's end without autoreset
         """
         acted = checked_actions(actions, self.action_space)
         moves = self._moving()
@@ -173,7 +175,7 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         :raises ValueError: for what would leave the batch, such as ``step``
         """
         if name in _OWN:
-            raise ValueError(f"{name!r} of a single environment would leave the batch; call it on the vector environment")
+            raise ValueError(f"{name!r} of one environment would leave the batch; call it on the vector environment")
         found = [getattr(env, name) for env in self.envs]
         return tuple(entry(*args, **kwargs) if callable(entry) else entry for entry in found)
 
@@ -199,7 +201,7 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         """The seeds of the environments' generators."""
         return self.get_attr("np_random_seed")
 
-    @property
+    @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """The environments' generators."""
         return self.get_attr("np_random")
@@ -293,12 +295,12 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
     def _observation(self, i: int) -> dict[str, Any]:
         """The observation of one environment, a copy."""
         arrays = {key: self._observations[key][i].copy() for key in self._observations if key != "state"}
-        return {key: arrays[key] if key in arrays else self._states[i] for key in self.single_observation_space.keys()}
+        return {key: arrays[key] if key in arrays else self._states[i] for key in self._keys}
 
     def _observed(self) -> dict[str, Any]:
         observations = self._observations
         if "state" in observations:
-            space = self.single_observation_space["state"]
+            space = self.envs[0].base.observation_space
             observations["state"] = concatenate(space, self._states, observations["state"])
         return {key: value.copy() for key, value in observations.items()} if self.copy else observations
 
@@ -313,7 +315,7 @@ def checked_actions(actions: Any, space: gym.spaces.Space[Any]) -> NDArray[np.fl
         raise ValueError(f"actions must have shape {space.shape}, got {actions.shape}")
     if not np.isfinite(actions).all():
         wrong = np.flatnonzero(~np.isfinite(actions).all(axis=1)).tolist()
-        raise ValueError(f"actions must be finite, those of environments {wrong} are not; check the policy that made them")
+        raise ValueError(f"actions must be finite, not so in environments {wrong}; check the policy that made them")
     if isinstance(space, gym.spaces.Box):
         actions = np.minimum(np.maximum(actions, space.low), space.high)
     return actions
@@ -326,7 +328,7 @@ def _check_arguments(num_envs: int, limit: int | None, threads: int | None, kwar
         raise ValueError(f"max_episode_steps must be at least 1, or None for no limit, got {limit}")
     if not isinstance(kwargs.get("base", ""), str):
         raise TypeError(
-            f"base must be the id of an environment, of which {num_envs} are made, got {type(kwargs['base']).__name__}; "
+            f"base must be the id of an environment, of which {num_envs} are made, got {kwargs['base']!r}; "
             "for environments of your own use gymnasium.vector.SyncVectorEnv"
         )
 

@@ -109,7 +109,7 @@ def step_environments(
 
 @functools.cache
 def functions() -> Addresses | None:
-    """(6,) addresses of ``NAMES`` in the library that the ``mujoco`` package has loaded; None where they are not found."""
+    """(6,) addresses of ``NAMES`` in the library that the ``mujoco`` package has loaded; None where there are none."""
     library = _library()
     try:
         return np.array([ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in NAMES], np.uintp)

@@ -59,7 +59,7 @@ def _keys(infos: Infos) -> list[str]:
 
 
 def _column(values: list[Any], which: list[int], count: int) -> Any:
-    """The values of one key: numbers and arrays in an array of the first one's type, dictionaries merged, others alone."""
+    """The values of one key: an array of the first one's type, dictionaries merged, an array of objects for others."""
     first = values[0]
     if isinstance(first, dict):
         parts: list[dict[str, Any] | None] = [None] * count

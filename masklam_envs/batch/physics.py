@@ -1,14 +1,13 @@
 """How the base environments of a batch go on by one step.
 
 * :class:`OneByOne` - any environments, by their own ``step``.
-* :class:`StepByAddress` - Gymnasium's MuJoCo environments: MuJoCo runs without Python's lock, the rest is their ``step``.
+* :class:`StepByAddress` - Gymnasium's MuJoCo environments: MuJoCo without Python's lock, then their own ``step``.
 * :class:`~masklam_envs.batch.runners.Runners` - some of these, whose rewards and infos are computed together as well.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -31,11 +30,11 @@ class Outcomes:
     :param infos: n infos, or one dictionary of arrays (n, ...) by key
     """
 
-    states: Sequence[Any]
+    states: Any
     rewards: NDArray[np.float64]
     terminated: Moves
     truncated: Moves
-    infos: list[dict[str, Any] | None] | dict[str, NDArray[Any]]
+    infos: Any
 
     @classmethod
     def empty(cls, count: int) -> Outcomes:
@@ -45,7 +44,7 @@ class Outcomes:
 
     def put(self, i: int, outcome: tuple[Any, Any, Any, Any, dict[str, Any]]) -> None:
         """Set the entries of environment ``i`` to what its ``step`` returned."""
-        self.states[i], self.rewards[i], self.terminated[i], self.truncated[i], self.infos[i] = outcome  # type: ignore[index,call-overload]
+        self.states[i], self.rewards[i], self.terminated[i], self.truncated[i], self.infos[i] = outcome
 
 
 class Physics(Protocol):
@@ -122,19 +121,35 @@ class ByAddress:
 
     def begin(self, moves: Moves, actions: Actions) -> None:
         """See :class:`Physics`."""
+        from masklam_envs.batch import calls
+
         # An environment that was given another model or data must not be stepped by its old addresses.
         for i, physics in enumerate(self.physics):
             if physics.data is not self._datas[i] or physics.model is not self._models[i]:
                 self._bind(i)
         self._moves, self._actions = moves, actions
+        self._calls = not calls.has_python_callbacks()
+        if not self._calls:
+            for i in np.flatnonzero(moves).tolist():
+                self._simulate(i)
 
     def run(self, first: int, last: int) -> None:
         """See :class:`Physics`."""
         from masklam_envs.batch import calls
 
-        calls.step_environments(
-            self._functions, self._structs, self._moves, self._actions, self.substeps, first, last
-        )
+        if self._calls:
+            calls.step_environments(
+                self._functions, self._structs, self._moves, self._actions, self.substeps, first, last
+            )
+
+    def _simulate(self, i: int) -> None:
+        """The same by MuJoCo's Python functions, for models with a callback that needs Python's lock."""
+        model, data = self._models[i], self._datas[i]
+        if self._saves:
+            mujoco.mj_copyData(self._saved[i], model, data)
+        data.ctrl[:] = self._actions[i]
+        mujoco.mj_step(model, data, nstep=self.substeps)
+        mujoco.mj_rnePostConstraint(model, data)
 
     def _bind(self, i: int) -> None:
         """Note the addresses of an environment's structs, and keep the objects alive."""

@@ -31,8 +31,8 @@ class Runners(ByAddress):
 
     def begin(self, moves: Moves, actions: Actions) -> None:
         """See :class:`Physics`."""
+        self._before = np.array([physics.data.qpos[0] for physics in self.physics])
         super().begin(moves, actions)
-        self._before = np.array([data.qpos[0] for data in self._datas])
 
     def end(self) -> Outcomes:
         """See :class:`Physics`."""

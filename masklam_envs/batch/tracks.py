@@ -19,9 +19,9 @@ _SIZE = {"standard_normal": 0, "random": 0, "integers": 2, "normal": 2, "uniform
 class Streams:
     """The random streams of one part in ``n`` environments, in place of one generator.
 
-    A part draws what it needs for T steps by one call, ``rng.standard_normal((T, K))``.  Given one step of each of ``n``
-    environments instead of T steps of one, the same call takes row i from the stream of environment i: the bits that
-    the environment alone would have drawn.
+    A part draws what it needs for T steps by one call, ``rng.standard_normal((T, K))``.  Given one step of each of
+    ``n`` environments instead of T steps of one, the same call takes row i from the stream of environment i: the bits
+    that the environment alone would have drawn.
 
     :param count: environments
     """
@@ -50,16 +50,15 @@ class Streams:
             raise AttributeError(f"a distractor's part draws by {', '.join(_SIZE)} in a batch, not by {method!r}")
         return lambda *args, **kwargs: self._draw(method, args, kwargs)
 
-    def _draw(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NDArray[Any]:
-        position = _SIZE[method]
-        args, kwargs = list(args), dict(kwargs)
+    def _draw(self, method: str, given: tuple[Any, ...], kwargs: dict[str, Any]) -> NDArray[Any]:
+        position, args = _SIZE[method], list(given)
         size = args.pop(position) if len(args) > position else kwargs.pop("size", None)
         shape = size if isinstance(size, tuple) else (size,)
         call = (method, tuple(args), tuple(sorted(kwargs.items())), shape[1:])
         if shape[0] != len(self.which) or call != (self._call or call):
             raise RuntimeError(
-                f"a distractor's part drew {method}(size={size!r}) for {len(self.which)} environments; it must draw once "
-                "a step, with the number of steps first and the rest always the same"
+                f"a distractor's part drew {method}(size={size!r}) for {len(self.which)} environments; it must draw "
+                "once a step, with the number of steps first and the rest always the same"
             )
         self._call = call
         return self._taken(method, args, {**kwargs, "size": (AHEAD, *shape[1:])})
@@ -132,7 +131,8 @@ def _advanced(
 ) -> Float64Array:
     """The columns of the part after one step of each environment: together where the part only adds increments."""
     if type(part).advance is Part.advance:
-        return rows + part.increments(streams, actions, states)  # type: ignore[arg-type]
+        rng: Any = streams
+        return np.asarray(rows + part.increments(rng, actions, states))
     steps = zip(streams.which.tolist(), rows, actions, states, strict=True)
     return np.array(
         [part.advance(streams.generator(i), row, action[None], state[None])[0] for i, row, action, state in steps]

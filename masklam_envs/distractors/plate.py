@@ -97,9 +97,7 @@ def _blend_rows(
 
 
 @_kernel
-def _blend_pixels(
-    line: NDArray[np.float32], ahead: NDArray[np.float32], right: float, out: NDArray[np.uint8]
-) -> None:
+def _blend_pixels(line: NDArray[np.float32], ahead: NDArray[np.float32], right: float, out: NDArray[np.uint8]) -> None:
     """Blend each pixel of a row (3 n,) with the one ahead of it, by ``right`` / 256, rounding to whole numbers."""
     for i in range(out.size):
         sum_256 = line[i] * (np.float32(256) - right) + ahead[i] * right

@@ -23,8 +23,8 @@ from masklam_envs.rendering import raycast
 from masklam_envs.rendering.look import REFERENCE_SIZE, Image, Look
 from masklam_envs.rendering.renderer import RaycastRenderer
 
-# Columns of `plates` (m, 7) float64: the frame's address (below 2**53, so exact; 0 for no plate), height, width, whether
-# it wraps; its displacement in pixels of the result; the opacity of the ground.
+# Columns of `plates` (m, 7) float64: the frame's address (below 2**53, so exact; 0 for no plate), height, width,
+# whether it wraps; its displacement in pixels of the result; the opacity of the ground.
 FRAME, HEIGHT, WIDTH, WRAPS, X, Y, GROUND = range(7)
 _NO_PLATE = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 
