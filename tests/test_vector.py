@@ -112,6 +112,8 @@ def test_equals_async() -> None:
         ["video", "test-walk", "test-light"],
         ["test-turn", "video", "test-walk"],
         ["test-light"],
+        "everything",
+        "ghost",
     ],
 )
 def test_distractors_that_are_moved_or_drawn_one_by_one(distractor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -400,6 +402,8 @@ def test_an_error_in_a_thread_is_raised() -> None:
 def test_tracks_together_are_live_tracks(data: st.DataObject) -> None:
     reference = ActionReference.uniform([-1, -1, -1], [1, 1, 1])
     config: Any = [{"name": "action", "lag": data.draw(st.integers(0, 3))}, {"name": "video", "speed": 0.3}]
+    config.append({"name": "state", "lag": data.draw(st.integers(0, 3))})
+    config += data.draw(st.sampled_from([[], ["occluders"], [{"name": "camera", "scale": 0.2}]]))
     distractor = make_distractor(config, action_reference=reference, image_size=16)
     together, rng = BatchTrack(distractor, 3), np.random.default_rng(0)
     alone = [distractor.live(seed) for seed in range(3)]

@@ -77,6 +77,40 @@ class Streams:
         return taken
 
 
+class Late:
+    """What was told ``lag`` steps ago, for each of ``n`` environments.
+
+    :param lag: steps, 0 for no memory
+    :param count: environments
+    """
+
+    def __init__(self, lag: int, count: int) -> None:
+        self.lag = lag
+        self._told: NDArray[Any] | None = None  # (lag, n, ...), a ring for each environment
+        self._steps = np.zeros(count, np.int64)
+
+    def start(self, i: int) -> None:
+        """Begin an episode of environment ``i``."""
+        self._steps[i] = 0
+
+    def heard(self, which: NDArray[np.int64], told: NDArray[Any], silence: NDArray[Any] | None) -> NDArray[Any]:
+        """What environments ``which`` hear now that they are told ``told`` (m, ...).
+
+        In the first steps that is ``silence`` (...,), or, where that is None, what they were told first.
+        """
+        if not self.lag:
+            return told
+        if self._told is None:
+            self._told = np.empty((self.lag, len(self._steps), *told.shape[1:]), told.dtype)
+        fresh = self._steps[which] == 0
+        self._told[:, which[fresh]] = told[fresh] if silence is None else silence
+        place = self._steps[which] % self.lag
+        heard = self._told[place, which]
+        self._told[place, which] = told
+        self._steps[which] += 1
+        return heard
+
+
 class BatchTrack:
     """The rows of a distractor in ``n`` environments, to the bit those of ``n`` live tracks.
 
@@ -86,19 +120,23 @@ class BatchTrack:
 
     def __init__(self, distractor: Distractor, count: int) -> None:
         self._mean = distractor.context.action_reference.mean
-        self.parts = distractor.parts
-        self._columns = distractor.columns
-        self._streams = [Streams(count) for _ in self.parts]
-        self._late = [np.empty((part.lag, count, len(self._mean))) for part in self.parts]
+        parts = distractor.parts
+        self._streams = [Streams(count) for _ in parts]
+        self._actions = [Late(part.lag, count) for part in parts]
+        self._states = [Late(part.state_lag, count) for part in parts]
+        self._parts = list(
+            zip(parts, distractor.columns, self._streams, self._actions, self._states, strict=True)
+        )
         #: (n, D) float64, the rows of the present frames
         self.rows: Float64Array = np.zeros((count, distractor.width))
 
     def start(self, i: int, track: LiveTrack) -> None:
         """Take over a track that has just begun as that of environment ``i``."""
         self.rows[i] = track.row
-        for streams, late, generator in zip(self._streams, self._late, track.streams, strict=True):
+        for streams, generator in zip(self._streams, track.streams, strict=True):
             streams.start(i, generator)
-            late[:, i] = self._mean
+        for late in (*self._actions, *self._states):
+            late.start(i)
 
     def step(self, which: NDArray[np.int64], actions: Float32Array, states: Float32Array) -> None:
         """Go on by one step.
@@ -109,21 +147,11 @@ class BatchTrack:
         """
         acted = actions.astype(np.float64)
         rows = self.rows.copy()  # fresh, as a live track's rows are
-        for part, columns, streams, late in zip(self.parts, self._columns, self._streams, self._late, strict=True):
+        for part, columns, streams, late_actions, late_states in self._parts:
             streams.which = which
-            heard = _heard(late, which, acted)
-            rows[which, columns] = _advanced(part, streams, self.rows[which, columns], heard, states)
+            heard, seen = late_actions.heard(which, acted, self._mean), late_states.heard(which, states, None)
+            rows[which, columns] = _advanced(part, streams, self.rows[which, columns], heard, seen)
         self.rows = rows
-
-
-def _heard(late: Float64Array, which: NDArray[np.int64], actions: Float64Array) -> Float64Array:
-    """The actions of ``len(late)`` steps ago; ``late`` (lag, n, A) moves on, oldest first."""
-    if not len(late):
-        return actions
-    heard = late[0, which]
-    late[:-1, which] = late[1:, which]
-    late[-1, which] = actions
-    return heard
 
 
 def _advanced(
