@@ -118,8 +118,8 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         }
         if isinstance(base, str):
             RecordConstructorArgs.__init__(self, **self._arguments)
-        self.base, self.base_kwargs = _make_base(base, base_kwargs), dict(base_kwargs or {})
-        self._physics = _physics_of(self.base)
+        self.base_kwargs = dict(base_kwargs or {})
+        self._take_base(_make_base(base, base_kwargs))
         self.view = View(
             self._physics.model,
             config,
@@ -129,8 +129,21 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         )
         self.render_mode = render_mode
         self.metadata = {**self.metadata, "render_fps": self.base.metadata.get("render_fps", 20)}
-        self.action_space = self.base.action_space
         self.observation_space = self._make_space(image_size)
+
+    def sibling(self) -> MaskEnv:
+        """Another environment of the same kind, seen through the same view."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        other._np_random = other._np_random_seed = None
+        other._take_base(_make_base(self._arguments["base"], self.base_kwargs))
+        return other
+
+    def _take_base(self, base: gym.Env[Any, Any]) -> None:
+        """Set what belongs to this environment alone."""
+        self.base = base
+        self._physics = _physics_of(base)
+        self.action_space = base.action_space
         self._seeds: np.random.SeedSequence | None = None
         self._track: LiveTrack | None = None
         self._faults: EpisodeFaults | None = None

@@ -12,13 +12,12 @@ from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 from numpy.typing import NDArray
 
 from masklam_envs.batch.infos import merged
-from masklam_envs.batch.physics import Outcomes, make_physics
+from masklam_envs.batch.physics import Outcomes, is_plain, make_physics
 from masklam_envs.batch.threads import Threads, usable_cores
 from masklam_envs.batch.tracks import BatchTrack
 from masklam_envs.env import MaskEnv, physics_state
 from masklam_envs.errors import unknown_name
 from masklam_envs.rendering.look import CLEAN
-from masklam_envs.view import View
 
 if TYPE_CHECKING:
     from masklam_envs.rendering.batch import BatchPainter
@@ -36,7 +35,7 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
     for byte, in the layout of Gymnasium's ``SyncVectorEnv``.  MuJoCo and the ray caster run for several environments at
     a time without Python's lock; rewards and infos are the base environments' own.
 
-    All environments are seen through one view, made of the first one's model.
+    Gymnasium's own environments are all seen through one view, made of the first one's model, which they do not change.
 
     :param num_envs: how many
     :param max_episode_steps: time limit of an episode, None or -1 for none
@@ -77,10 +76,10 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         self.num_envs = num_envs
         self.autoreset_mode = _checked_mode(autoreset_mode)
         self.copy = copy
-        self.envs = [MaskEnv(**kwargs) for _ in range(num_envs)]
-        first = self.envs[0]
-        for env in self.envs:
-            env.view = first.view
+        first = MaskEnv(**kwargs)
+        # Another environment may change its model, and has to be seen through a view of its own.
+        self._one_view = is_plain(first.base)
+        self.envs = [first, *(first.sibling() if self._one_view else MaskEnv(**kwargs) for _ in range(num_envs - 1))]
         self.metadata = {**first.metadata, "autoreset_mode": self.autoreset_mode}
         self.render_mode = first.render_mode
         self.single_action_space = first.action_space
@@ -126,7 +125,7 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         which = np.flatnonzero(mask)
         for i in which.tolist():
             infos[i] = self._begin(i, seeds[i], options)
-        self._threads.run(lambda worker, first, last: self._draw(worker, which[first:last]), len(which))
+        self._draw_all(which)
         return self._observed(), merged([], np.zeros(self.num_envs, np.bool_), infos)
 
     def step(
@@ -245,28 +244,51 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
 
         def work(worker: int, first: int, last: int) -> None:
             self._physics.run(first, last)
-            self._draw(worker, indices[first:last])
+            if together:
+                self._draw(worker, indices[first:last])
 
+        together = self._draws_in_threads()
         self._physics.begin(moves, actions)
         self._threads.run(work, self.num_envs)
+        if not together:
+            self._draw(0, indices)
         outcomes = self._physics.end()
         for i in np.flatnonzero(moves).tolist():
             self._states[i] = outcomes.states[i]
         return outcomes
 
+    def _draws_in_threads(self) -> bool:
+        return self._one_view and self._painter(0).threaded
+
+    def _draw_all(self, which: NDArray[np.int64]) -> None:
+        if self._draws_in_threads():
+            self._threads.run(lambda worker, first, last: self._draw(worker, which[first:last]), len(which))
+        else:
+            self._draw(0, which)
+
     def _draw(self, worker: int, which: NDArray[np.int64]) -> None:
         """Draw these environments."""
-        painter, images, chosen = self._painter(worker), self._images, which.tolist()
-        qpos = np.stack([self.envs[i].physics.data.qpos for i in chosen])
-        look, rows = self._distractor.look, self._track.rows
-        looks = [look(rows[i], position) for i, position in zip(chosen, qpos, strict=True)]
-        painter.draw(which, qpos, looks, images["pixels"], images["mask"])
-        if "clean" in images:
-            painter.draw(which, qpos, [CLEAN] * len(chosen), images["clean"], np.empty_like(images["mask"]))
+        images, chosen = self._images, which.tolist()
+        if self._one_view:
+            self._draw_together(worker, which)
+        else:
+            for i in chosen:
+                view, qpos = self.envs[i].view, self.envs[i].physics.data.qpos
+                images["pixels"][i], images["mask"][i] = view.frame(qpos, self._track.rows[i])
+                if "clean" in images:
+                    images["clean"][i] = view.clean(qpos)
         if self._has_faults:
             for i in chosen:
                 pair = images["pixels"][i].copy(), images["mask"][i].copy()
                 images["pixels"][i], images["mask"][i] = self.envs[i].with_faults(*pair)
+
+    def _draw_together(self, worker: int, which: NDArray[np.int64]) -> None:
+        painter, images = self._painter(worker), self._images
+        qpos = np.stack([self.envs[i].physics.data.qpos for i in which.tolist()])
+        looks = [self._distractor.look(*pair) for pair in zip(self._track.rows[which], qpos, strict=True)]
+        painter.draw(which, qpos, looks, images["pixels"], images["mask"])
+        if "clean" in images:
+            painter.draw(which, qpos, [CLEAN] * len(which), images["clean"], np.empty_like(images["mask"]))
 
     def _painter(self, worker: int) -> BatchPainter:
         """The painter of a thread, made at first use."""
@@ -274,9 +296,7 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         if painter is None:
             from masklam_envs.rendering.batch import batch_painter
 
-            view = self.envs[0].view
-            painter = batch_painter(View(view.model, view.config, view.reference).renderer)
-            self._painters[worker] = painter
+            painter = self._painters[worker] = batch_painter(self.envs[0].view.new_renderer())
         return painter
 
     def _restarted(
@@ -288,7 +308,7 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         for i in which.tolist():
             last[i] = self._observation(i)
             started[i] = self._begin(i, None, {})
-        self._threads.run(lambda worker, first, end: self._draw(worker, which[first:end]), len(which))
+        self._draw_all(which)
         final_info = merged(outcomes.infos, ended, [])
         return {"final_obs": last, "_final_obs": ended, "final_info": final_info, "_final_info": ended.copy()}
 

@@ -131,6 +131,10 @@ class View:
     @functools.cached_property
     def renderer(self) -> Any:
         """The renderer, made at first use: Numba is imported only then."""
+        return self.new_renderer()
+
+    def new_renderer(self) -> Any:
+        """A renderer of its own for the same view: a renderer serves one thread at a time."""
         from masklam_envs.rendering import OpenGLRenderer, RaycastRenderer
         from masklam_envs.rendering.scene import can_be_cast
 

@@ -67,7 +67,7 @@ class Physics(Protocol):
 def make_physics(bases: list[Any]) -> Physics:
     """The fastest way that is exact for these base environments of one kind."""
     physics = [base.unwrapped for base in bases]
-    if any(base is not own for base, own in zip(bases, physics, strict=True)) or not _is_plain(physics[0]):
+    if any(base is not own for base, own in zip(bases, physics, strict=True)) or not is_plain(physics[0]):
         return OneByOne(bases)
     from masklam_envs.batch import calls, runners
 
@@ -213,8 +213,8 @@ class StepByAddress(ByAddress):
             del physics.do_simulation
 
 
-def _is_plain(physics: Any) -> bool:
-    """Whether an environment is one of Gymnasium's own that simulates as their base class does."""
+def is_plain(physics: Any) -> bool:
+    """Whether it is one of Gymnasium's own, which simulate as their base class does and do not change their model."""
     from gymnasium.envs.mujoco import MujocoEnv
 
     cls = type(physics)

@@ -124,9 +124,7 @@ class BatchTrack:
         self._streams = [Streams(count) for _ in parts]
         self._actions = [Late(part.lag, count) for part in parts]
         self._states = [Late(part.state_lag, count) for part in parts]
-        self._parts = list(
-            zip(parts, distractor.columns, self._streams, self._actions, self._states, strict=True)
-        )
+        self._parts = list(zip(parts, distractor.columns, self._streams, self._actions, self._states, strict=True))
         #: (n, D) float64, the rows of the present frames
         self.rows: Float64Array = np.zeros((count, distractor.width))
 

@@ -30,7 +30,10 @@ _NO_PLATE = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 
 
 class BatchPainter(Protocol):
-    """Draws several frames; one thread at a time."""
+    """Draws several frames."""
+
+    #: whether painters of one view may draw at the same time in different threads
+    threaded: bool
 
     def draw(
         self, which: NDArray[np.int64], qpos: NDArray[np.float64], looks: Sequence[Look], pixels: Image, mask: Image
@@ -57,6 +60,8 @@ class FrameByFrame:
     :param renderer: has ``draw(qpos, look)``
     """
 
+    threaded = False
+
     def __init__(self, renderer: Any) -> None:
         self.renderer = renderer
 
@@ -73,6 +78,8 @@ class RaycastBatch:
 
     :param renderer: whose frames they are; not to be used by another thread at the same time
     """
+
+    threaded = True
 
     def __init__(self, renderer: RaycastRenderer) -> None:
         self._others = FrameByFrame(renderer)
