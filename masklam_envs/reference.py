@@ -23,7 +23,7 @@ from masklam_envs.tasks import task_of_base
 
 # By a word of the environment's id.  The suite itself has no hopper; LAOM and MaskLAM give it what walker has.
 GROUND_ALPHAS = {"cheetah": 1.0, "walker": 1.0, "hopper": 1.0, "reacher": 0.0}
-# Steps of the rollout that finds the velocities' statistics, and where an endless episode is cut.
+# Steps of the rollout that finds the velocities' statistics, and where an episode without a limit is cut.
 VELOCITY_STEPS = 6_000
 EPISODE_STEPS = 1_000
 
@@ -81,8 +81,10 @@ def _velocities_of(spec: Any) -> Whitening:
 
 
 def _rolled_out(spec: Any) -> Whitening:
+    # The task's own limit, which the base of a masked environment has not: how long episodes are is in the statistics.
+    limit = gym.registry[spec.id].max_episode_steps if spec.id in gym.registry else None
     with quiet_mujoco():
-        base: gym.Env[Any, Any] = gym.make(spec, disable_env_checker=True, max_episode_steps=EPISODE_STEPS)
+        base: gym.Env[Any, Any] = gym.make(spec, disable_env_checker=True, max_episode_steps=limit or EPISODE_STEPS)
     expert, space, rng = reference_expert(base), base.action_space, np.random.default_rng(0)
     data: Any = base.unwrapped.data  # type: ignore[attr-defined]
     velocities: list[Any] = []
