@@ -33,18 +33,33 @@ def _mistakes_told() -> Iterator[None]:
 @app.command()
 def envs(
     name: Annotated[str | None, typer.Argument(help="an id: tell everything about it")] = None,
+    gallery: Annotated[Path | None, typer.Option(help="PNG file: draw the tasks under the distractors")] = None,
 ) -> None:
-    """List the registered environments, or tell everything about one."""
+    """List the registered environments, tell everything about one, or draw them all."""
     from masklam_envs.suites.catalog import suite_ids
     from masklam_envs.tasks import TASKS
 
     if name is not None:
         typer.echo(_described(name))
+    if gallery is not None:
+        _draw_gallery(gallery, name)
+    if name is not None or gallery is not None:
         return
     for task in TASKS.values():
         typer.echo(f"{task.id:<42} {task.base:<38} expert: {'yes' if task.expert else 'no'}")
     for row in suite_ids():
         typer.echo(f"{row.id:<42} {row.base:<38} extra: {row.extra}")
+
+
+def _draw_gallery(path: Path, name: str | None) -> None:
+    from masklam_envs.gallery import draw_gallery
+    from masklam_envs.tasks import TASKS
+
+    try:
+        draw_gallery(path, tasks=[name] if name else tuple(TASKS))
+    except OSError as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 
 def _described(name: str) -> str:

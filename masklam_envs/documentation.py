@@ -265,6 +265,4 @@ def _reference(masked: Any) -> str:
 
 def _history(env_id: str) -> str:
     version = env_id.rpartition("-v")[2]
-    return (
-        f"**Version history**: v{version}, the first; no frame or reward of it has changed." if version == "0" else ""
-    )
+    return f"**Version history**: v{version}, since 0.1." if version == "0" else ""

@@ -41,6 +41,14 @@ def test_envs_of_another_id_is_a_message_and_no_traceback(name, message):
     assert message in done.output and "Traceback" not in done.output
 
 
+def test_envs_draws_a_gallery(tmp_path):
+    done = masklam("envs", "MaskHopper-v0", "--gallery", tmp_path / "gallery.png")
+    assert done.exit_code == 0
+    assert f"{tmp_path / 'gallery.png'}: {(tmp_path / 'gallery.png').stat().st_size / 1000:.0f} kB" in done.output
+    assert "Traceback" not in (again := masklam("envs", "--gallery", tmp_path / "no" / "folder.png")).output
+    assert again.exit_code == 2
+
+
 def test_collect_writes_a_dataset_and_says_so(tmp_path):
     done = masklam("collect", "MaskHopper-v0", "--out", tmp_path / "data", "--episodes", 2, "--seed", 3)
     recorded = Trajectories.load(tmp_path / "data")
