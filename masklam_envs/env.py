@@ -219,10 +219,14 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         return self._track
 
     def with_faults(
-        self, pixels: NDArray[np.uint8], mask: NDArray[np.uint8]
+        self, row: NDArray[np.float64], pixels: NDArray[np.uint8], mask: NDArray[np.uint8]
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """What is observed of the episode's next frame; its pixels and true mask may be kept."""
-        return (pixels, mask) if self._faults is None else self._faults.step(pixels, mask)
+        """What is observed of the episode's next frame, drawn under a distractor row; its true mask may be kept."""
+        if self._faults is None:
+            return pixels, mask
+        needed, qpos = self._faults.needs_ghost, self._physics.data.qpos
+        ghost = self.view.ghost_pixels(qpos, row, pixels, mask) if needed else None
+        return self._faults.step(pixels, mask, ghost)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Gymnasium's MuJoCo environments copy as new ones that need a reset; half a copy would be worse.
@@ -230,7 +234,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
 
     def _observe(self, state: Any, row: NDArray[np.float64]) -> dict[str, Any]:
         qpos = self._physics.data.qpos
-        pixels, mask = self.with_faults(*self.view.frame(qpos, row))
+        pixels, mask = self.with_faults(row, *self.view.frame(qpos, row))
         self._pixels = pixels
         values = {"pixels": pixels, "mask": mask, "state": state}
         if "clean" in self.keys:

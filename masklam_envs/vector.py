@@ -280,7 +280,7 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         if self._has_faults:
             for i in chosen:
                 pair = images["pixels"][i].copy(), images["mask"][i].copy()
-                images["pixels"][i], images["mask"][i] = self.envs[i].with_faults(*pair)
+                images["pixels"][i], images["mask"][i] = self.envs[i].with_faults(self._track.rows[i], *pair)
 
     def _draw_together(self, worker: int, which: NDArray[np.int64]) -> None:
         painter, images = self._painter(worker), self._images

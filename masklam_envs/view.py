@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,13 +16,15 @@ from masklam_envs.distractors import ActionReference, Distractor, make_distracto
 from masklam_envs.distractors.facts import GROUND_ALPHA, scene_facts
 from masklam_envs.distractors.reference import Whitening
 from masklam_envs.errors import unknown_name
-from masklam_envs.masks import EpisodeFaults, MaskFault, make_faults, target_bodies
+from masklam_envs.masks import EpisodeFaults, MaskFault, Seen, make_faults, target_bodies
 from masklam_envs.rendering.camera import CameraConfig, find_camera, moved_camera
 from masklam_envs.rendering.orbit import axis_of
 
 RENDERERS = ("auto", "opengl", "raycast")
 MASK_SOURCES = ("simulator",)
 MIN_SIZE, MAX_SIZE = 16, 1024
+# A vector environment's threads share a view, and a renderer serves one thread at a time.
+_GHOSTS = threading.Lock()
 #: rises whenever the bytes of a frame change; datasets and frame caches record it
 DRAWING_VERSION = 1
 
@@ -153,14 +156,31 @@ class View:
         pixels, mask = self.renderer.draw(qpos, self.distractor.look(row, qpos))
         return pixels, mask
 
+    def ghost_pixels(
+        self, qpos: NDArray[np.float64], row: NDArray[np.float64], pixels: NDArray[np.uint8], mask: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        """Where ghosts are seen: (H, W, 1) uint8, 255 in the pixels that they change and that are not in the mask.
+
+        :param pixels: of the same frame, from :meth:`frame`
+        :param mask: likewise
+        :raises ValueError: when there is no ghost
+        """
+        look = self.distractor.look(row, qpos)
+        if not look.ghosts:
+            raise ValueError("the mask fault 'ghost' needs a distractor with a ghost, for example distractor='ghost'")
+        with _GHOSTS:
+            without = self.renderer.draw(qpos, dataclasses.replace(look, ghosts=()))[0]
+        changed = (without != pixels).any(axis=-1, keepdims=True)
+        return np.where(changed & (mask == 0), np.uint8(255), np.uint8(0))
+
     def episode_faults(
-        self, seed: int, *, length: int | None = None, draw: Callable[[int], NDArray[np.uint8]] | None = None
+        self, seed: int, *, length: int | None = None, draw: Callable[[int], Seen] | None = None
     ) -> EpisodeFaults:
         """What is wrong with an episode's masks.
 
         :param seed: of the episode's distractor
         :param length: frames of the episode, None while it runs
-        :param draw: draws the true mask of a frame, None while the episode runs
+        :param draw: draws the true masks of a frame, None while the episode runs
         """
         return EpisodeFaults(self.faults, seed, length=length, draw=draw)
 

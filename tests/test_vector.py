@@ -128,6 +128,7 @@ def test_distractors_that_are_moved_or_drawn_one_by_one(distractor: Any, monkeyp
     "kwargs",
     [
         {"mask_faults": [{"name": "latency", "frames": 2}, "erosion", "flicker"], "max_episode_steps": 6},
+        {"mask_faults": ["ghost", {"name": "latency", "frames": 1}], "distractor": ["video", "ghost"]},
         {"camera": {"lookat": [0, 0, 0], "distance": 3, "track": "torso"}, "zoom": 1.0, "camera_offset": (0.0, 0.0)},
         {"renderer": "opengl"},
         {"observation": "mask", "base_kwargs": {"exclude_current_positions_from_observation": False}},

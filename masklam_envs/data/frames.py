@@ -18,6 +18,7 @@ from masklam_envs.data.replay import warn_of_other_mujoco
 from masklam_envs.data.store import EpisodeWriter, open_store, read_manifest
 from masklam_envs.data.trajectories import Trajectories, physics_of, replace_dataset
 from masklam_envs.env import MaskEnv
+from masklam_envs.masks import Seen
 from masklam_envs.view import View
 
 
@@ -248,15 +249,19 @@ class _Episode:
         self.view = view
         self.qpos = trajectories.qpos[slice(*trajectories.first_frame[episode : episode + 2])]
         self.rows = episode_track(view, trajectories, episode)
-        self.faults = view.episode_faults(seed, length=len(self.rows), draw=self._true_mask)
+        self.faults = view.episode_faults(seed, length=len(self.rows), draw=lambda t: self._seen(t)[1])
 
     def draw(self, t: int, out: NDArray[np.uint8]) -> None:
         """Frame ``t`` and its mask into ``out`` (H, W, 4)."""
-        pixels, mask = self.view.frame(self.qpos[t], self.rows[t])
-        out[..., :3], out[..., 3:] = self.faults.at(t, pixels, mask)
+        pixels, seen = self._seen(t)
+        out[..., :3], out[..., 3:] = self.faults.at(t, pixels, *seen)
 
-    def _true_mask(self, t: int) -> NDArray[np.uint8]:
-        return self.view.frame(self.qpos[t], self.rows[t])[1]
+    def _seen(self, t: int) -> tuple[NDArray[np.uint8], Seen]:
+        """Pixels and what is true of frame ``t``."""
+        qpos, row = self.qpos[t], self.rows[t]
+        pixels, mask = self.view.frame(qpos, row)
+        ghost = self.view.ghost_pixels(qpos, row, pixels, mask) if self.faults.needs_ghost else None
+        return pixels, Seen(mask, ghost)
 
 
 def episode_track(view: View, trajectories: Trajectories, episode: int) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """Agent masks: what they show, where they come from and what is wrong with them."""
 
-from masklam_envs.masks.episode import EpisodeFaults, MaskFault
+from masklam_envs.masks.episode import EpisodeFaults, MaskFault, Seen
 from masklam_envs.masks.faults import make_faults
 from masklam_envs.masks.target import TARGETS, target_bodies
 
-__all__ = ["TARGETS", "EpisodeFaults", "MaskFault", "make_faults", "target_bodies"]
+__all__ = ["TARGETS", "EpisodeFaults", "MaskFault", "Seen", "make_faults", "target_bodies"]

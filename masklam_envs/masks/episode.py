@@ -4,6 +4,7 @@ A fault with memory (a late mask, an outage of several frames) is still a pure f
 it may be asked for any frame in any order and answers the same.  So a live environment, which shows one frame after the
 other, and recorded data, which is drawn in any order, get the same bytes.
 
+* :class:`Seen` - the true masks of a frame.
 * :class:`Masks` - the masks of an episode by the number of the frame.
 * :class:`TrueMasks` - those before any fault.
 * :class:`FaultyMasks` - base of what a fault makes of the masks before it.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,16 @@ Pixels = NDArray[np.uint8]
 
 # Spawn keys of faults start with this number: apart from those of a distractor's parts, which have one small number.
 STREAM = 0x6D61736B
+
+
+class Seen(NamedTuple):
+    """What is true of a frame: the agent's mask and, where a fault asks for it, the pixels of a distractor's ghosts.
+
+    Both are (H, W, 1) uint8, 255 or 0.
+    """
+
+    mask: Mask
+    ghost: Mask | None = None
 
 
 class Masks(ABC):
@@ -39,6 +51,10 @@ class Masks(ABC):
     def at(self, t: int) -> Mask:
         """The mask of frame ``t``, counted from 0; not to be written to."""
 
+    @abstractmethod
+    def ghost(self, t: int) -> Mask:
+        """The pixels of ghosts in frame ``t``; not to be written to."""
+
     def paint(self, t: int, pixels: Pixels) -> Pixels:
         """What is left to see of frame ``t``'s pixels (H, W, 3)."""
         return pixels
@@ -49,17 +65,17 @@ class TrueMasks(Masks):
 
     :param keep: how many are kept
     :param length: frames of the episode, None while it runs
-    :param draw: draws the mask of a frame, None where the episode cannot be drawn again
+    :param draw: draws the masks of a frame, None where the episode cannot be drawn again
     """
 
-    def __init__(self, keep: int, length: int | None = None, draw: Callable[[int], Mask] | None = None) -> None:
+    def __init__(self, keep: int, length: int | None = None, draw: Callable[[int], Seen] | None = None) -> None:
         self.keep, self.length, self.draw = keep, length, draw
-        self._kept: dict[int, Mask] = {}
+        self._kept: dict[int, Seen] = {}
 
-    def put(self, t: int, mask: Mask) -> None:
-        """Keep the mask of frame ``t`` and forget the one kept longest."""
+    def put(self, t: int, seen: Seen) -> None:
+        """Keep the masks of frame ``t`` and forget those kept longest."""
         self._kept.pop(t, None)
-        self._kept[t] = mask
+        self._kept[t] = seen
         if len(self._kept) > self.keep:
             del self._kept[next(iter(self._kept))]
 
@@ -68,6 +84,19 @@ class TrueMasks(Masks):
 
         :raises LookupError: when it is not kept and cannot be drawn
         """
+        return self._seen(t).mask
+
+    def ghost(self, t: int) -> Mask:
+        """The pixels of ghosts in frame ``t``.
+
+        :raises LookupError: when they were not given
+        """
+        ghost = self._seen(t).ghost
+        if ghost is None:
+            raise LookupError("the mask fault 'ghost' was not told which pixels are the ghost's")
+        return ghost
+
+    def _seen(self, t: int) -> Seen:
         if t not in self._kept:
             if self.draw is None:
                 raise LookupError(f"the mask of frame {t} is no longer kept; show the frames one after the other")
@@ -84,6 +113,10 @@ class FaultyMasks(Masks):
     def __init__(self, before: Masks) -> None:
         self.before, self.length = before, before.length
 
+    def ghost(self, t: int) -> Mask:
+        """The pixels of ghosts in frame ``t``."""
+        return self.before.ghost(t)
+
     def paint(self, t: int, pixels: Pixels) -> Pixels:
         """What is left to see of frame ``t``'s pixels (H, W, 3)."""
         return self.before.paint(t, pixels)
@@ -93,10 +126,11 @@ class MaskFault(ABC):
     """A fault as configured.
 
     ``memory`` is how many frames it looks back: its masks at frame t depend on frames t - memory .. t, and on what it
-    noted of earlier frames when they were shown.
+    noted of earlier frames when they were shown.  ``needs_ghost``: it asks which pixels are a ghost's.
     """
 
     memory: int = 0
+    needs_ghost: bool = False
 
     @abstractmethod
     def begin(self, masks: Masks, seeds: np.random.SeedSequence) -> Masks:
@@ -167,7 +201,7 @@ class EpisodeFaults:
     :param faults: from :func:`~masklam_envs.masks.faults.make_faults`
     :param seed: of the episode's distractor; each fault has a random stream of its own, made from it
     :param length: frames of the episode, None while it runs
-    :param draw: draws the true mask of any frame, None where the episode cannot be drawn again
+    :param draw: draws the true masks of any frame, None where the episode cannot be drawn again
     :raises ValueError: when a fault needs the whole episode and the episode still runs
     """
 
@@ -177,28 +211,31 @@ class EpisodeFaults:
         seed: int,
         *,
         length: int | None = None,
-        draw: Callable[[int], Mask] | None = None,
+        draw: Callable[[int], Seen] | None = None,
     ) -> None:
+        #: whether a fault asks which pixels are a ghost's
+        self.needs_ghost = any(fault.needs_ghost for fault in faults)
         self._true = TrueMasks(1 + sum(fault.memory for fault in faults), length, draw)
         self._masks: Masks = self._true
         for k, fault in enumerate(faults):
             self._masks = fault.begin(self._masks, np.random.SeedSequence(seed, spawn_key=(STREAM, k)))
         self._next = 0
 
-    def at(self, t: int, pixels: Pixels, mask: Mask) -> tuple[Pixels, Mask]:
+    def at(self, t: int, pixels: Pixels, mask: Mask, ghost: Mask | None = None) -> tuple[Pixels, Mask]:
         """Frame ``t`` with its faults.
 
         :param pixels: (H, W, 3), not changed
         :param mask: (H, W, 1), the true one, not changed
+        :param ghost: (H, W, 1), 255 in the pixels of a distractor's ghosts, where ``needs_ghost``
         :return: pixels and mask; without faults the given ones
         """
         if self._masks is self._true:
             return pixels, mask
-        self._true.put(t, mask)
+        self._true.put(t, Seen(mask, ghost))
         # A copy: what is kept may be shown again later, whatever is done to the observation.
         return self._masks.paint(t, pixels), self._masks.at(t).copy()
 
-    def step(self, pixels: Pixels, mask: Mask) -> tuple[Pixels, Mask]:
+    def step(self, pixels: Pixels, mask: Mask, ghost: Mask | None = None) -> tuple[Pixels, Mask]:
         """The next frame of a running episode with its faults: frame 0 first."""
         self._next += 1
-        return self.at(self._next - 1, pixels, mask)
+        return self.at(self._next - 1, pixels, mask, ghost)

@@ -12,7 +12,7 @@ from typing import Any
 
 from masklam_envs.errors import unknown_name
 from masklam_envs.masks.episode import MaskFault
-from masklam_envs.masks.false_positives import FalsePositives
+from masklam_envs.masks.false_positives import FalsePositives, GhostTaken
 from masklam_envs.masks.morphology import Dilation, Erosion, Flicker
 from masklam_envs.masks.occlusion import BOXES, Occlusion
 from masklam_envs.masks.timing import Dropout, Latency
@@ -75,6 +75,7 @@ _KNOWN: dict[str, tuple[Callable[..., MaskFault], dict[str, _Option]]] = {
         },
     ),
     "flicker": (Flicker, {"rate": _Share(0.3), "radius": _RADIUS}),
+    "ghost": (GhostTaken, {"share": _Share(0.5)}),
     "latency": (Latency, {"frames": _Whole(1, 0, MAX_FRAMES, "frames")}),
     "occlusion": (
         Occlusion,

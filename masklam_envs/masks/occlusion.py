@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from masklam_envs.exact import exp
 from masklam_envs.masks.episode import FaultyMasks, FrameNumbers, Mask, MaskFault, Masks, Pixels
 
 BOXES = ("seen", "episode")
@@ -97,7 +98,7 @@ class _Occluded(FaultyMasks):
     def __init__(self, before: Masks, fault: Occlusion, numbers: np.ndarray) -> None:
         super().__init__(before)
         self.fault = fault
-        self.aspect = float(np.exp(numbers[0] - 0.5))
+        self.aspect = exp(float(numbers[0]) - 0.5)
         self.down, self.aside = float(numbers[1]), float(numbers[2])
         # The box around the agent in frames 0 .. t, where it changes with t; None while no agent was seen.
         self._from: list[int] = [0]

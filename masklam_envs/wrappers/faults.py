@@ -41,7 +41,11 @@ class MaskFaults(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
                 f"MaskFaults needs masks (H, W, 1) of one frame, got {known['mask']}; stack frames after it"
             )
         made = make_faults(faults)
-        EpisodeFaults(made, 0)  # a fault that cannot be live is an error here, not at the first reset
+        # A fault that cannot be live is an error here, not at the first reset.
+        if EpisodeFaults(made, 0).needs_ghost:
+            raise ValueError(
+                "MaskFaults does not know a distractor's ghost; give the environment itself mask_faults='ghost'"
+            )
         RecordConstructorArgs.__init__(self, faults=faults)
         gym.Wrapper.__init__(self, env)
         self._made = made

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from masklam_envs.masks import EpisodeFaults, make_faults
+from masklam_envs.masks import EpisodeFaults, Seen, make_faults
 from masklam_envs.masks.episode import STREAM, FrameNumbers
 from masklam_envs.masks.faults import FAULTS
 from masklam_envs.masks.occlusion import Box, box_of, rectangle_in
@@ -19,6 +19,7 @@ configs = st.one_of(
     st.builds(lambda n: {"name": "latency", "frames": n}, st.integers(0, 5)),
     st.builds(lambda q, r: {"name": "flicker", "rate": q, "radius": r}, rates, st.integers(0, 3)),
     st.builds(lambda n, h: {"name": "false_positives", "count": n, "hold": h}, st.integers(0, 3), st.integers(1, 4)),
+    st.builds(lambda q: {"name": "ghost", "share": q}, rates),
     st.builds(lambda f, p: {"name": "occlusion", "fraction": f, "pixels": p}, rates, st.booleans()),
 )
 lists = st.lists(configs, max_size=4)
@@ -36,17 +37,24 @@ def moving_blobs(length, seed=0):
     return rng.integers(0, 256, (length, SIZE, SIZE, 3), np.uint8), masks
 
 
+def ghosts(mask):
+    """Pixels of a ghost: the mask's, turned by half a turn, where the agent is not."""
+    return np.where(mask == 0, mask[::-1, ::-1], np.uint8(0))
+
+
 def live(config, seed, pixels, masks):
     """What a running episode shows: (pixels, masks)."""
     faults = EpisodeFaults(make_faults(config), seed)
-    shown = [faults.step(p, m) for p, m in zip(pixels, masks, strict=True)]
+    shown = [faults.step(p, m, ghosts(m)) for p, m in zip(pixels, masks, strict=True)]
     return [np.stack(part) for part in zip(*shown, strict=True)]
 
 
 def recorded(config, seed, pixels, masks, order):
     """The same from a recording that is drawn in some order."""
-    faults = EpisodeFaults(make_faults(config), seed, length=len(masks), draw=lambda t: masks[t])
-    shown = {t: faults.at(t, pixels[t], masks[t]) for t in order}
+    faults = EpisodeFaults(
+        make_faults(config), seed, length=len(masks), draw=lambda t: Seen(masks[t], ghosts(masks[t]))
+    )
+    shown = {t: faults.at(t, pixels[t], masks[t], ghosts(masks[t])) for t in order}
     return [np.stack([shown[t][part] for t in range(len(masks))]) for part in (0, 1)]
 
 
@@ -68,7 +76,7 @@ def test_what_is_done_to_an_observation_does_not_come_back(config, seed):
     expected = live(config, seed, pixels, masks)[1]
     faults = EpisodeFaults(make_faults(config), seed)
     for t, (p, m) in enumerate(zip(pixels.copy(), masks.copy(), strict=True)):
-        mask = faults.step(p, m)[1]
+        mask = faults.step(p, m, ghosts(m))[1]
         assert np.array_equal(mask, expected[t])
         mask[:] = 7
 
@@ -93,6 +101,7 @@ def test_masks_stay_masks(name):
         {"name": "false_positives", "count": 0},
         {"name": "false_positives", "radius": 0},
         {"name": "occlusion", "fraction": 0},
+        {"name": "ghost", "share": 0.0},
     ],
 )
 def test_nothing_is_wrong_when_the_amount_is_zero(config):
@@ -292,3 +301,29 @@ def test_false_positives_are_the_pixels_near_their_centres(seed, radius, count):
         for y, x in numbers[t].reshape(-1, 2) * SIZE:
             expected |= (places[:, None] - y) ** 2 + (places - x) ** 2 <= fault.radius**2
         assert np.array_equal(shown[t, ..., 0] == 255, expected)
+
+
+@given(share=rates, seed=seeds)
+def test_a_share_of_the_ghost_is_taken_from_one_side(share, seed):
+    pixels, masks = moving_blobs(4)
+    shown = live({"name": "ghost", "share": share}, seed, pixels, masks)[1]
+    for mask, faulty in zip(masks, shown, strict=True):
+        ghost = ghosts(mask)
+        added = (faulty == 255) & (mask == 0)
+        assert added.sum() == round(share * np.count_nonzero(ghost))
+        assert (ghost[added] == 255).all() and (faulty >= mask).all()
+        # A line parts what is taken from what is left: their hulls' centres differ, no taken pixel lies among the left.
+        taken, left = np.argwhere(added[..., 0]), np.argwhere((ghost == 255)[..., 0] & ~added[..., 0])
+        if len(taken) and len(left):
+            angles = np.linspace(0, 2 * np.pi, 721)[:, None]
+            down, right = np.sin(angles), np.cos(angles)
+            ends = [(down * part[:, 0] + right * part[:, 1]) for part in (taken, left)]
+            assert (ends[0].max(axis=1) <= ends[1].min(axis=1) + 0.25).any()
+
+
+def test_a_ghost_that_is_not_told_is_an_error():
+    pixels, masks = moving_blobs(1)
+    faults = EpisodeFaults(make_faults("ghost"), 0)
+    assert faults.needs_ghost and not EpisodeFaults(make_faults("erosion"), 0).needs_ghost
+    with pytest.raises(LookupError, match="not told which pixels are the ghost's"):
+        faults.step(pixels[0], masks[0])

@@ -25,8 +25,8 @@ def recorded():
     return collect("MaskHopper-v0", 2, seed=3, max_steps=12)
 
 
-def make(faults):
-    return gym.make("MaskHopper-v0", distractor="video", image_size=36, mask_faults=faults)
+def make(faults, distractor="video"):
+    return gym.make("MaskHopper-v0", distractor=distractor, image_size=36, mask_faults=faults)
 
 
 def live(env):
@@ -75,3 +75,34 @@ def test_pixels_change_only_by_occlusion():
     for fault in MIXED:
         same = np.array_equal(render_frames(recorded(), make(fault)).pixels, clean.pixels)
         assert same == (fault["name"] != "occlusion")
+
+
+GHOST = ["video", {"name": "ghost", "lag": 3}]
+
+
+@pytest.mark.parametrize("faults", ["ghost", [{"name": "ghost", "share": 0.7}, {"name": "latency", "frames": 2}]])
+def test_a_ghost_in_the_mask_replays_too(faults):
+    env = make(faults, GHOST)
+    shown, drawn = live(env), render_frames(recorded(), env).rgbm
+    assert np.array_equal(shown, drawn)
+    index = np.random.default_rng(1).permutation(len(drawn))
+    frames, places = LazyFrames(recorded(), env).rows(index)
+    assert np.array_equal(frames[places], drawn[index])
+
+
+def test_the_share_of_the_ghost_s_pixels_is_the_set_one():
+    true = render_frames(recorded(), make(None, GHOST))
+    bare = render_frames(recorded(), make(None, "video"))
+    ghost = (true.pixels != bare.pixels).any(axis=-1) & (true.mask[..., 0] == 0)
+    assert ghost.sum(axis=(1, 2)).min() > 50
+    for share in (0.25, 1.0):
+        faulty = render_frames(recorded(), make({"name": "ghost", "share": share}, GHOST))
+        added = (faulty.mask != true.mask)[..., 0]
+        assert not (added & ~ghost).any()
+        assert np.array_equal(added.sum(axis=(1, 2)), np.round(share * ghost.sum(axis=(1, 2))))
+        assert np.array_equal(faulty.pixels, true.pixels)
+
+
+def test_the_ghost_fault_needs_a_ghost():
+    with pytest.raises(ValueError, match="needs a distractor with a ghost"):
+        make("ghost").reset(seed=0)

@@ -264,6 +264,8 @@ def test_faults_need_single_frames_and_no_whole_episode():
         MaskFaults(FrameStack(hopper()), "erosion")
     with pytest.raises(ValueError, match="box='seen' live"):
         MaskFaults(hopper(), {"name": "occlusion", "box": "episode"})
+    with pytest.raises(ValueError, match="MaskFaults does not know a distractor's ghost"):
+        MaskFaults(hopper(), "ghost")
     with pytest.raises(ValueError, match="unknown mask fault 'erosoin'"):
         MaskFaults(hopper(), "erosoin")
 
