@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 # Channels of the images that may be drawn.
 _CHANNELS = {"pixels": 3, "mask": 1, "clean": 3}
-# What belongs to the batch: calling it on one environment would leave the others behind.
-_OWN = ("reset", "step", "begin", "close")
+#: methods that belong to the batch: calling them on one environment would leave the others behind.
+OF_THE_BATCH = ("reset", "step", "begin", "close")
 
 
 class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]):
@@ -173,7 +173,7 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
 
         :raises ValueError: for what would leave the batch, such as ``step``
         """
-        if name in _OWN:
+        if name in OF_THE_BATCH:
             raise ValueError(f"{name!r} of one environment would leave the batch; call it on the vector environment")
         found = [getattr(env, name) for env in self.envs]
         return tuple(entry(*args, **kwargs) if callable(entry) else entry for entry in found)
