@@ -136,7 +136,13 @@ def lay_scenery(
 
 
 @_kernel
-def _geom(ids, sy, sx):
+def _metres(z, near, far):
+    """Distance along the optical axis; infinite where nothing is."""
+    return far * near / (z * (far - near) + near) if z > 0.0 else np.inf
+
+
+@_kernel
+def _segment(ids, sy, sx):
     """MuJoCo's number of what a sample of the picture of ids shows, 0 for nothing."""
     return int(ids[sy, sx, 0]) + 256 * int(ids[sy, sx, 1]) + 65536 * int(ids[sy, sx, 2])
 
@@ -147,10 +153,11 @@ def lay_solids(
     mask: NDArray[np.uint8],
     rgb: NDArray[np.uint8],
     depth: NDArray[np.float32],
-    ids: NDArray[np.uint8],
+    in_mask: NDArray[np.bool_],
+    glass_rgb: NDArray[np.uint8],
+    glass_depth: NDArray[np.float32],
+    glass_ids: NDArray[np.uint8],
     parts: NDArray[np.float64],
-    under_rgb: NDArray[np.uint8],
-    under_depth: NDArray[np.float32],
     planes: NDArray[np.float64],
     placed: NDArray[np.float64],
     pixel: float,
@@ -162,12 +169,13 @@ def lay_solids(
     Args:
         pixels: changed.
         mask: written.
-        rgb: (n H, n W, 3), solids before black.
-        depth: (n H, n W).
-        ids: (n H, n W, 3), MuJoCo's picture of segments, or empty where all solids are opaque and in the mask.
+        rgb: (L, n H, n W, 3), layers of opaque solids, each before black.
+        depth: (L, n H, n W).
+        in_mask: (L,) whether the mask shows a layer.
+        glass_rgb: (n H, n W, 3), translucent solids as if they were opaque, before black; empty where there are none.
+        glass_depth: (n H, n W).
+        glass_ids: (n H, n W, 3), MuJoCo's picture of their segments.
         parts: (S, 2) of each segment, counted from 1: whether the mask shows it, opacity.
-        under_rgb: (n H, n W, 3), the opaque solids alone, or empty where there are no others.
-        under_depth: (n H, n W) likewise.
         planes: (P, 5).
         placed: (P, 12).
         pixel: width of a pixel at depth 1.
@@ -175,7 +183,7 @@ def lay_solids(
         far: distance of the far plane, metres.
     """
     height, width = pixels.shape[0], pixels.shape[1]
-    n = depth.shape[0] // height
+    n = depth.shape[1] // height
     ground_in_mask = False
     for p in range(planes.shape[0]):
         ground_in_mask = ground_in_mask or planes[p, IS_AGENT] > 0.0
@@ -184,32 +192,34 @@ def lay_solids(
             agent, cover, r, g, b = 0, 0.0, 0.0, 0.0, 0.0
             for sy in range((height - 1 - y) * n, (height - y) * n):
                 for sx in range(x * n, (x + 1) * n):
-                    z = depth[sy, sx]
-                    if z == 0.0 and not ground_in_mask:
+                    front, z = -1, np.float32(0.0)
+                    for layer in range(depth.shape[0]):
+                        if depth[layer, sy, sx] > z:
+                            front, z = layer, depth[layer, sy, sx]
+                    opacity, part, nearest = 0.0, 0, z
+                    if glass_depth.size and glass_depth[sy, sx] > z:
+                        part, nearest = _segment(glass_ids, sy, sx), glass_depth[sy, sx]
+                        opacity = parts[part, 1]
+                    if nearest == 0.0 and not ground_in_mask:
                         continue
                     u, v = _ray(sy, sx, height, width, n, pixel)
-                    t = far * near / (z * (far - near) + near) if z > 0.0 else np.inf
                     p, ground = _nearest_plane(planes, placed, u, v)
-                    if ground < t:
+                    if ground < _metres(nearest, near, far):
                         agent += int(planes[p, IS_AGENT])
                         continue
-                    if z == 0.0:
-                        continue
-                    is_agent, opacity = 1, 1.0
-                    if ids.size:
-                        part = _geom(ids, sy, sx)
-                        is_agent, opacity = int(parts[part, 0]), parts[part, 1]
-                    agent += is_agent
-                    cover += opacity
-                    r += opacity * rgb[sy, sx, 0]
-                    g += opacity * rgb[sy, sx, 1]
-                    b += opacity * rgb[sy, sx, 2]
-                    if opacity < 1.0 and under_depth[sy, sx] > 0.0:
-                        rest = 1.0 - opacity
-                        cover += rest
-                        r += rest * under_rgb[sy, sx, 0]
-                        g += rest * under_rgb[sy, sx, 1]
-                        b += rest * under_rgb[sy, sx, 2]
+                    if part > 0:
+                        agent += int(parts[part, 0])
+                        cover += opacity
+                        r += opacity * glass_rgb[sy, sx, 0]
+                        g += opacity * glass_rgb[sy, sx, 1]
+                        b += opacity * glass_rgb[sy, sx, 2]
+                    elif front >= 0:
+                        agent += int(in_mask[front])
+                    if front >= 0 and not ground < _metres(z, near, far):
+                        cover += 1.0 - opacity
+                        r += (1.0 - opacity) * rgb[front, sy, sx, 0]
+                        g += (1.0 - opacity) * rgb[front, sy, sx, 1]
+                        b += (1.0 - opacity) * rgb[front, sy, sx, 2]
             mask[y, x, 0] = 255 * int(2 * agent >= n * n)
             if cover > 0.0:
                 _add(pixels, y, x, 1.0 / (n * n), cover, r, g, b)
@@ -240,5 +250,5 @@ def look_up(
     for y in range(height):
         for x in range(width):
             z = depth[height - 1 - y, x]
-            shown[y, x] = geoms[_geom(ids, height - 1 - y, x)]
-            metres[y, x] = far * near / (z * (far - near) + near) if z > 0.0 else np.inf
+            shown[y, x] = geoms[_segment(ids, height - 1 - y, x)]
+            metres[y, x] = _metres(z, near, far)

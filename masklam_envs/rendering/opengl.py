@@ -3,10 +3,12 @@
 A frame is put together from a few cheap passes over parts of the scene, without shadows, reflections, haze and
 multisampling, with coarse round geoms, each ``samples`` x ``samples`` times as large as the frame:
 
-* the solids before black, with depth, which tells where they are: always, and alone when all of them are in the mask
-* which solid each sample shows: when others are in the picture
-* the opaque solids alone: when there are translucent ones
-* the ground and the sky: when they show; kept while camera, ground and lamps stay where they are
+* layers of opaque solids before black, with depth, which says what is in front: those in the mask, those that are not;
+  where the camera stands still, each of them once more for what stands still too and is kept
+* the translucent solids, and which one each sample shows
+* the ground and the sky, when they show; kept while camera, ground and lamps stay where they are
+
+So every solid is drawn once, and a model that is all agent takes one pass.
 """
 
 from __future__ import annotations
@@ -22,24 +24,13 @@ from numpy.typing import NDArray
 from masklam_envs.rendering import blend, gl
 from masklam_envs.rendering.camera import CameraConfig, find_camera
 from masklam_envs.rendering.changes import ghost_poses
-from masklam_envs.rendering.drawn import (
-    GHOST,
-    GHOST_TRANSLUCENT,
-    GROUND,
-    OTHER,
-    OTHER_TRANSLUCENT,
-    TRANSLUCENT,
-    prepare,
-)
+from masklam_envs.rendering.drawn import prepare
 from masklam_envs.rendering.look import CLEAN, REFERENCE_SIZE, Ghost, Look
 from masklam_envs.rendering.orbit import carried, focus_distance
 from masklam_envs.rendering.renderer import Layers, lay_overlays
-from masklam_envs.rendering.stage import NOTHING, Picture, Stage
+from masklam_envs.rendering.stage import Glass, Picture, Stage
 
-GHOSTS = (GHOST, GHOST_TRANSLUCENT)
-SOLIDS = (*GHOSTS, OTHER, OTHER_TRANSLUCENT)
-EVERYTHING = (*SOLIDS, GROUND)
-NO_PARTS = np.zeros((0, 2))
+NOT_IN_MASK = np.zeros(1, bool)
 
 
 class OpenGLRenderer:
@@ -90,7 +81,8 @@ class OpenGLRenderer:
         self.focus = focus_distance(model, self._camera)
         self._half_height = self._camera.half_height / zoom
         self._pixel = 2.0 * self._half_height / image_size
-        self._drawn = prepare(model, image_size * samples, agent_bodies, ghost_bodies)
+        self._drawn = prepare(model, self._camera, image_size * samples, agent_bodies, ghost_bodies)
+        self._in_mask = np.array([layer.in_mask for layer in self._drawn.solids], bool)
         self._stage = Stage(self._drawn, image_size * samples, self._half_height)
         self._ghost_bodies = sorted(range(1, model.nbody) if agent_bodies is None else agent_bodies)
         if ghost_bodies is not None:
@@ -98,7 +90,6 @@ class OpenGLRenderer:
         self._data = mujoco.MjData(model)
         self._mocap = (model.body_mocapid >= 0).any() and (self._data.mocap_pos.copy(), self._data.mocap_quat.copy())
         self._placed = np.zeros((len(self._drawn.planes), blend.PLACED_COLUMNS))
-        self._scenery: tuple[bytes, Picture] = (b"", NOTHING)
 
     @property
     def name(self) -> str:
@@ -137,13 +128,17 @@ class OpenGLRenderer:
         size = self.image_size
         pixels = np.zeros((size, size, 3), np.uint8) if look.plate is None else look.plate.painted(size)
         mask = np.zeros((size, size, 1), np.uint8)
+        drawn, stage = self._drawn, self._stage
         with gl.borrowed() as context:
-            self._stage.enter(context)
+            stage.enter(context)
             if look.plate is None or look.ground_alpha > 0:
-                self._lay_scenery(look, pixels)
+                self._lay_ground(look, pixels)
             for ghost in look.ghosts:
-                self._lay_solids(self._posed(ghost), GHOSTS, pixels, np.zeros_like(mask))
-            self._lay_solids(self._data, SOLIDS, pixels, mask)
+                data = self._posed(ghost)
+                layers, glass = stage.ghost(data), stage.glass(data, drawn.ghost_glass)
+                self._lay_solids(pixels, np.zeros_like(mask), layers, NOT_IN_MASK, glass)
+            layers, glass = stage.solids(self._data), stage.glass(self._data, drawn.glass)
+            self._lay_solids(pixels, mask, layers, self._in_mask, glass)
         lay_overlays(look, pixels, mask)
         return pixels, mask
 
@@ -167,8 +162,9 @@ class OpenGLRenderer:
         ids, metres = np.empty((size, size), np.int32), np.empty((size, size), np.float32)
         with gl.borrowed() as context:
             stage.enter(context)
-            picture = stage.segments(self._data, EVERYTHING, size)
-            blend.look_up(picture.depth, picture.rgb, stage.tables(EVERYTHING)[1], *stage.range, ids, metres)
+            picture = Picture(np.zeros((1, size, size, 3), np.uint8), np.zeros((1, size, size), np.float32))
+            geoms = stage.segments(self._drawn.everything, self._data, picture, 0)
+        blend.look_up(picture.depth[0], picture.rgb[0], geoms, *stage.range, ids, metres)
         return Layers(pixels, mask, ids, metres)
 
     @property
@@ -223,40 +219,27 @@ class OpenGLRenderer:
             position, matrix = carried(position, matrix, self.focus, look.camera)
         if look.colours is not None and look.colours.shape != (self.model.ngeom, 3):
             raise ValueError(f"colours must be ({self.model.ngeom}, 3), got {look.colours.shape}")
-        stage.paint(look.colours)
-        stage.set_camera(position, matrix)
-        stage.set_light(look.light, focus)
+        stage.set(position, matrix, look, focus)
         data = self._data
         blend.place_planes(self._drawn.planes, position, matrix, data.geom_xpos, data.geom_xmat, self._placed)
 
-    def _lay_scenery(self, look: Look, pixels: NDArray[np.uint8]) -> None:
-        """Ground and sky, or the ground over the plate; kept as long as nothing of it moves."""
-        data, sky = self._data, look.plate is None
-        lasting = look.colours is None and look.light is None
-        parts = (*self._stage.camera, data.light_xpos, data.light_xdir, self._placed)
-        key = b"".join(part.tobytes() for part in parts) + bytes([sky])
-        if key != self._scenery[0] or not lasting:
-            self._scenery = key if lasting else b"", self._stage.scenery(data, sky)
-        picture = self._scenery[1]
+    def _lay_ground(self, look: Look, pixels: NDArray[np.uint8]) -> None:
+        """Ground and sky, or the ground over the plate."""
+        sky = look.plate is None
+        picture = self._stage.ground(self._data, sky)
         alpha = -1.0 if sky else float(look.ground_alpha)
-        blend.lay_scenery(pixels, picture.rgb, picture.depth, self._drawn.planes, self._placed, self._pixel, alpha)
+        blend.lay_scenery(pixels, *picture, self._drawn.planes, self._placed, self._pixel, alpha)
 
     def _lay_solids(
-        self, data: mujoco.MjData, groups: tuple[int, ...], pixels: NDArray[np.uint8], mask: NDArray[np.uint8]
+        self,
+        pixels: NDArray[np.uint8],
+        mask: NDArray[np.uint8],
+        layers: Picture,
+        in_mask: NDArray[np.bool_],
+        glass: Glass,
     ) -> None:
-        drawn, stage = self._drawn, self._stage
-        translucent = not drawn.groups.isdisjoint(TRANSLUCENT)
-        ids, parts, under = NOTHING, NO_PARTS, NOTHING
-        if translucent or (groups is SOLIDS and not drawn.all_in_mask):
-            ids = stage.segments(data, groups, stage.side)
-            parts = stage.tables(groups)[0]
-        if translucent:
-            under = stage.opaque(data, groups)
-        solids = stage.solids(data, groups)
-        blend.lay_solids(
-            pixels, mask, solids.rgb, solids.depth, ids.rgb, parts, under.rgb, under.depth,
-            drawn.planes, self._placed, self._pixel, *stage.range,
-        )  # fmt: skip
+        planes, stage = self._drawn.planes, self._stage
+        blend.lay_solids(pixels, mask, *layers, in_mask, *glass, planes, self._placed, self._pixel, *stage.range)
 
     def _posed(self, ghost: Ghost) -> mujoco.MjData:
         """The data of a ghost's pose, with its geoms where they are drawn."""

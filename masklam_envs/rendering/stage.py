@@ -9,35 +9,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklam_envs.rendering.changes import VERTICAL, about, turned
-from masklam_envs.rendering.drawn import GROUND, TRANSLUCENT, Drawn, paint
+from masklam_envs.rendering.drawn import SHOWN, Drawn, Layer, paint
 from masklam_envs.rendering.gl import Context
-from masklam_envs.rendering.look import LightChange
+from masklam_envs.rendering.look import LightChange, Look
 
-Groups = tuple[int, ...]
-
-# Everything that costs time or blurs what is seen through haze; the sky is turned on by the pass that shows it.
+# What costs time, or blurs what is seen through haze; the sky is turned on by the pass that shows it.
 OFF = ("SHADOW", "REFLECTION", "SKYBOX", "FOG", "HAZE")
 CATEGORIES = mujoco.mjtCatBit.mjCAT_STATIC | mujoco.mjtCatBit.mjCAT_DYNAMIC
 SPARE_GEOMS = 16
+SKYBOX = mujoco.mjtRndFlag.mjRND_SKYBOX
+SEGMENTS = (mujoco.mjtRndFlag.mjRND_SEGMENT, mujoco.mjtRndFlag.mjRND_IDCOLOR)
 
 
 class Picture(NamedTuple):
-    """One pass as OpenGL has it, the lowest row first.
+    """Passes as OpenGL has them, the lowest row first.
 
     Attributes:
-        rgb: (S, S, 3) uint8.
-        depth: (S, S) float32, 0 where nothing is, 1 at the near plane.
+        rgb: (..., S, S, 3) uint8.
+        depth: (..., S, S) float32, 0 where nothing is, 1 at the near plane.
     """
 
     rgb: NDArray[np.uint8]
     depth: NDArray[np.float32]
 
 
-NOTHING = Picture(np.zeros((0, 0, 3), np.uint8), np.zeros((0, 0), np.float32))
+class Glass(NamedTuple):
+    """Translucent geoms.
+
+    Attributes:
+        rgb: (S, S, 3) uint8, as if they were opaque.
+        depth: (S, S) float32.
+        ids: (S, S, 3) uint8, the numbers of segments.
+        parts: (segments, 2) float64, whether the mask shows a segment and its opacity.
+    """
+
+    rgb: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+    ids: NDArray[np.uint8]
+    parts: NDArray[np.float64]
+
+
+NO_GLASS = Glass(
+    np.zeros((0, 0, 3), np.uint8), np.zeros((0, 0), np.float32), np.zeros((0, 0, 3), np.uint8), np.zeros((0, 2))
+)
 
 
 class Stage:
-    """The scene of one model with camera and lamps, drawn group by group.
+    """The scene of one model with camera and lamps, drawn layer by layer.
+
+    What it returns is overwritten by the next frame.
 
     Args:
         drawn: what is drawn.
@@ -48,8 +68,6 @@ class Stage:
     def __init__(self, drawn: Drawn, side: int, half_height: float) -> None:
         self.side = side
         self._drawn, self._model = drawn, drawn.model
-        self._colours = drawn.model.geom_rgba[:, :3].copy()
-        self._painted = False
         model, vis = drawn.model, drawn.model.vis.map
         #: metres to the near and the far plane
         self.range = (float(np.float32(vis.znear * model.stat.extent)), float(np.float32(vis.zfar * model.stat.extent)))
@@ -57,103 +75,122 @@ class Stage:
         self._flags = self._scene.flags
         for name in OFF:
             self._flags[getattr(mujoco.mjtRndFlag, f"mjRND_{name}")] = False
-        self._view = mujoco.MjvCamera()
-        self._view.type = mujoco.mjtCamera.mjCAMERA_USER  # the scene's camera is set here, not by MuJoCo
         for camera in self._scene.camera:
             camera.frustum_near, camera.frustum_far = self.range
             camera.frustum_top, camera.frustum_bottom = half_height * self.range[0], -half_height * self.range[0]
+        self._option, self._view = _option(), mujoco.MjvCamera()
+        self._view.type = mujoco.mjtCamera.mjCAMERA_USER  # the scene's camera is set here, not by MuJoCo
         #: position (3,) and matrix (9,) of the camera
         self.camera = (np.zeros(3), np.eye(3).ravel())
         self._light: LightChange | None = None
         self._focus = np.zeros(3)
-        self._options: dict[Groups, mujoco.MjvOption] = {}
-        self._segments: dict[Groups, tuple[NDArray[np.float64], NDArray[np.int32]]] = {}
-        self._pictures: dict[tuple[str, int], Picture] = {}
+        self._colours, self._painted = drawn.model.geom_rgba[:, :3].copy(), False
+        self._kept: dict[str, bytes] = {}
+        self._solids = _blank(len(drawn.solids), side)
+        self._ground, self._glass, self._ghost = _blank(1, side), _blank(2, side), _blank(1, side)
         self._upload: mujoco.MjrContext | None = None
 
     def enter(self, context: Context) -> None:
         """Draw in this context, current now, from here on."""
         self._upload = context.upload(self._drawn.key, self._model, self)
 
-    def paint(self, colours: NDArray[np.float64] | None) -> None:
-        """Give the geoms other colours (ngeom, 3), or their own again."""
-        if colours is not None or self._painted:
-            paint(self._model, self._colours if colours is None else colours)
-        self._painted = colours is not None
+    def set(
+        self, position: NDArray[np.float64], matrix: NDArray[np.float64], look: Look, focus: NDArray[np.float64]
+    ) -> None:
+        """Prepare for a frame.
 
-    def set_camera(self, position: NDArray[np.float64], matrix: NDArray[np.float64]) -> None:
-        """Put the camera at ``position`` (3,) with ``matrix`` (9,), as ``MjData.cam_xmat``."""
+        Args:
+            position: (3,) of the camera.
+            matrix: (9,) of the camera, as ``MjData.cam_xmat``.
+            look: colours and light are taken from it.
+            focus: (3,) the point that lamps are carried round.
+        """
         self.camera = position.copy(), matrix.copy()
         for camera in self._scene.camera:
             camera.pos, camera.forward, camera.up = position, -matrix[2::3], matrix[1::3]
+        self._light, self._focus = look.light, focus
+        if look.colours is not None or self._painted:
+            paint(self._model, self._colours if look.colours is None else look.colours)
+        self._painted = look.colours is not None
 
-    def set_light(self, change: LightChange | None, focus: NDArray[np.float64]) -> None:
-        """Change the lamps, round the point ``focus`` (3,)."""
-        self._light, self._focus = change, focus
+    def ground(self, data: mujoco.MjData, sky: bool) -> Picture:
+        """The planes, before the sky or before black; kept while nothing of it moves."""
+        layer = self._drawn.ground
+        if not self._keeps("sky" if sky else "ground", data, layer):
+            self._draw(layer, data, self._ground, 0, sky=sky)
+            self._kept.pop("ground" if sky else "sky", None)  # they share a picture
+        return Picture(self._ground.rgb[0], self._ground.depth[0])
 
-    def scenery(self, data: mujoco.MjData, sky: bool) -> Picture:
-        """The ground, before the sky or before black."""
-        return self._draw("scenery", data, (GROUND,), self.side, sky=sky)
+    def solids(self, data: mujoco.MjData) -> Picture:
+        """All layers of opaque solids, each before black; those that stand still are kept."""
+        for i, layer in enumerate(self._drawn.solids):
+            if not (layer.still and self._keeps(f"solids {i}", data, layer)):
+                self._draw(layer, data, self._solids, i)
+        return self._solids
 
-    def solids(self, data: mujoco.MjData, groups: Groups) -> Picture:
-        """Solids before black, translucent ones as if they were opaque."""
-        return self._draw("solids", data, groups, self.side)
+    def ghost(self, data: mujoco.MjData) -> Picture:
+        """One layer: the opaque solids of a ghost before black."""
+        self._draw(self._drawn.ghost, data, self._ghost, 0)
+        return self._ghost
 
-    def opaque(self, data: mujoco.MjData, groups: Groups) -> Picture:
-        """The opaque ones of these solids before black."""
-        return self._draw("opaque", data, tuple(g for g in groups if g not in TRANSLUCENT), self.side)
+    def glass(self, data: mujoco.MjData, layer: Layer) -> Glass:
+        """The translucent solids of a layer."""
+        if layer.is_empty:
+            return NO_GLASS
+        self._draw(layer, data, self._glass, 0)
+        geoms = self.segments(layer, data, self._glass, 1)
+        parts = np.zeros((len(geoms), 2))
+        seen = geoms >= 0
+        parts[seen] = np.stack([self._drawn.in_mask[geoms[seen]], self._drawn.opacity[geoms[seen]]], axis=1)
+        return Glass(self._glass.rgb[0], self._glass.depth[0], self._glass.rgb[1], parts)
 
-    def segments(self, data: mujoco.MjData, groups: Groups, side: int) -> Picture:
-        """The numbers of segments in place of colours, in a picture of another size; see :meth:`tables`."""
-        self._flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = self._flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = True
-        picture = self._draw("segments", data, groups, side)
-        self._flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = self._flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = False
-        if groups not in self._segments:
-            self._segments[groups] = self._read_segments()
-        return picture
+    def segments(self, layer: Layer, data: mujoco.MjData, picture: Picture, index: int) -> NDArray[np.int32]:
+        """Draw the numbers of segments in place of colours; returns the geom of each, -1 for none."""
+        for flag in SEGMENTS:
+            self._flags[flag] = True
+        self._draw(layer, data, picture, index)
+        for flag in SEGMENTS:
+            self._flags[flag] = False
+        number = self._scene.ngeom
+        geoms = np.full(number + 1, -1, np.int32)
+        for segment in self._scene.geoms[:number]:
+            if segment.objtype == mujoco.mjtObj.mjOBJ_GEOM:
+                geoms[segment.segid + 1] = segment.objid
+        return geoms
 
-    def tables(self, groups: Groups) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-        """What the numbers of :meth:`segments` mean.
-
-        Returns:
-            (S, 2) float64, whether the mask shows it and its opacity, and (S,) int32, the geom, -1 for none.
-        """
-        return self._segments[groups]
-
-    def _draw(self, name: str, data: mujoco.MjData, groups: Groups, side: int, sky: bool = False) -> Picture:
-        """One pass, in an array that the next pass of this name and size overwrites."""
-        picture = self._pictures.get((name, side))
-        if picture is None:
-            picture = Picture(np.zeros((side, side, 3), np.uint8), np.zeros((side, side), np.float32))
-            self._pictures[name, side] = picture
-        option = self._options.get(groups)
-        if option is None:
-            option = self._options[groups] = _option(groups)
-        scene, window = self._scene, mujoco.MjrRect(0, 0, side, side)
-        self._flags[mujoco.mjtRndFlag.mjRND_SKYBOX] = sky
-        mujoco.mjv_updateScene(self._model, data, option, None, self._view, CATEGORIES, scene)
+    def _draw(self, layer: Layer, data: mujoco.MjData, picture: Picture, index: int, sky: bool = False) -> None:
+        """One pass into one of the pictures, which may be smaller than the frame buffer."""
+        rgb, depth = picture.rgb[index], picture.depth[index]
+        scene, window = self._scene, mujoco.MjrRect(0, 0, *depth.shape)
+        layer.sort(self._model)
+        self._flags[SKYBOX] = sky
+        mujoco.mjv_updateScene(self._model, data, self._option, None, self._view, CATEGORIES, scene)
         if self._light is not None:
             _change_lights(scene, self._light, self._focus, self.camera[1][0::3])
         mujoco.mjr_render(window, scene, self._upload)
-        mujoco.mjr_readPixels(picture.rgb, picture.depth, window, self._upload)
-        return picture
+        mujoco.mjr_readPixels(rgb, depth, window, self._upload)
 
-    def _read_segments(self) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-        """The segments of the last pass; which they are depends on the groups alone."""
-        number = self._scene.ngeom
-        parts, geoms = np.zeros((number + 1, 2)), np.full(number + 1, -1, np.int32)
-        for segment in self._scene.geoms[:number]:
-            kind, index = int(segment.objtype), int(segment.objid)
-            parts[segment.segid + 1] = self._drawn.part(kind, index)
-            if kind == mujoco.mjtObj.mjOBJ_GEOM:
-                geoms[segment.segid + 1] = index
-        return parts, geoms
+    def _keeps(self, name: str, data: mujoco.MjData, layer: Layer) -> bool:
+        """Whether the picture of that name still shows what it should; it is taken to do so from now on."""
+        if self._light is not None or self._painted:
+            self._kept.pop(name, None)
+            return False
+        poses = (data.geom_xpos[layer.geoms], data.geom_xmat[layer.geoms], data.light_xpos, data.light_xdir)
+        key = b"".join(part.tobytes() for part in (*self.camera, *poses))
+        kept = self._kept.get(name) == key
+        self._kept[name] = key
+        return kept
 
 
-def _option(groups: Groups) -> mujoco.MjvOption:
+def _blank(layers: int, side: int) -> Picture:
+    return Picture(np.zeros((layers, side, side, 3), np.uint8), np.zeros((layers, side, side), np.float32))
+
+
+def _option() -> mujoco.MjvOption:
     option = mujoco.MjvOption()
     for shown in (option.geomgroup, option.skingroup, option.flexgroup):
-        shown[:] = [group in groups for group in range(len(shown))]
+        shown[:] = 0
+        shown[SHOWN] = 1
     for hidden in (option.sitegroup, option.tendongroup, option.jointgroup, option.actuatorgroup):
         hidden[:] = 0
     option.flags[mujoco.mjtVisFlag.mjVIS_RANGEFINDER] = False
