@@ -167,13 +167,14 @@ class FrameNumbers:
 
     :param seeds: of the stream
     :param width: numbers of a frame
+    :param reach: frames of the longest span that will be asked for
     """
 
-    _BLOCK = 256  # frames whose numbers are drawn together
-    _KEPT = 8  # blocks
+    _BLOCK = 64  # frames whose numbers are drawn together
 
-    def __init__(self, seeds: np.random.SeedSequence, width: int) -> None:
+    def __init__(self, seeds: np.random.SeedSequence, width: int, reach: int = 1) -> None:
         self.seeds, self.width = seeds, width
+        self._kept = 2 + reach // self._BLOCK  # blocks: as many as a span touches
         self._blocks: dict[int, NDArray[np.float64]] = {}
 
     def __getitem__(self, t: int) -> NDArray[np.float64]:
@@ -189,7 +190,7 @@ class FrameNumbers:
     def _block(self, number: int) -> NDArray[np.float64]:
         if number not in self._blocks:
             seeds = np.random.SeedSequence(self.seeds.entropy, spawn_key=(*self.seeds.spawn_key, number))
-            if len(self._blocks) == self._KEPT:
+            if len(self._blocks) == self._kept:
                 del self._blocks[next(iter(self._blocks))]
             self._blocks[number] = np.random.Generator(np.random.PCG64(seeds)).random((self._BLOCK, self.width))
         return self._blocks[number]

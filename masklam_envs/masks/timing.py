@@ -25,7 +25,7 @@ class Dropout(MaskFault):
 
     def begin(self, masks: Masks, seeds: np.random.SeedSequence) -> Masks:
         """An episode's masks with outages."""
-        return _Dropping(masks, self, FrameNumbers(seeds, 1))
+        return _Dropping(masks, self, FrameNumbers(seeds, 1, reach=self.burst))
 
 
 class _Dropping(FaultyMasks):

@@ -327,3 +327,20 @@ def test_a_ghost_that_is_not_told_is_an_error():
     assert faults.needs_ghost and not EpisodeFaults(make_faults("erosion"), 0).needs_ghost
     with pytest.raises(LookupError, match="not told which pixels are the ghost's"):
         faults.step(pixels[0], masks[0])
+
+
+@given(
+    seed=seeds,
+    spans=st.lists(st.tuples(st.integers(0, 500), st.integers(1, 300)), min_size=1, max_size=5),
+    width=st.integers(1, 3),
+)
+def test_a_frame_s_numbers_are_the_same_in_any_order(seed, spans, width):
+    seeds = np.random.SeedSequence(seed)
+    one_by_one = FrameNumbers(seeds, width)
+    rows = np.stack([one_by_one[t] for t in range(800)])
+    numbers = FrameNumbers(seeds, width, reach=300)
+    for first, count in spans:
+        assert np.array_equal(numbers.span(first, first + count), rows[first : first + count])
+        assert np.array_equal(numbers[first], rows[first])
+    assert len(numbers._blocks) <= 6
+    assert len(np.unique(rows)) == rows.size
