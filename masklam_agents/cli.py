@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import platform
 from collections.abc import Iterator
 from importlib import metadata
@@ -100,6 +101,56 @@ def collect(
             progress_bar=True,
         )
     typer.echo(f"{out}: {recorded.episodes} episodes, {len(recorded)} steps, mean return {recorded.returns.mean():.1f}")
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="file, folder or Minari id of a dataset")],
+    target: Annotated[str, typer.Argument(help="what to write: file, folder or Minari id")],
+    to: Annotated[str, typer.Option(help="masklam, folder, huggingface, laom, lerobot or minari")],
+    layout: Annotated[str | None, typer.Option("--from", help="layout of the source; it is found out")] = None,
+    env: Annotated[str | None, typer.Option(help="id to draw recorded physics with; as recorded")] = None,
+    view: Annotated[str, typer.Option(help='JSON of its arguments, e.g. {"distractor": "video"}')] = "{}",
+    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="name=value of the layout")] = None,
+) -> None:
+    """Write a dataset in another layout, or read one into ours (--to masklam)."""
+    from masklam_envs.data.formats.convert import convert_dataset, parse_options
+
+    with _mistakes_told():
+        options = parse_options(option or [])
+        convert_dataset(source, target, to, layout=layout, env=env, view=json.loads(view), **options)
+    typer.echo(f"{target}: written as {to}")
+
+
+@app.command("import")
+def import_(
+    videos: Annotated[list[Path], typer.Argument(help="video files, or a folder of them")],
+    out: Annotated[Path, typer.Option(help="folder of the dataset")],
+    mask_source: Annotated[str | None, typer.Option(help="motion, rembg or none; the PNG beside the clips")] = None,
+    mask_option: Annotated[list[str] | None, typer.Option(help="name=value of the mask source")] = None,
+    size: Annotated[int, typer.Option(min=4, help="side of the frames, pixels")] = 64,
+    stride: Annotated[int, typer.Option(min=1, help="take every so many-th frame")] = 1,
+    longest: Annotated[int, typer.Option(min=2, help="frames of an episode; longer clips become several")] = 1_000,
+    skip_damaged: Annotated[bool, typer.Option(help="leave out clips that cannot be read")] = False,
+) -> None:
+    """Make an action-free dataset of your own videos; stage 1 of a latent action model trains on it."""
+    from masklam_envs.data.formats.convert import import_dataset, parse_options
+
+    with _mistakes_told():
+        frames = import_dataset(
+            videos,
+            out,
+            "folder",
+            size=size,
+            mask_source=mask_source,
+            mask_options=parse_options(mask_option or []),
+            stride=stride,
+            longest=longest,
+            skip_damaged=skip_damaged,
+        )
+    count, masks = frames.trajectories.episodes, frames.trajectories.meta["masks"]
+    share = float((frames.mask > 0).mean())
+    typer.echo(f"{out}: {count} episodes, {len(frames)} frames; masks: {masks}, {share:.1%} of the pixels")
 
 
 @app.command()

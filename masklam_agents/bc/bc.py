@@ -71,5 +71,4 @@ class BC(OfflineAlgorithm):
     def _begin_stage(self, stage: str, frames: Dataset) -> LossOf:
         windows = self._windows(frames)
         anchors = self.labelled(windows)
-        actions = th.from_numpy(frames.trajectories.labels[windows.step(anchors)]).to(self.device)
-        return self._clone_loss(frames, anchors, actions)
+        return self._clone_loss(frames, anchors, self._true_actions(frames, windows, anchors))

@@ -191,10 +191,10 @@ class LatentActionAlgorithm(OfflineAlgorithm):
     def _begin_decode(self, frames: Dataset) -> LossOf:
         windows = self._windows(frames)
         chosen = self.labelled(windows)
+        actions = self._true_actions(frames, windows, chosen)
         with th.no_grad():
             index = windows.stack(chosen)
             features = th.cat([self.policy.act_latent(x) for x in self._batches(frames, index, mask=False)])
-        actions = th.from_numpy(frames.trajectories.labels[windows.step(chosen)]).to(self.device)
         size = self.config["batch_size"]
 
         def loss(rng: np.random.Generator) -> th.Tensor:

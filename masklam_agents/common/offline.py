@@ -133,7 +133,10 @@ class OfflineAlgorithm(BaseAlgorithm):
             return
         size = self.dataset.image_size
         meta = self.dataset.trajectories.meta
-        low, high = (np.asarray(meta[key], np.float32) for key in ("action_low", "action_high"))
+        # Without actions stage 1 trains all the same; the decoder, made for one, is never used.
+        low, high = (
+            np.asarray(meta[key] or [end], np.float32) for key, end in (("action_low", -1), ("action_high", 1))
+        )
         self.observation_space = spaces.Dict({"pixels": spaces.Box(0, 255, (size, size, 3), np.uint8)})
         self.action_space = spaces.Box(low, high)
 
@@ -165,7 +168,28 @@ class OfflineAlgorithm(BaseAlgorithm):
                 f"the dataset's frames are {self.dataset.image_size} pixels wide, the agent was made for "
                 f"{self.policy.image_size}; render the dataset at image_size={self.policy.image_size}"
             )
+        masked = self.config.get("mask_channel") or self.config.get("loss", "plain") != "plain"
+        if masked and self.dataset.trajectories.meta.get("masks") == "none":
+            raise ValueError(
+                f"this {type(self).__name__} learns from masks and the dataset has none: import it with a mask source "
+                "(masklam import --mask-source motion), or use mask_channel=False, loss='plain'"
+            )
         return self.dataset
+
+    def _true_actions(self, frames: Dataset, windows: Windows, anchors: NDArray[np.int64]) -> th.Tensor:
+        """The policy's actions (N, A), before noise was added, in the frames of anchors (N,).
+
+        :raises ValueError: when the dataset has none, or others than the agent
+        """
+        recorded, space = frames.trajectories.labels, self.action_space
+        if not recorded.shape[1]:
+            raise ValueError(
+                "the dataset has no actions: train stage 1 alone (stage_shares=(1, 0, 0)), then set agent.dataset to "
+                "one with actions"
+            )
+        if recorded.shape[1:] != space.shape:
+            raise ValueError(f"the dataset's actions have shape {recorded.shape[1:]}, the agent acts in {space.shape}")
+        return th.from_numpy(recorded[windows.step(anchors)]).to(self.device)
 
     # ------------------------------------------------------------------ training
 

@@ -1,0 +1,208 @@
+"""From any layout to any other: what ``masklam convert`` and ``masklam import`` do."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from masklam_envs.data.formats.episodes import write_episodes
+from masklam_envs.data.frames import Frames, LazyFrames
+from masklam_envs.data.store import is_dataset, read_manifest
+from masklam_envs.data.trajectories import Trajectories, replace_dataset
+from masklam_envs.errors import unknown_name
+
+#: our own layout; the others are modules of this package
+OWN = "masklam"
+FORMATS = (OWN, "folder", "huggingface", "laom", "lerobot", "minari")
+
+
+def import_dataset(source: Any, folder: str | os.PathLike[str], layout: str | None = None, **options: Any) -> Frames:
+    """Read a dataset of another layout into one of ours; it is replaced only when the new one is whole.
+
+    :param source: file, folder, Minari's id, or several video files
+    :param folder: of the new dataset
+    :param layout: one of ``FORMATS``; None: found out from the source
+    :param options: of the layout's ``read``
+    :return: the dataset, its frames mapped from the disk
+    :raises ValueError: naming file and episode of what is wrong
+    :raises FileExistsError: when ``folder`` exists and is no dataset
+    """
+    layout = layout or detect_format(source)
+    module = _module(layout, "read", options)
+    where = source if layout == "minari" else _paths(source)
+    meta, episodes = module.read(where, **options)
+    replace_dataset(Path(folder), lambda part: _told(where, write_episodes, part, meta, episodes))
+    return Frames.load(folder)
+
+
+def convert_dataset(
+    source: Any,
+    target: str | os.PathLike[str],
+    to: str,
+    *,
+    layout: str | None = None,
+    view: dict[str, Any] | None = None,
+    env: str | None = None,
+    **options: Any,
+) -> None:
+    """Write a dataset in another layout.
+
+    :param source: of any layout
+    :param target: file or folder, or Minari's id
+    :param to: one of ``FORMATS``
+    :param layout: of the source; None: found out
+    :param view: keyword arguments of the environment through which recorded physics is seen, e.g.
+        ``{"distractor": "video", "image_size": 64}``
+    :param env: id of that environment; None: the one it was recorded in
+    :param options: of the target's ``export``, or of the source's ``read`` where the target is our own
+    :raises ValueError: naming what is wrong
+    """
+    if to not in FORMATS:
+        raise ValueError(unknown_name("format", to, FORMATS))
+    layout = layout or detect_format(source)
+    if to == OWN and layout != OWN:
+        import_dataset(source, target, layout, **options)
+        return
+    if layout != OWN:
+        raise ValueError(f"{source} is of layout {layout!r}: import it first (masklam convert {source} DST --to {OWN})")
+    frames = open_own(Path(source), view=view, env=env)
+    if to == OWN:
+        _own(frames, target, options)
+        return
+    module = _module(to, "export", options)
+    module.export(frames, target if to == "minari" else Path(target), **options)
+
+
+def open_own(folder: Path, *, view: dict[str, Any] | None = None, env: str | None = None) -> Frames | LazyFrames:
+    """A dataset of ours: its pixels, or its physics seen through an environment's view.
+
+    :param view: keyword arguments of the environment, see :func:`convert_dataset`
+    :param env: its id; None: the one it was recorded in
+    :raises ValueError: when a view is given for a dataset of pixels, or no environment is known
+    """
+    if "rgbm" in read_manifest(folder)["fields"]:
+        if view or env:
+            raise ValueError(f"{folder} holds pixels, which cannot be seen otherwise: leave out env and view")
+        return Frames.load(folder)
+    recorded = Trajectories.load(folder)
+    env = env or recorded.meta.get("task") or _task_of(recorded.meta.get("base"))
+    if env is None:
+        raise ValueError(f"{folder} does not say in which environment it was recorded: give env (--env ID)")
+    return LazyFrames(recorded, gym.make(env, **(view or {})))
+
+
+def detect_format(source: Any) -> str:
+    """The layout of a dataset, from its files.
+
+    :raises ValueError: when it cannot be told
+    """
+    paths = _paths(source)
+    path = paths if isinstance(paths, Path) else None
+    if path is None or path.suffix.lower() in _folder().VIDEO_SUFFIXES:
+        return "folder"
+    if path.suffix.lower() in (".h5", ".hdf5", ".hdf"):
+        return "laom"
+    if path.suffix.lower() == ".parquet":
+        return "huggingface"
+    if is_dataset(path):
+        return OWN
+    if (path / "meta" / "info.json").is_file():
+        return "lerobot"
+    if path.is_dir() and any(file.suffix.lower() in _folder().VIDEO_SUFFIXES for file in path.iterdir()):
+        return "folder"
+    if path.is_dir() and next(path.rglob("*.parquet"), None) is not None:
+        return "huggingface"
+    if not path.exists() and _is_minari(str(source)):
+        return "minari"
+    what = "does not exist" if not path.exists() else "is of no layout that is known"
+    raise ValueError(f"{source} {what}; name its layout, one of {', '.join(FORMATS)} (--from)")
+
+
+def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
+    """``name=value`` pairs of a command line; a value is JSON where it can be read as that, else text.
+
+    :raises ValueError: for a pair without ``=``
+
+    >>> parse_options(["length=100", "variant=dmw"])
+    {'length': 100, 'variant': 'dmw'}
+    """
+    options = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ValueError(f"an option is name=value, got {pair!r}")
+        try:
+            options[name.replace("-", "_")] = json.loads(value)
+        except json.JSONDecodeError:
+            options[name.replace("-", "_")] = value
+    return options
+
+
+def _own(frames: Frames | LazyFrames, target: str | os.PathLike[str], options: dict[str, Any]) -> None:
+    """Draw physics into a dataset of pixels."""
+    if options:
+        raise ValueError(unknown_name("option", next(iter(options)), ()))
+    recorded = frames.trajectories
+
+    def write(part: Path) -> None:
+        from masklam_envs.data.store import EpisodeWriter
+
+        with EpisodeWriter(part, {**recorded.meta, "masks": recorded.meta.get("masks", "simulator")}) as writer:
+            for e in range(recorded.episodes):
+                drawn = frames.select([e])
+                drawn.trajectories.append_to(writer, drawn.rgbm)
+
+    replace_dataset(Path(target), write)
+
+
+def _module(layout: str, function: str, options: dict[str, Any]) -> Any:
+    """The module of a layout, after its options' names were checked."""
+    if layout not in FORMATS or layout == OWN:
+        raise ValueError(unknown_name("format", layout, FORMATS[1:]))
+    module = importlib.import_module(f"masklam_envs.data.formats.{layout}")
+    known = list(inspect.signature(getattr(module, function)).parameters)[1 if function == "read" else 2 :]
+    for option in options:
+        if option not in known:
+            raise ValueError(unknown_name(f"option of {layout!r}", option, known))
+    return module
+
+
+def _told(where: Any, function: Any, *args: Any) -> None:
+    """Say of which source an error is that does not say so itself."""
+    try:
+        function(*args)
+    except ValueError as error:
+        if str(where) in str(error) or not isinstance(where, (str, Path)):
+            raise
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _paths(source: Any) -> Path | list[Path]:
+    if isinstance(source, (str, os.PathLike)):
+        return Path(source)
+    paths = [Path(each) for each in source]
+    return paths[0] if len(paths) == 1 else paths
+
+
+def _folder() -> Any:
+    return importlib.import_module("masklam_envs.data.formats.folder")
+
+
+def _is_minari(name: str) -> bool:
+    root = os.environ.get("MINARI_DATASETS_PATH")
+    base = Path(root) if root else Path.home() / ".minari" / "datasets"
+    return (base / name / "data" / "metadata.json").is_file()
+
+
+def _task_of(base: str | None) -> str | None:
+    from masklam_envs.tasks import task_of_base
+
+    task = task_of_base(base) if base else None
+    return task.id if task else None

@@ -1,0 +1,178 @@
+"""One episode on its way from one layout to another, and what all layouts share."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masklam_envs.data.frames import Frames, LazyFrames, pixel_trajectories
+from masklam_envs.data.store import EpisodeWriter
+
+# The name of the distribution, where it is not the module's.
+DISTRIBUTIONS = {"cv2": "opencv-python-headless"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Episode:
+    """T steps and their T + 1 frames.
+
+    :param rgbm: (T + 1, H, W, 4) uint8, RGB and mask
+    :param actions: (T, A) float32; A = 0: none are known
+    :param rewards: (T,) float32
+    :param states: (T + 1, S) float32; S = 0: none are known
+    :param terminated: ended by the task
+    :param seed: of its reset
+    """
+
+    rgbm: NDArray[np.uint8]
+    actions: NDArray[np.float32]
+    rewards: NDArray[np.float32]
+    states: NDArray[np.float32]
+    terminated: bool = False
+    seed: int = 0
+
+    def __len__(self) -> int:
+        """T."""
+        return len(self.rewards)
+
+
+def episodes_of(frames: Frames | LazyFrames) -> Iterator[Episode]:
+    """The episodes of a dataset, drawn one at a time where they are drawn."""
+    for e in range(frames.trajectories.episodes):
+        part = frames.select([e])
+        recorded = part.trajectories
+        yield Episode(
+            part.rgbm,
+            recorded.actions,
+            recorded.rewards,
+            recorded.states(0),
+            bool(recorded.terminated[0]),
+            int(recorded.reset_seeds[0]),
+        )
+
+
+def write_episodes(folder: Path, meta: dict[str, Any], episodes: Iterable[Episode]) -> int:
+    """Append episodes to a new dataset of pixels; returns how many steps there are.
+
+    :raises ValueError: when there is none, or one does not fit the others
+    """
+    steps = 0
+    with EpisodeWriter(folder, meta) as writer:
+        for episode in episodes:
+            recorded = pixel_trajectories(
+                meta,
+                [len(episode)],
+                actions=episode.actions,
+                rewards=episode.rewards,
+                terminated=[episode.terminated],
+                states=episode.states,
+                seeds=[episode.seed],
+            )
+            recorded.append_to(writer, episode.rgbm)
+            steps += len(episode)
+        if not writer.episodes:
+            raise ValueError("there is no episode of two frames or more in it; check the path and the options")
+    return steps
+
+
+def rgbm_of(where: str, pixels: Any, mask: Any = None) -> NDArray[np.uint8]:
+    """Pixels (T, H, W, 3) uint8 and a mask (T, H, W) or (T, H, W, 1), whatever its type, as (T, H, W, 4) uint8.
+
+    A mask becomes 255 where it is above half of its type's range (bool and {0, 1}: above 0), else 0.
+
+    :param where: named in errors: file and episode
+    :param mask: None: none is known; the channel is 0
+    :raises ValueError: for another dtype or shape
+    """
+    pixels = np.asarray(pixels)
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3:
+        hint = "; transpose channels to the end" if pixels.ndim == 4 and pixels.shape[1] == 3 else ""
+        raise ValueError(f"{where}: pixels must be uint8 (T, H, W, 3), got {pixels.dtype} {pixels.shape}{hint}")
+    rgbm = np.zeros((*pixels.shape[:3], 4), np.uint8)
+    rgbm[..., :3] = pixels
+    if mask is not None:
+        mask = np.asarray(mask)
+        mask = mask[..., 0] if mask.ndim == 4 and mask.shape[3] == 1 else mask
+        if mask.shape != pixels.shape[:3]:
+            raise ValueError(f"{where}: the mask has shape {mask.shape}, its pixels need {pixels.shape[:3]}")
+        whole = mask.max(initial=0) > 1 and mask.dtype == np.uint8
+        rgbm[..., 3] = np.where(mask > (127 if whole else 0.5 if mask.dtype.kind == "f" else 0), 255, 0)
+    return rgbm
+
+
+def pixel_meta(
+    layout: str, source: Any, *, masks: str, low: Any = None, high: Any = None, **more: Any
+) -> dict[str, Any]:
+    """The ``meta`` of a dataset that came as pixels.
+
+    :param layout: name of the format
+    :param source: file, folder or name of it
+    :param masks: where they come from: ``"dataset"``, ``"none"``, or a mask source's name
+    :param low: (A,) smallest actions; None: no actions are known
+    :param high: (A,) largest actions
+    :param more: JSON-able: what the source says of itself
+    """
+    return {
+        "base": None,
+        "source": {"format": layout, "name": os.fspath(source), **more},
+        "masks": masks,
+        "action_low": [] if low is None else np.asarray(low, np.float64).tolist(),
+        "action_high": [] if high is None else np.asarray(high, np.float64).tolist(),
+    }
+
+
+def provenance(frames: Frames | LazyFrames) -> str:
+    """JSON of where a dataset comes from and how it was seen, to be written into another layout."""
+    meta = {**frames.trajectories.meta}
+    if isinstance(frames, LazyFrames):
+        meta["view"] = frames.view.config.to_json()
+    return json.dumps(meta, default=str)
+
+
+def require(module: str, extra: str) -> Any:
+    """Import an optional package.
+
+    :raises ImportError: naming the extra that brings it
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        name = DISTRIBUTIONS.get(module, module.split(".")[0])
+        raise ImportError(
+            f"this layout needs {name}, which cannot be imported ({error}): pip install 'masklam[{extra}]'"
+        ) from error
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A name to write to; what is there becomes ``path`` when the block ends well, else it is removed.
+
+    :raises FileExistsError: when ``path`` exists: another layout's data is not replaced
+    """
+    if path.exists():
+        raise FileExistsError(f"{path} exists; give another name or remove it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        if error.errno is None or error.filename2 is not None:
+            raise
+        raise OSError(
+            error.errno, f"{path} could not be written ({error.strerror}); make room and try again"
+        ) from error
+    finally:
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        part.unlink(missing_ok=True)

@@ -1,0 +1,129 @@
+"""PNG and video, by OpenCV: lossless where masks are concerned."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masklam_envs.data.formats.episodes import require
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    """An image (H, W, 3) RGB or (H, W) grey as PNG."""
+    cv2 = require("cv2", "dev")
+    done, data = cv2.imencode(".png", image[..., ::-1] if image.ndim == 3 else image)
+    if not done:
+        raise ValueError(f"OpenCV cannot write an image of shape {image.shape} as PNG")
+    return bytes(data)
+
+
+def decoded(where: str, data: Any, *, grey: bool = False) -> NDArray[np.uint8]:
+    """The image (H, W, 3) RGB, or (H, W) grey, of a PNG or JPEG, or of nested lists of numbers.
+
+    :raises ValueError: naming ``where`` when it cannot be read
+    """
+    if isinstance(data, dict):
+        data = data.get("bytes")
+    if not isinstance(data, bytes):
+        array = np.asarray(data)
+        if array.dtype.kind not in "uib" or array.ndim not in (2, 3):
+            raise ValueError(f"{where}: no image but {type(data).__name__}; name another column")
+        return array.astype(np.uint8)
+    cv2 = require("cv2", "dev")
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"{where}: the image is damaged ({len(data)} bytes); copy or download the file again")
+    return np.asarray(image if grey else image[..., ::-1], np.uint8)
+
+
+class VideoWriter:
+    """An MPEG-4 file of square frames; lossy, so never for masks.
+
+    :param path: ends in ``.mp4``
+    :param size: side of the frames
+    :param fps: frames a second
+    """
+
+    def __init__(self, path: Path, size: int, fps: float) -> None:
+        cv2 = require("cv2", "dev")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._file = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, (size, size))
+        if not self._file.isOpened():
+            raise OSError(0, f"OpenCV cannot write {path}: is its folder writable, and does its build have MPEG-4?")
+
+    def write(self, frames: NDArray[np.uint8]) -> None:
+        """Append frames (T, H, W, 3) RGB."""
+        for frame in frames:
+            self._file.write(np.ascontiguousarray(frame[..., ::-1]))
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.release()
+
+
+def video_chunks(
+    path: Path, longest: int, *, fit: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None, stride: int = 1
+) -> Iterator[NDArray[np.uint8]]:
+    """All frames of a video, at most ``longest`` at a time: (T, H, W, 3) RGB.
+
+    :param fit: what is done to each frame as soon as it is decoded, so that no large ones are kept
+    :param stride: take every so many-th frame
+    :raises ValueError: when nothing can be read; where the file ends early there is a warning
+    """
+    cv2 = require("cv2", "dev")
+    capture = cv2.VideoCapture(str(path))
+    promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    frames: list[NDArray[np.uint8]] = []
+    number = 0
+    try:
+        while capture.grab():
+            if number % stride == 0:
+                read, frame = capture.retrieve()
+                if not read:
+                    break
+                rgb = np.ascontiguousarray(frame[..., ::-1])
+                frames.append(rgb if fit is None else fit(rgb))
+            number += 1
+            if len(frames) == longest:
+                yield np.stack(frames)
+                frames = []
+    finally:
+        capture.release()
+    if not number:
+        raise ValueError(
+            f"OpenCV reads no frame of {path}: it is empty, cut short or of an unknown codec; copy it again or convert "
+            f"it (ffmpeg -i {path.name} -c:v libx264 clip.mp4)"
+        )
+    if number < promised:
+        warnings.warn(
+            f"{path} promises {promised} frames and {number} can be read: it is cut short; copy it again, or go on "
+            "with what is there",
+            stacklevel=2,
+        )
+    if frames:
+        yield np.stack(frames)
+
+
+def video_frames(path: Path, first: int, count: int) -> NDArray[np.uint8]:
+    """Frames ``first`` up to ``first + count`` of a video, or fewer where it ends: (T, H, W, 3) RGB."""
+    cv2 = require("cv2", "dev")
+    capture = cv2.VideoCapture(str(path))
+    frames: list[NDArray[np.uint8]] = []
+    try:
+        # Not by seeking: with most codecs that lands on a key frame nearby.
+        for _ in range(first):
+            capture.grab()
+        while len(frames) < count:
+            read, frame = capture.read()
+            if not read:
+                break
+            frames.append(np.ascontiguousarray(frame[..., ::-1]))
+    finally:
+        capture.release()
+    return np.stack(frames) if frames else np.zeros((0, 1, 1, 3), np.uint8)

@@ -1,0 +1,27 @@
+"""What a layout keeps of an episode, compared with what it was."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def assert_episode(frames, episode, want, steps, *, exact_pixels=True, exact_states=True):
+    """The first ``steps`` steps and their frames of an episode are those of a dataset's."""
+    got, want = frames.select([episode]), want.select([episode])
+    assert got.trajectories.lengths.tolist() == [steps]
+    assert np.array_equal(got.mask, want.mask[: steps + 1])
+    if exact_pixels:
+        assert np.array_equal(got.pixels, want.pixels[: steps + 1])
+    else:
+        error = got.pixels.astype(float) - want.pixels[: steps + 1]
+        assert 10 * np.log10(255**2 / (error**2).mean()) > 20  # dB: lossy, but the same picture
+    assert np.array_equal(got.trajectories.actions, want.trajectories.actions[:steps])
+    assert np.array_equal(got.trajectories.rewards, want.trajectories.rewards[:steps])
+    if exact_states:
+        assert np.array_equal(got.trajectories.states(0), want.trajectories.states(0)[: steps + 1])
+
+
+def cut(path, keep=0.6):
+    """Leave the first part of a file."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * keep)])

@@ -1,0 +1,135 @@
+"""Layouts are found out, and one road leads from each to ours and from ours to each."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from masklam_envs import Frames
+from masklam_envs.data.formats import FORMATS, convert_dataset, detect_format, folder, import_dataset, laom
+from masklam_envs.data.formats.convert import parse_options
+from tests.test_cli import masklam
+
+
+@pytest.fixture
+def physics(equal, tmp_path):
+    equal.trajectories.save(tmp_path / "physics")
+    return tmp_path / "physics"
+
+
+VIEW = {"distractor": "video", "image_size": 36}
+
+
+def test_physics_becomes_pixels(physics, equal, tmp_path):
+    convert_dataset(physics, tmp_path / "pixels", "masklam", view=VIEW)
+    frames = Frames.load(tmp_path / "pixels")
+    assert np.array_equal(frames.rgbm, equal.select(range(3)).rgbm)
+    assert frames.trajectories.meta["masks"] == "simulator"
+    assert detect_format(tmp_path / "pixels") == "masklam"
+
+
+def test_pixels_can_be_written_on(physics, equal, tmp_path):
+    convert_dataset(physics, tmp_path / "pixels", "masklam", view=VIEW)
+    convert_dataset(tmp_path / "pixels", tmp_path / "clips", "folder")
+    assert detect_format(tmp_path / "clips") == "folder"
+    frames = import_dataset(tmp_path / "clips", tmp_path / "back", size=36)
+    assert np.array_equal(frames.mask, equal.select(range(3)).mask)
+
+
+def test_layouts_are_found_out(equal, video_only, tmp_path):
+    laom.export(equal, tmp_path / "x.hdf5")
+    folder.export(video_only, tmp_path / "clips")
+    assert detect_format(tmp_path / "x.hdf5") == "laom"
+    assert detect_format(tmp_path / "clips") == detect_format(tmp_path / "clips" / "episode_00000.mp4") == "folder"
+
+
+def test_a_view_of_pixels_is_refused(video_only, tmp_path):
+    video_only.save(tmp_path / "data")
+    with pytest.raises(ValueError, match="holds pixels, which cannot be seen otherwise"):
+        convert_dataset(tmp_path / "data", tmp_path / "x.hdf5", "laom", view=VIEW)
+
+
+def test_what_is_not_known_is_named(physics, tmp_path):
+    with pytest.raises(ValueError, match=r"unknown format 'lerobt'. Did you mean 'lerobot'"):
+        convert_dataset(physics, tmp_path / "x", "lerobt")
+    with pytest.raises(ValueError, match=r"unknown option of 'laom' 'lenght'. Did you mean 'length'"):
+        convert_dataset(physics, tmp_path / "x.hdf5", "laom", lenght=3)
+    with pytest.raises(ValueError, match="does not exist; name its layout, one of masklam, folder"):
+        detect_format(tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="is of no layout that is known"):
+        detect_format(tmp_path / "empty")
+
+
+def test_from_one_foreign_layout_to_another_goes_through_ours(equal, tmp_path):
+    laom.export(equal, tmp_path / "x.hdf5")
+    with pytest.raises(ValueError, match=r"is of layout 'laom': import it first .*--to masklam"):
+        convert_dataset(tmp_path / "x.hdf5", tmp_path / "clips", "folder")
+
+
+def test_an_interrupted_import_leaves_the_old_dataset(equal, tmp_path, monkeypatch):
+    laom.export(equal, tmp_path / "x.hdf5")
+    before = import_dataset(tmp_path / "x.hdf5", tmp_path / "data").rgbm.copy()
+    with pytest.raises(ValueError, match="unknown option"):
+        import_dataset(tmp_path / "x.hdf5", tmp_path / "data", clp=True)
+    monkeypatch.setattr(laom, "rgbm_of", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        import_dataset(tmp_path / "x.hdf5", tmp_path / "data")
+    assert np.array_equal(Frames.load(tmp_path / "data").rgbm, before)
+
+
+def test_every_layout_is_a_module_that_says_which_extra_it_needs(monkeypatch):
+    import builtins
+
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name.split(".")[0] in ("h5py", "pyarrow", "minari"):
+            raise ImportError(f"No module named {name!r}")
+        return real(name, *args, **kwargs)
+
+    import importlib
+
+    from masklam_envs.data.formats.episodes import require
+
+    monkeypatch.setattr(importlib, "import_module", lambda name: without(name))
+    for package, extra in (("h5py", "laom"), ("pyarrow.parquet", "hf"), ("minari", "minari")):
+        with pytest.raises(ImportError, match=rf"needs {package.split('.')[0]}, .*pip install 'masklam\[{extra}\]'"):
+            require(package, extra)
+    assert len(FORMATS) == 6
+
+
+def test_options_of_the_command_line():
+    assert parse_options(["a-b=1", "c=x", 'd={"e": 1.5}']) == {"a_b": 1, "c": "x", "d": {"e": 1.5}}
+    with pytest.raises(ValueError, match="an option is name=value, got 'length'"):
+        parse_options(["length"])
+
+
+def test_the_command_converts_there_and_back(physics, tmp_path):
+    view = '{"distractor": "video", "image_size": 36}'
+    done = masklam("convert", physics, tmp_path / "x.hdf5", "--to", "laom", "--view", view, "-o", "length=4")
+    assert done.exit_code == 0, done.output
+    assert masklam("convert", tmp_path / "x.hdf5", tmp_path / "back", "--to", "masklam").exit_code == 0
+    assert Frames.load(tmp_path / "back").trajectories.lengths.tolist() == [3, 3, 3]
+
+
+def test_the_command_imports_video(video_only, tmp_path):
+    folder.export(video_only, tmp_path / "clips")
+    done = masklam("import", tmp_path / "clips", "--out", tmp_path / "data", "--size", 36)
+    assert done.exit_code == 0, done.output
+    assert "2 episodes, 11 frames; masks: dataset, 50.0% of the pixels" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("convert", "nothing", "x", "--to", "laom"), "nothing does not exist; name its layout"),
+        (("convert", "nothing", "x", "--to", "laom", "--view", "{"), "Expecting property name"),
+        (("import", "nothing.mp4", "--out", "x"), "there is no video nothing.mp4"),
+    ],
+)
+def test_a_mistake_is_a_message_and_no_traceback(arguments, message):
+    done = masklam(*arguments)
+    assert done.exit_code == 2
+    assert message in done.output
+    assert "Traceback" not in done.output

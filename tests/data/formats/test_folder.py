@@ -1,0 +1,231 @@
+"""Own videos: what is written is read, clips become episodes, stage 1 trains on them, and what is wrong is named."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from masklam_agents import BC, LAPO, MaskLAM
+from masklam_envs import Frames
+from masklam_envs.data.formats import folder as layout
+from masklam_envs.data.formats import import_dataset
+from tests.data.formats.helpers import assert_episode, cut
+from tests.helpers import write_clip
+
+REAL = Path(os.environ.get("MASKLAM_VIDEOS", Path(__file__).parents[4] / "shared" / "videos"))
+
+
+def moving_square(count=40, size=96, side=24, noise=3.0, seed=0):
+    """A bright square that crosses a noisy picture: frames (T, S, S, 3) and its masks (T, S, S)."""
+    rng = np.random.default_rng(seed)
+    scene = rng.integers(40, 120, (size, size, 3)).astype(float)
+    frames = np.clip(scene + noise * rng.normal(size=(count, size, size, 3)), 0, 255).astype(np.uint8)
+    masks = np.zeros((count, size, size), bool)
+    for t, left in enumerate(np.linspace(0, size - side, count).astype(int)):
+        masks[t, size // 3 : size // 3 + side, left : left + side] = True
+    frames[masks] = (230, 210, 90)
+    return frames, masks
+
+
+def test_what_is_written_is_read(drawn, tmp_path):
+    layout.export(drawn, tmp_path / "clips")
+    frames = import_dataset(tmp_path / "clips", tmp_path / "back", size=36)
+    lengths = drawn.trajectories.lengths
+    for e in range(3):
+        got, want = frames.select([e]), drawn.select([e])
+        assert np.array_equal(got.mask, want.mask)
+        assert np.array_equal(got.trajectories.actions, want.trajectories.actions)
+    assert (frames.trajectories.meta["masks"], frames.trajectories.lengths.tolist()) == ("dataset", lengths.tolist())
+
+
+def test_masks_and_video_survive(video_only, tmp_path):
+    layout.export(video_only, tmp_path / "clips")
+    frames = import_dataset(tmp_path / "clips", tmp_path / "back", size=36)
+    assert np.array_equal(frames.mask, video_only.mask)
+    assert frames.trajectories.actions.shape == (9, 0)
+
+
+def test_video_is_the_same_picture(drawn, tmp_path):
+    layout.export(drawn, tmp_path / "clips")
+    frames = import_dataset(tmp_path / "clips", tmp_path / "back", size=36)
+    zeros = Frames(frames.trajectories, frames.rgbm, frames.tracks)
+    error = zeros.pixels.astype(float) - drawn.select(range(3)).pixels
+    assert 10 * np.log10(255**2 / (error**2).mean()) > 20
+
+
+def test_the_motion_source_finds_what_moves(tmp_path):
+    frames, masks = moving_square()
+    write_clip(tmp_path / "clip.mp4", frames)
+    found = import_dataset([tmp_path / "clip.mp4"], tmp_path / "data", mask_source="motion", size=48)
+    want = masks.reshape(len(masks), 48, 2, 48, 2).mean(axis=(2, 4)) > 0.5
+    got = found.mask[..., 0] > 0
+    iou = (got & want).sum(axis=(1, 2)) / (got | want).sum(axis=(1, 2))
+    assert np.median(iou) > 0.8
+
+
+def test_a_clip_becomes_episodes_of_its_central_square(tmp_path):
+    frames = np.zeros((25, 40, 80, 3), np.uint8)
+    frames[:, :, 20:60] = 200
+    write_clip(tmp_path / "clip.mp4", frames)
+    found = import_dataset([tmp_path / "clip.mp4"], tmp_path / "data", size=40, longest=10, stride=2)
+    assert found.trajectories.lengths.tolist() == [9, 2]
+    assert found.pixels[:, :, 5:-5].min() > 150
+    assert found.trajectories.meta["source"]["clips"] == ["clip.mp4"]
+
+
+@pytest.fixture
+def clips(tmp_path):
+    frames, _ = moving_square(count=24, size=64, side=16)
+    (tmp_path / "clips").mkdir()
+    for name in ("a", "b"):
+        write_clip(tmp_path / "clips" / f"{name}.mp4", frames)
+    return tmp_path / "clips"
+
+
+STAGE_1 = {"stage_shares": (1, 0, 0), "batch_size": 16, "future_offset": 2, "seed": 0}
+
+
+def test_stage_1_trains_on_it(clips, tmp_path):
+    frames = import_dataset(clips, tmp_path / "data", mask_source="motion", size=32)
+    agent = MaskLAM(dataset=frames, **STAGE_1).learn(96)
+    assert agent.progress == {"pretrain": 6, "clone": 0, "decode": 0}
+    windows = agent._windows(frames)
+    assert agent.latents(frames, windows.anchors).std() > 0
+
+
+def test_without_masks_masklam_says_what_to_do_and_lapo_trains(clips, tmp_path):
+    frames = import_dataset(clips, tmp_path / "data", mask_source="none", size=32)
+    with pytest.raises(ValueError, match=r"MaskLAM learns from masks and the dataset has none: .*--mask-source motion"):
+        MaskLAM(dataset=frames, **STAGE_1).learn(16)
+    assert LAPO(dataset=frames, **STAGE_1).learn(32).progress["pretrain"] == 2
+
+
+@pytest.mark.parametrize("method", [LAPO, BC])
+def test_without_actions_nothing_is_decoded(clips, tmp_path, method):
+    frames = import_dataset(clips, tmp_path / "data", mask_source="none", size=32)
+    with pytest.raises(ValueError, match=r"has no actions: train stage 1 alone \(stage_shares=\(1, 0, 0\)\)"):
+        method(dataset=frames, batch_size=16).learn(96)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no real clips here")
+@pytest.mark.slow
+def test_real_clips_become_a_dataset_that_stage_1_trains_on(tmp_path):
+    clips = sorted(REAL.glob("*.mp4"))[:2]
+    frames = import_dataset(clips, tmp_path / "data", mask_source="motion")
+    assert frames.trajectories.lengths.tolist() == [499, 499]
+    assert MaskLAM(dataset=frames, **STAGE_1).learn(64).progress["pretrain"] == 4
+
+
+# ----------------------------------------------------------------------------------------------------------- bad input
+
+
+def test_a_video_of_nothing_is_named(clips, tmp_path):
+    (clips / "c.mp4").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"OpenCV reads no frame of .*c.mp4: .*leave such clips out"):
+        import_dataset(clips, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+    with pytest.warns(UserWarning, match=r"c.mp4.*it is left out"):
+        assert import_dataset(clips, tmp_path / "data", skip_damaged=True).trajectories.episodes == 2
+
+
+def test_a_video_whose_index_is_cut_off_is_named(clips, tmp_path):
+    cut(clips / "b.mp4")
+    with pytest.raises(ValueError, match=r"OpenCV reads no frame of .*b.mp4: it is empty, cut short"):
+        import_dataset(clips, tmp_path / "data")
+
+
+def test_a_video_that_ends_early_is_a_warning(tmp_path):
+    import cv2
+
+    frames, _ = moving_square(count=24, size=64)
+    writer = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 64))
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    cut(tmp_path / "a.avi", 0.5)
+    with pytest.warns(UserWarning, match=r"a.avi promises 24 frames and \d+ can be read: it is cut short"):
+        assert 5 < len(import_dataset([tmp_path / "a.avi"], tmp_path / "data", size=32)) < 20
+
+
+def test_masks_that_do_not_fit_are_named(video_only, tmp_path):
+    layout.export(video_only, tmp_path / "clips")
+    (tmp_path / "clips" / "episode_00001" / "000002.png").unlink()
+    with pytest.raises(ValueError, match=r"episode_00001 has 4 masks for 5 frames of episode_00001.mp4"):
+        import_dataset(tmp_path / "clips", tmp_path / "data")
+
+
+def test_a_damaged_mask_is_named(video_only, tmp_path):
+    layout.export(video_only, tmp_path / "clips")
+    (tmp_path / "clips" / "episode_00001" / "000002.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"000002.png cannot be read; make that mask again"):
+        import_dataset(tmp_path / "clips", tmp_path / "data")
+
+
+def test_masks_of_some_clips_only_are_named(video_only, tmp_path):
+    layout.export(video_only, tmp_path / "clips")
+    import shutil
+
+    shutil.rmtree(tmp_path / "clips" / "episode_00001")
+    with pytest.raises(ValueError, match=r"episode_00001.mp4 has no folder of masks .*other clips have"):
+        import_dataset(tmp_path / "clips", tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        (np.zeros((9, 2), np.float32), "has 9 actions for 6 frames; 5 are due"),
+        (np.zeros((3, 2), np.float32), "ends early: a frame but the last has no action"),
+        (np.zeros(5, np.float32), r"must hold floats \(T, A\), got float32 \(5,\)"),
+        (np.zeros((5, 2), np.int64), r"must hold floats \(T, A\), got int64"),
+    ],
+)
+def test_actions_that_do_not_fit_are_named(video_only, tmp_path, actions, message):
+    layout.export(video_only.select([0]), tmp_path / "clips")
+    np.save(tmp_path / "clips" / "episode_00000.actions.npy", actions)
+    with pytest.raises(ValueError, match=message):
+        import_dataset(tmp_path / "clips", tmp_path / "data", size=36)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mask_source": "moton"}, "unknown mask source 'moton'. Did you mean 'motion'"),
+        ({"mask_source": "motion", "mask_options": {"treshold": 1}}, "Did you mean 'threshold'"),
+        ({"mask_source": "motion", "mask_options": {"threshold": 0}}, "threshold must be above 0"),
+        ({"size": 0}, "size >= 4, stride >= 1 and longest >= 2 are needed"),
+        ({"stride": 0}, "size >= 4, stride >= 1"),
+        ({"sise": 3}, "unknown option of 'folder' 'sise'. Did you mean 'size'"),
+    ],
+)
+def test_bad_options_say_what_is_wrong(clips, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        import_dataset(clips, tmp_path / "data", **options)
+
+
+def test_a_video_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no video .*nothing.mp4"):
+        import_dataset([tmp_path / "nothing.mp4", tmp_path / "x.mp4"], tmp_path / "data")
+
+
+def test_a_folder_without_video_is_named(tmp_path):
+    with pytest.raises(ValueError, match="hold no video"):
+        import_dataset(tmp_path, tmp_path / "data", "folder")
+
+
+def test_a_clip_too_short_for_a_window_says_so(clips, tmp_path):
+    from masklam_envs import Windows
+
+    frames = import_dataset(clips, tmp_path / "data", longest=3)
+    with pytest.raises(ValueError, match=r"no episode has 10 steps .the longest has 2.: collect longer episodes"):
+        Windows(frames, future_offset=10)
+
+
+def test_what_is_kept_of_an_episode_is_compared_whole(drawn):
+    """The comparison of the other tests sees a difference."""
+    other = drawn.select(range(3))
+    other.rgbm[0, 0, 0, 3] ^= 255
+    with pytest.raises(AssertionError):
+        assert_episode(other, 0, drawn, int(drawn.trajectories.lengths[0]))

@@ -1,0 +1,119 @@
+"""LeRobot v3.0: the files and columns it expects, masks to the bit, and what is wrong is named."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from masklam_envs.data.formats import import_dataset, lerobot
+from tests.data.formats.helpers import assert_episode, cut
+
+pa = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+
+@pytest.fixture
+def folder(drawn, tmp_path):
+    lerobot.export(drawn, tmp_path / "robot")
+    return tmp_path / "robot"
+
+
+def test_the_files_are_lerobot_s(folder):
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert files == {
+        "meta/info.json",
+        "meta/stats.json",
+        "meta/tasks.parquet",
+        "meta/episodes/chunk-000/file-000.parquet",
+        "data/chunk-000/file-000.parquet",
+        "videos/observation.images.pixels/chunk-000/file-000.mp4",
+    }
+
+
+def test_rows_episodes_and_info_fit_each_other(folder, drawn):
+    lengths = drawn.trajectories.lengths.tolist()
+    info = json.loads((folder / "meta" / "info.json").read_text())
+    assert (info["codebase_version"], info["total_episodes"], info["total_frames"]) == ("v3.0", 3, sum(lengths))
+    rows = parquet.read_table(folder / "data/chunk-000/file-000.parquet").to_pylist()
+    assert [row["index"] for row in rows] == list(range(sum(lengths)))
+    assert [row["frame_index"] for row in rows] == [t for length in lengths for t in range(length)]
+    assert rows[3]["timestamp"] == pytest.approx(3 / 20)
+    said = parquet.read_table(folder / "meta/episodes/chunk-000/file-000.parquet").to_pylist()
+    assert [row["length"] for row in said] == lengths
+    assert [row["dataset_to_index"] for row in said] == np.cumsum(lengths).tolist()
+    assert said[1]["videos/observation.images.pixels/from_timestamp"] == pytest.approx(lengths[0] / 20)
+    assert set(rows[0]) == set(info["features"]) - {"observation.images.pixels"}
+
+
+def test_statistics_are_those_of_the_rows(folder, drawn):
+    stats = json.loads((folder / "meta" / "stats.json").read_text())
+    actions = drawn.trajectories.actions
+    for key in ("min", "max", "mean", "std"):
+        assert stats["action"][key] == pytest.approx(getattr(actions, key)(axis=0).tolist(), abs=1e-5)
+    assert np.shape(stats["observation.images.pixels"]["mean"]) == (3, 1, 1)
+    assert np.shape(stats["observation.images.mask"]["mean"]) == (1, 1, 1)
+    assert stats["action"]["count"] == [len(actions)]
+
+
+def test_tasks_are_a_pandas_frame_indexed_by_words(folder):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.read_parquet(folder / "meta" / "tasks.parquet")
+    assert frame.loc["MaskHopper-v0", "task_index"] == 0
+
+
+@pytest.mark.parametrize("coding", ["video", "image"])
+def test_what_is_written_is_read(drawn, tmp_path, coding):
+    lerobot.export(drawn, tmp_path / "robot", coding=coding, rows_per_file=14)
+    frames = import_dataset(tmp_path / "robot", tmp_path / "back")
+    for e in range(3):
+        assert_episode(frames, e, drawn, int(drawn.trajectories.lengths[e]) - 1, exact_pixels=coding == "image")
+    assert frames.trajectories.meta["source"]["recorded"]["view"]["distractor"] == "video"
+
+
+def test_video_without_actions_keeps_all_frames(video_only, tmp_path):
+    lerobot.export(video_only, tmp_path / "robot", coding="image")
+    frames = import_dataset(tmp_path / "robot", tmp_path / "back")
+    assert np.array_equal(frames.rgbm, video_only.rgbm)
+    assert frames.trajectories.actions.shape == (9, 0)
+
+
+@pytest.mark.parametrize("name", ["data/chunk-000/file-000.parquet", "meta/episodes/chunk-000/file-000.parquet"])
+def test_a_truncated_parquet_file_is_named(folder, tmp_path, name):
+    cut(folder / name)
+    with pytest.raises(ValueError, match=r"file-000.parquet is no whole parquet file .*download it again"):
+        import_dataset(folder, tmp_path / "back")
+
+
+def test_a_truncated_video_is_named_with_its_episode(folder, tmp_path):
+    cut(folder / "videos/observation.images.pixels/chunk-000/file-000.mp4")
+    with pytest.raises(ValueError, match=r"file-000.mp4 ends in episode 0: .*download it again"):
+        import_dataset(folder, tmp_path / "back")
+
+
+def test_a_missing_video_is_named(folder, tmp_path):
+    (folder / "videos/observation.images.pixels/chunk-000/file-000.mp4").unlink()
+    with pytest.raises(ValueError, match=r"file-000.mp4 is missing; download the dataset again"):
+        import_dataset(folder, tmp_path / "back")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"codebase_version": "v2.1"}, "info.json is of version 'v2.1'; v3.0 can be read"),
+        ({"features": None}, "info.json is of version"),
+        ({"fps": ...}, "info.json is damaged .*'fps'"),
+    ],
+)
+def test_another_info_is_named(folder, tmp_path, change, message):
+    info = json.loads((folder / "meta" / "info.json").read_text()) | change
+    kept = {key: value for key, value in info.items() if value is not ...}
+    (folder / "meta" / "info.json").write_text(json.dumps(kept))
+    with pytest.raises(ValueError, match=message):
+        import_dataset(folder, tmp_path / "back")
+
+
+def test_a_feature_that_is_not_there_is_named(folder, tmp_path):
+    with pytest.raises(ValueError, match=r"has no feature 'observation.images.top'; \['action'"):
+        import_dataset(folder, tmp_path / "back", pixels="observation.images.top")
