@@ -34,6 +34,8 @@ def paint_shapes(table: NDArray[np.float64], size: int, opacity: float) -> NDArr
         for x in range(size):
             red = green = blue = alpha = 0.0
             for i in range(table.shape[0]):
+                if abs(x + 0.5 - table[i, 0]) > table[i, 4] + 1.0 or abs(y + 0.5 - table[i, 1]) > table[i, 5] + 1.0:
+                    continue
                 part = opacity * _cover(table, i, x + 0.5, y + 0.5)
                 if part > 0.0:
                     below = alpha * (1.0 - part)

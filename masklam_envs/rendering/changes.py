@@ -61,13 +61,12 @@ def changed_lights(
 
 
 def ghost_poses(
-    geoms: NDArray[np.int64], root: int, data: Any, poses: tuple[Floats, ...], ghost: Ghost, metres: float
+    geoms: NDArray[np.int64], data: Any, poses: tuple[Floats, ...], ghost: Ghost, metres: float
 ) -> tuple[Floats, Floats]:
     """Positions and matrices of all geoms with the agent's where the ghost is.
 
     Args:
-        geoms: the agent's.
-        root: its first body.
+        geoms: the agent's, at least one.
         data: ``MjData`` with the kinematics of the ghost's pose.
         poses: those of the frame: geoms' positions and matrices, the camera's position and matrix.
         ghost: how it is placed.
@@ -75,7 +74,7 @@ def ghost_poses(
     """
     xpos, xmat, axes = poses[0].copy(), poses[1].copy(), poses[3].reshape(3, 3)
     shift = metres * (ghost.x * axes[:, 0] - ghost.y * axes[:, 1])
-    rotation, pivot = about(VERTICAL, ghost.turn), data.xpos[root]
+    rotation, pivot = about(VERTICAL, ghost.turn), np.add.reduce(data.geom_xpos[geoms], axis=0) / len(geoms)
     xpos[geoms] = pivot + turned(data.geom_xpos[geoms] - pivot, rotation) + shift
     columns = data.geom_xmat[geoms].reshape(-1, 3, 3).swapaxes(1, 2)
     xmat[geoms] = turned(columns, rotation).swapaxes(1, 2).reshape(-1, 9)

@@ -108,8 +108,8 @@ class Ghost:
     :param qpos: (nq,) float64, its pose
     :param x: displacement to the right in the image, at the distance of the point that the camera looks at
     :param y: displacement downwards
-    :param turn: rotation about the vertical through its root body, radians; half a turn is a mirror image for a
-        camera at the side
+    :param turn: rotation about the vertical through the middle of its geoms, radians; half a turn is a mirror image for
+        a camera at the side
     """
 
     qpos: Float64Array

@@ -250,7 +250,7 @@ class OpenGLRenderer:
         mujoco.mj_kinematics(self.model, data)
         poses = (self._data.geom_xpos, self._data.geom_xmat, *self._stage.camera)
         metres = 2.0 * self._half_height * self.focus / REFERENCE_SIZE
-        xpos, xmat = ghost_poses(geoms, self._ghost_bodies[0], data, poses, ghost, metres)
+        xpos, xmat = ghost_poses(geoms, data, poses, ghost, metres)
         data.geom_xpos[:], data.geom_xmat[:] = xpos, xmat
         data.light_xpos[:], data.light_xdir[:] = self._data.light_xpos, self._data.light_xdir
         return data

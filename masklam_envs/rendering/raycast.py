@@ -752,6 +752,8 @@ def lay_over(pixels: Bytes, mask: Bytes, overlay: Bytes) -> None:
     for y in range(pixels.shape[0]):
         for x in range(pixels.shape[1]):
             opacity = np.int64(overlay[y, x, 3])
+            if opacity == 0:
+                continue
             if opacity >= 128:
                 mask[y, x, 0] = 0
             for c in range(3):

@@ -229,15 +229,20 @@ class RaycastRenderer:
 
     def _behind(self, look: Look, poses: Poses, tables: Tables) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Background, ground and ghosts, and an empty mask."""
-        bodies = self.model.geom_bodyid[tables[0][:, raycast.GEOM].astype(np.int64)]
-        agent = tables[0][np.isin(bodies, self._ghost_bodies)]
-        agent[:, raycast.IS_AGENT] = 0
-        nothing = np.zeros((0, raycast.SOLID_COLUMNS))
-        pixels, mask = self._render(look, poses, (nothing, *tables[1:]), False)
-        for ghost in look.ghosts:
-            placed = self._ghost_poses(ghost, agent[:, raycast.GEOM].astype(np.int64), poses)
-            raycast.render(*placed, *poses[2:], agent, *tables[1:], pixels, mask, 0.0, False)
+        rows, geoms = self._ghost_solids
+        solids = tables[0][rows]
+        solids[:, raycast.IS_AGENT] = 0
+        first, *others = (self._ghost_poses(ghost, geoms, poses) + poses[2:] for ghost in look.ghosts)
+        pixels, mask = self._render(look, first, (solids, *tables[1:]), False)
+        for placed in others:
+            raycast.render(*placed, solids, *tables[1:], pixels, mask, 0.0, False)
         return pixels, mask
+
+    @functools.cached_property
+    def _ghost_solids(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows of the table of solids that a ghost consists of, and all geoms of its bodies."""
+        geoms = np.flatnonzero(np.isin(self.model.geom_bodyid, self._ghost_bodies))
+        return np.flatnonzero(np.isin(self._scene.solids[:, raycast.GEOM], geoms)), geoms
 
     def _ghost_poses(self, ghost: Ghost, geoms: NDArray[np.int64], poses: Poses) -> Poses:
         if ghost.qpos.shape != self._qpos.shape:
@@ -246,7 +251,7 @@ class RaycastRenderer:
         data.qpos[:] = ghost.qpos
         mujoco.mj_kinematics(self.model, data)
         metres = 2.0 * self._camera.half_height * self.focus / (self.zoom * REFERENCE_SIZE)
-        return ghost_poses(geoms, self._ghost_bodies[0], data, poses, ghost, metres)
+        return ghost_poses(geoms, data, poses, ghost, metres)
 
     @functools.cached_property
     def _ghost_data(self) -> mujoco.MjData:
