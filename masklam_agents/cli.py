@@ -153,6 +153,26 @@ def import_(
     typer.echo(f"{out}: {count} episodes, {len(frames)} frames; masks: {masks}, {share:.1%} of the pixels")
 
 
+@app.command("inspect")
+def inspect_(
+    dataset: Annotated[Path, typer.Argument(help="folder of a dataset")],
+    out: Annotated[Path | None, typer.Option(help="draw it into this .html or .png file")] = None,
+    env: Annotated[str | None, typer.Option(help="id to draw recorded physics with; as recorded")] = None,
+    view: Annotated[str, typer.Option(help='JSON of its arguments, e.g. {"distractor": "video"}')] = "{}",
+) -> None:
+    """Check every byte, measure what is in it, and flag what would make a result meaningless."""
+    from masklam_envs.data.audit import audit
+    from masklam_envs.data.audit_report import text_of, write_report
+
+    with _mistakes_told():
+        found = audit(dataset, env=env, view=json.loads(view))
+        if out is not None:
+            write_report(found, out)
+    typer.echo(text_of(found))
+    if found.damaged:
+        raise typer.Exit(1)
+
+
 @app.command()
 def doctor() -> None:
     """Print what a bug report needs: versions, and whether the optional packages are there."""
