@@ -1,9 +1,10 @@
-"""Resident memory while an environment is stepped and reset at random, and while environments are made and closed.
+"""Resident memory while environments are stepped and reset at random, made and closed; or of a batch in one process.
 
-    python benchmarks/memory.py --minutes 10
+    python benchmarks/memory.py --minutes 10                  # single environments, one after the other
+    python benchmarks/memory.py --envs 64 --steps 1000000     # a vector environment
 
-Prints one line every tenth of the time. After the first line (caches of background clips are bounded and filled early)
-nothing should grow.
+Prints one line every tenth of the time or of the steps. After the first line (caches of background clips are bounded
+and filled early) nothing should grow.
 """
 
 from __future__ import annotations
@@ -24,7 +25,13 @@ class Args:
     task: str = "MaskCheetah-v0"
     """a registered id"""
     minutes: float = 10.0
-    """how long"""
+    """how long, for single environments"""
+    envs: int = 0
+    """environments of a vector environment, 0 for single ones"""
+    steps: int = 1_000_000
+    """steps of all environments together, for a vector environment"""
+    distractor: str = "video"
+    """a distractor's name, for a vector environment"""
 
 
 def resident_mib() -> float:
@@ -33,8 +40,24 @@ def resident_mib() -> float:
     return pages * 4096 / 2**20
 
 
-def main(args: Args) -> None:
-    """Print the table."""
+def batch(args: Args) -> None:
+    """Print the table of a vector environment, whose episodes end at random lengths."""
+    rng = np.random.default_rng(0)
+    envs = gym.make_vec(args.task, num_envs=args.envs, distractor=args.distractor, max_episode_steps=1000)
+    envs.reset(seed=0)
+    print(f"{0:9d} steps {0:6d} ends {resident_mib():8.1f} MiB")
+    space, steps, ends = envs.action_space, 0, 0
+    for line in range(1, 11):
+        while steps < line * args.steps // 10:
+            _, _, terminations, truncations, _ = envs.step(rng.uniform(space.low, space.high).astype(np.float32))
+            steps, ends = steps + args.envs, ends + int((terminations | truncations).sum())
+            if rng.random() < 0.01:
+                envs.reset(seed=int(rng.integers(2**31)), options={"reset_mask": rng.random(args.envs) < 0.9})
+        print(f"{steps:9d} steps {ends:6d} ends {resident_mib():8.1f} MiB")
+
+
+def single(args: Args) -> None:
+    """Print the table of single environments."""
     rng = np.random.default_rng(0)
     start, line, steps, resets = time.monotonic(), 0, 0, 0
     while line < 10:
@@ -54,4 +77,5 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args))
+    arguments = tyro.cli(Args)
+    batch(arguments) if arguments.envs else single(arguments)

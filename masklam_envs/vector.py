@@ -15,7 +15,7 @@ from masklam_envs.batch.infos import merged
 from masklam_envs.batch.physics import Outcomes, is_plain, make_physics
 from masklam_envs.batch.threads import Threads, usable_cores
 from masklam_envs.batch.tracks import BatchTrack
-from masklam_envs.env import MaskEnv, physics_state
+from masklam_envs.env import MaskEnv
 from masklam_envs.errors import unknown_name
 from masklam_envs.rendering.look import CLEAN
 
@@ -143,6 +143,7 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         started: list[dict[str, Any] | None] = [None] * self.num_envs
         for i in np.flatnonzero(~moves).tolist():
             started[i] = self._begin(i, None, {})
+        self._physics.read()
         self._move_tracks(np.flatnonzero(moves), acted)
         outcomes = self._advance(moves, acted)
         self._elapsed += moves
@@ -235,8 +236,8 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
 
     def _move_tracks(self, which: NDArray[np.int64], actions: NDArray[np.float32]) -> None:
         if len(which):
-            states = np.stack([physics_state(self.envs[i].physics) for i in which.tolist()])
-            self._track.step(which, actions[which], states)
+            states = np.concatenate((self._physics.qpos, self._physics.qvel), axis=1, dtype=np.float32)
+            self._track.step(which, actions[which], states[which])
 
     def _advance(self, moves: NDArray[np.bool_], actions: NDArray[np.float32]) -> Outcomes:
         """Step and draw all; a thread draws the chunk that it has stepped while another one steps."""
@@ -261,6 +262,8 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         return self._one_view and self._painter(0).threaded
 
     def _draw_all(self, which: NDArray[np.int64]) -> None:
+        """Draw these environments after resets."""
+        self._physics.read()
         if self._draws_in_threads():
             self._threads.run(lambda worker, first, last: self._draw(worker, which[first:last]), len(which))
         else:
@@ -284,7 +287,7 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
 
     def _draw_together(self, worker: int, which: NDArray[np.int64]) -> None:
         painter, images = self._painter(worker), self._images
-        qpos = np.stack([self.envs[i].physics.data.qpos for i in which.tolist()])
+        qpos = self._physics.qpos[which]
         looks = [self._distractor.look(*pair) for pair in zip(self._track.rows[which], qpos, strict=True)]
         painter.draw(which, qpos, looks, images["pixels"], images["mask"])
         if "clean" in images:

@@ -328,6 +328,7 @@ def test_environments_own_step(cls: type, way: type) -> None:
     ours, theirs = bases(cls, 3), bases(cls, 3)
     physics, moves = way(ours), np.array([True, True, False])
     for actions in np.random.default_rng(0).uniform(-1, 1, (6, 3, 6)).astype(np.float32):
+        physics.read()
         physics.begin(moves, actions)
         physics.run(0, 3)
         outcomes = physics.end()
@@ -336,6 +337,7 @@ def test_environments_own_step(cls: type, way: type) -> None:
             assert np.array_equal(outcomes.states[i], state) and outcomes.rewards[i] == reward
             assert outcomes.infos[i] == info
     assert all(np.array_equal(a.data.qpos, b.data.qpos) for a, b in zip(ours, theirs, strict=True))
+    assert np.array_equal(physics.qpos, np.stack([base.data.qpos for base in theirs]))
     assert all("do_simulation" not in vars(base) for base in ours)
 
 
@@ -351,6 +353,7 @@ def test_a_data_that_was_replaced_is_found() -> None:
             if t == 2:
                 ours.data = mujoco.MjData(ours.model)
                 theirs.data = mujoco.MjData(theirs.model)
+            physics.read()
             physics.begin(np.ones(1, np.bool_), action)
             physics.run(0, 1)
             assert physics.end().rewards[0] == theirs.step(action[0])[1]

@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 # Rows of `functions`: the addresses that the kernels call.
 STEP, AFTER_STEP, COPY, KINEMATICS, COM_POS, CAM_LIGHT = range(6)
 NAMES = ("mj_step", "mj_rnePostConstraint", "mj_copyData", "mj_kinematics", "mj_comPos", "mj_camlight")
-# Columns of `structs` (n, 4): the addresses of an environment's model, data, copy of the data, and controls.
-MODEL, DATA, SAVED, CTRL, STRUCT_COLUMNS = 0, 1, 2, 3, 4
+# Columns of `structs` (n, 6): the addresses of an environment's model, data, copy of the data (0 for none), controls,
+# positions and velocities.
+MODEL, DATA, SAVED, CTRL, QPOS, QVEL, STRUCT_COLUMNS = 0, 1, 2, 3, 4, 5, 6
 
 Addresses = NDArray[np.uintp]
 
@@ -73,11 +74,23 @@ def _as_pointer(context, builder, signature, arguments):
 
 
 @njit(cache=True, nogil=True)
+def read_states(
+    structs: Addresses, qpos: NDArray[np.float64], qvel: NDArray[np.float64], first: int, last: int
+) -> None:
+    """Copy positions and velocities of environments ``first`` to ``last`` to ``qpos`` (n, nq) and ``qvel`` (n, nv)."""
+    for i in range(first, last):
+        qpos[i] = carray(doubles_at(structs[i, QPOS]), qpos.shape[1])
+        qvel[i] = carray(doubles_at(structs[i, QVEL]), qvel.shape[1])
+
+
+@njit(cache=True, nogil=True)
 def step_environments(
     functions: Addresses,
     structs: Addresses,
     moves: NDArray[np.bool_],
     actions: NDArray[np.float32],
+    qpos: NDArray[np.float64],
+    qvel: NDArray[np.float64],
     substeps: int,
     first: int,
     last: int,
@@ -89,6 +102,8 @@ def step_environments(
         structs: (n, STRUCT_COLUMNS) addresses; the data before the step is kept where SAVED is not 0.
         moves: (n,) whether an environment is stepped.
         actions: (n, nu) float32, written as the controls.
+        qpos: (n, nq) positions after it, written.
+        qvel: (n, nv) velocities after it, written.
         substeps: calls of ``mj_step``.
         first: first environment.
         last: one past the last environment.
@@ -105,6 +120,7 @@ def step_environments(
         for _ in range(substeps):
             call2(functions[STEP], model, data)
         call2(functions[AFTER_STEP], model, data)
+    read_states(structs, qpos, qvel, first, last)
 
 
 @functools.cache
@@ -117,9 +133,10 @@ def functions() -> Addresses | None:
         return None
 
 
-def addresses(model: Any, data: Any, saved: Any) -> tuple[int, int, int, int]:
+def addresses(model: Any, data: Any, saved: Any) -> tuple[int, ...]:
     """A row of ``structs``, with ``saved`` a copy of the data or None; the caller keeps the objects alive."""
-    return model._address, data._address, 0 if saved is None else saved._address, data.ctrl.ctypes.data
+    arrays = [array.ctypes.data for array in (data.ctrl, data.qpos, data.qvel)]
+    return model._address, data._address, 0 if saved is None else saved._address, *arrays
 
 
 def agrees(model: Any, data: Any, substeps: int) -> bool:
@@ -130,11 +147,13 @@ def agrees(model: Any, data: Any, substeps: int) -> bool:
     ours, theirs, saved = copy.copy(data), copy.copy(data), copy.copy(data)
     actions = np.full((1, model.nu), 0.5, np.float32)
     structs = np.array([addresses(model, ours, saved)], np.uintp)
-    step_environments(found, structs, np.ones(1, np.bool_), actions, substeps, 0, 1)
+    qpos, qvel = np.zeros((1, model.nq)), np.zeros((1, model.nv))
+    step_environments(found, structs, np.ones(1, np.bool_), actions, qpos, qvel, substeps, 0, 1)
     theirs.ctrl[:] = actions[0]
     mujoco.mj_step(model, theirs, nstep=substeps)
     mujoco.mj_rnePostConstraint(model, theirs)
-    return _state(model, ours) == _state(model, theirs) and _state(model, saved) == _state(model, data)
+    same = np.array_equal(qpos[0], theirs.qpos) and np.array_equal(qvel[0], theirs.qvel)
+    return same and _state(model, ours) == _state(model, theirs) and _state(model, saved) == _state(model, data)
 
 
 def has_python_callbacks() -> bool:

@@ -50,6 +50,14 @@ class Outcomes:
 class Physics(Protocol):
     """Steps the base environments of a batch, each exactly as its own ``step`` does, in three calls."""
 
+    #: (n, nq) float64 positions: after :meth:`read` all of them, after :meth:`run` those that it was called for
+    qpos: NDArray[np.float64]
+    #: (n, nv) float64 velocities
+    qvel: NDArray[np.float64]
+
+    def read(self) -> None:
+        """Bring positions and velocities up to date, in the caller's thread."""
+
     def begin(self, moves: Moves, actions: Actions) -> None:
         """Get ready, in the caller's thread.
 
@@ -84,12 +92,19 @@ class OneByOne:
 
     def __init__(self, bases: list[Any]) -> None:
         self.bases = bases
+        self.read()
+
+    def read(self) -> None:
+        """See :class:`Physics`."""
+        datas = [base.unwrapped.data for base in self.bases]
+        self.qpos, self.qvel = np.stack([d.qpos for d in datas]), np.stack([d.qvel for d in datas])
 
     def begin(self, moves: Moves, actions: Actions) -> None:
         """See :class:`Physics`; all is done here, in the caller's thread."""
         self._outcomes = Outcomes.empty(len(self.bases))
         for i in np.flatnonzero(moves).tolist():
             self._outcomes.put(i, self.bases[i].step(actions[i]))
+        self.read()
 
     def run(self, first: int, last: int) -> None:
         """See :class:`Physics`."""
@@ -118,8 +133,9 @@ class ByAddress:
         self._datas: list[Any] = [None] * n
         self._saved: list[Any] = [None] * n
         self._structs = np.zeros((n, calls.STRUCT_COLUMNS), np.uintp)
+        self.qpos, self.qvel = np.zeros((n, physics[0].model.nq)), np.zeros((n, physics[0].model.nv))
 
-    def begin(self, moves: Moves, actions: Actions) -> None:
+    def read(self) -> None:
         """See :class:`Physics`."""
         from masklam_envs.batch import calls
 
@@ -127,11 +143,18 @@ class ByAddress:
         for i, physics in enumerate(self.physics):
             if physics.data is not self._datas[i] or physics.model is not self._models[i]:
                 self._bind(i)
+        calls.read_states(self._structs, self.qpos, self.qvel, 0, len(self.physics))
+
+    def begin(self, moves: Moves, actions: Actions) -> None:
+        """See :class:`Physics`; after :meth:`read`."""
+        from masklam_envs.batch import calls
+
         self._moves, self._actions = moves, actions
         self._calls = not calls.has_python_callbacks()
         if not self._calls:
             for i in np.flatnonzero(moves).tolist():
                 self._simulate(i)
+            self.read()
 
     def run(self, first: int, last: int) -> None:
         """See :class:`Physics`."""
@@ -139,7 +162,15 @@ class ByAddress:
 
         if self._calls:
             calls.step_environments(
-                self._functions, self._structs, self._moves, self._actions, self.substeps, first, last
+                self._functions,
+                self._structs,
+                self._moves,
+                self._actions,
+                self.qpos,
+                self.qvel,
+                self.substeps,
+                first,
+                last,
             )
 
     def _simulate(self, i: int) -> None:
@@ -182,10 +213,13 @@ class StepByAddress(ByAddress):
 
     def run(self, first: int, last: int) -> None:
         """See :class:`Physics`."""
+        from masklam_envs.batch import calls
+
         super().run(first, last)
         for i in range(first, last):
             if self._moves[i]:
                 self._outcomes.put(i, self._finished(i, self._actions[i]))
+        calls.read_states(self._structs, self.qpos, self.qvel, first, last)
 
     def end(self) -> Outcomes:
         """See :class:`Physics`."""

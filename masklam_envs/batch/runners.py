@@ -31,14 +31,12 @@ class Runners(ByAddress):
 
     def begin(self, moves: Moves, actions: Actions) -> None:
         """See :class:`Physics`."""
-        self._before = np.array([physics.data.qpos[0] for physics in self.physics])
+        self._before = self.qpos[:, 0].copy()
         super().begin(moves, actions)
 
     def end(self) -> Outcomes:
         """See :class:`Physics`."""
-        qpos = np.stack([data.qpos for data in self._datas])
-        qvel = np.stack([data.qvel for data in self._datas])
-        return outcomes(self.physics[0], self._before, self._actions, qpos, qvel)
+        return outcomes(self.physics[0], self._before, self._actions, self.qpos, self.qvel)
 
 
 def outcomes(physics: Any, before: Floats, actions: Actions, qpos: Floats, qvel: Floats) -> Outcomes:

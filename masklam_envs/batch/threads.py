@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-# Small enough that a thread which is held up does not make the others wait, large enough that Python costs little.
+# The least that is taken at a time: less would cost more in Python than in MuJoCo.
 CHUNK = 4
 
 
 def usable_cores() -> int:
     """Cores this process may run on (``taskset`` and containers lower it)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def chunks(size: int, count: int) -> list[tuple[int, int]]:
+    """Ranges that make up ``range(size)``, large ones first, for ``count`` threads that take one after the other.
+
+    Large ones cost less in Python; small ones at the end leave no thread waiting long for another that is held up.
+
+    >>> chunks(64, 2)
+    [(0, 16), (16, 28), (28, 37), (37, 43), (43, 48), (48, 52), (52, 56), (56, 60), (60, 64)]
+    """
+    ranges, first = [], 0
+    while first < size:
+        share = size if count == 1 else max(CHUNK, (size - first) // (2 * count))
+        ranges.append((first, min(first + share, size)))
+        first += share
+    return ranges
 
 
 class Threads:
@@ -32,13 +47,14 @@ class Threads:
 
         No two calls with the same worker run at once.  The first exception of a worker is raised when all have stopped.
         """
-        chunks = itertools.count(0, CHUNK)  # `next` of it is atomic
+        shares = chunks(size, self.count)
+        left = iter(shares)  # `next` of it is atomic
 
         def take(worker: int) -> None:
-            while (first := next(chunks)) < size:
-                work(worker, first, min(first + CHUNK, size))
+            for first, last in left:
+                work(worker, first, last)
 
-        helpers = min(self.count, -(-size // CHUNK)) - 1
+        helpers = min(self.count, len(shares)) - 1
         if helpers <= 0:
             take(0)
             return
