@@ -43,7 +43,7 @@ def resident_mib() -> float:
 def batch(args: Args) -> None:
     """Print the table of a vector environment, whose episodes end at random lengths."""
     rng = np.random.default_rng(0)
-    envs = gym.make_vec(args.task, num_envs=args.envs, distractor=args.distractor, max_episode_steps=1000)
+    envs = gym.make_vec(args.task, num_envs=args.envs, distractor=args.distractor, max_episode_steps=200)
     envs.reset(seed=0)
     print(f"{0:9d} steps {0:6d} ends {resident_mib():8.1f} MiB")
     space, steps, ends = envs.action_space, 0, 0
