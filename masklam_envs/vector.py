@@ -88,9 +88,9 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._keys = first.keys
         self._limit = np.inf if max_episode_steps in (None, -1) else max_episode_steps
-        self._physics = make_physics([env.base for env in self.envs])
         self._track = BatchTrack(first.view.distractor, num_envs)
         self._threads = Threads(min(threads or usable_cores(), -(-num_envs // 4)))
+        self._physics = make_physics([env.base for env in self.envs], self._threads.count)
         self._painters: list[BatchPainter | None] = [None] * self._threads.count
         self._distractor = first.view.distractor
         self._has_faults = bool(first.view.faults)
@@ -244,7 +244,7 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         indices = np.arange(self.num_envs)
 
         def work(worker: int, first: int, last: int) -> None:
-            self._physics.run(first, last)
+            self._physics.run(worker, first, last)
             if together:
                 self._draw(worker, indices[first:last])
 

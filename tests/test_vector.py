@@ -330,7 +330,7 @@ def test_environments_own_step(cls: type, way: type) -> None:
     for actions in np.random.default_rng(0).uniform(-1, 1, (6, 3, 6)).astype(np.float32):
         physics.read()
         physics.begin(moves, actions)
-        physics.run(0, 3)
+        physics.run(0, 0, 3)
         outcomes = physics.end()
         for i in range(2):
             state, reward, _, _, info = theirs[i].step(actions[i])
@@ -345,18 +345,25 @@ def test_environments_of_others_are_stepped_by_themselves() -> None:
     assert type(make_physics(bases(TwiceCheetah, 2))) is OneByOne
 
 
-def test_a_data_that_was_replaced_is_found() -> None:
-    for way in (StepByAddress, Runners):
-        [ours], [theirs] = bases(HalfCheetahEnv, 1), bases(HalfCheetahEnv, 1)
-        physics, action = way([ours]), np.full((1, 6), 0.3, np.float32)
-        for t in range(4):
-            if t == 2:
-                ours.data = mujoco.MjData(ours.model)
-                theirs.data = mujoco.MjData(theirs.model)
-            physics.read()
-            physics.begin(np.ones(1, np.bool_), action)
-            physics.run(0, 1)
-            assert physics.end().rewards[0] == theirs.step(action[0])[1]
+@pytest.mark.parametrize("change", ["data", "model", "in place", "force"])
+@pytest.mark.parametrize("way", [StepByAddress, Runners])
+def test_changes_between_steps_are_found(way: type, change: str) -> None:
+    [ours], [theirs] = bases(HalfCheetahEnv, 1), bases(HalfCheetahEnv, 1)
+    physics, action = way([ours]), np.full((1, 6), 0.3, np.float32)
+    for t in range(4):
+        for base in (ours, theirs) if t == 2 else ():
+            if change == "in place":
+                base.model.body_mass[2] *= 2
+            elif change == "force":
+                base.data.xfrc_applied[1, 0] = 30.0
+            else:
+                base.model = base.model if change == "data" else HalfCheetahEnv().model
+                base.data = mujoco.MjData(base.model)
+        physics.read()
+        physics.begin(np.ones(1, np.bool_), action)
+        physics.run(0, 0, 1)
+        assert physics.end().rewards[0] == theirs.step(action[0])[1]
+        assert np.array_equal(ours.data.qpos, theirs.data.qpos) and ours.data.time == theirs.data.time
 
 
 def test_python_callbacks_of_the_physics_are_called() -> None:

@@ -65,15 +65,15 @@ class Physics(Protocol):
         :param actions: (n, A) float32 within the bounds
         """
 
-    def run(self, first: int, last: int) -> None:
-        """Simulate environments ``first`` to ``last``, in any thread; then their ``data`` is final."""
+    def run(self, worker: int, first: int, last: int) -> None:
+        """Simulate environments ``first`` to ``last``, in any thread; no two calls of the same worker at once."""
 
     def end(self) -> Outcomes:
         """What came of it, in the caller's thread after all have run."""
 
 
-def make_physics(bases: list[Any]) -> Physics:
-    """The fastest way that is exact for these base environments of one kind."""
+def make_physics(bases: list[Any], workers: int = 1) -> Physics:
+    """The fastest way that is exact for these base environments of one kind, for so many threads."""
     physics = [base.unwrapped for base in bases]
     if any(base is not own for base, own in zip(bases, physics, strict=True)) or not is_plain(physics[0]):
         return OneByOne(bases)
@@ -81,7 +81,7 @@ def make_physics(bases: list[Any]) -> Physics:
 
     if not calls.agrees(physics[0].model, physics[0].data, physics[0].frame_skip):
         return OneByOne(bases)
-    return runners.Runners(physics) if runners.agrees(physics[0]) else StepByAddress(physics)
+    return runners.Runners(physics, workers) if runners.agrees(physics[0]) else StepByAddress(physics)
 
 
 class OneByOne:
@@ -106,7 +106,7 @@ class OneByOne:
             self._outcomes.put(i, self.bases[i].step(actions[i]))
         self.read()
 
-    def run(self, first: int, last: int) -> None:
+    def run(self, worker: int, first: int, last: int) -> None:
         """See :class:`Physics`."""
 
     def end(self) -> Outcomes:
@@ -156,7 +156,7 @@ class ByAddress:
                 self._simulate(i)
             self.read()
 
-    def run(self, first: int, last: int) -> None:
+    def run(self, worker: int, first: int, last: int) -> None:
         """See :class:`Physics`."""
         from masklam_envs.batch import calls
 
@@ -211,11 +211,11 @@ class StepByAddress(ByAddress):
         super().begin(moves, actions)
         self._outcomes = Outcomes.empty(len(self.physics))
 
-    def run(self, first: int, last: int) -> None:
+    def run(self, worker: int, first: int, last: int) -> None:
         """See :class:`Physics`."""
         from masklam_envs.batch import calls
 
-        super().run(first, last)
+        super().run(worker, first, last)
         for i in range(first, last):
             if self._moves[i]:
                 self._outcomes.put(i, self._finished(i, self._actions[i]))

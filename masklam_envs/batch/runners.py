@@ -10,9 +10,11 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from masklam_envs.batch import calls
 from masklam_envs.batch.physics import Actions, ByAddress, Moves, Outcomes
 
 Floats = NDArray[np.float64]
@@ -23,11 +25,36 @@ TRIED = 32
 class Runners(ByAddress):
     """Environments of one of the three classes, stepped together.
 
+    Each thread does the work in one ``MjData`` of its own: of the environments' own, only the state is kept up (as
+    ``mjSTATE_INTEGRATION`` has it), not what MuJoCo derives of it.
+
     :param physics: as for :class:`ByAddress`
+    :param workers: threads that run it
     """
 
-    def __init__(self, physics: list[Any]) -> None:
+    def __init__(self, physics: list[Any], workers: int = 1) -> None:
         super().__init__(physics, saves=False)
+        self._first_models = [own.model for own in physics]
+        self._benches = [_Bench(physics[0].model) for _ in range(workers)]
+
+    def run(self, worker: int, first: int, last: int) -> None:
+        """See :class:`Physics`."""
+        # A model may be changed in place; one that took its place may need a data of another size.
+        if any(model is not known for model, known in zip(self._models, self._first_models, strict=True)):
+            super().run(worker, first, last)
+        elif self._calls:
+            calls.step_states(
+                self._functions,
+                self._structs,
+                self._benches[worker].addresses,
+                self._moves,
+                self._actions,
+                self.qpos,
+                self.qvel,
+                self.substeps,
+                first,
+                last,
+            )
 
     def begin(self, moves: Moves, actions: Actions) -> None:
         """See :class:`Physics`."""
@@ -37,6 +64,19 @@ class Runners(ByAddress):
     def end(self) -> Outcomes:
         """See :class:`Physics`."""
         return outcomes(self.physics[0], self._before, self._actions, self.qpos, self.qvel)
+
+
+class _Bench:
+    """The data that a thread works in.
+
+    :param model: of an environment; those of the others have the same sizes
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._data = mujoco.MjData(model)
+        self._room = np.zeros(mujoco.mj_stateSize(model, calls.WHOLE_STATE))
+        arrays = [array.ctypes.data for array in (self._data.ctrl, self._room)]
+        self.addresses = np.array([self._data._address, *arrays], np.uintp)
 
 
 def outcomes(physics: Any, before: Floats, actions: Actions, qpos: Floats, qvel: Floats) -> Outcomes:
