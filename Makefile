@@ -1,7 +1,11 @@
-# Everything happens in .venv, which `make setup` fills. Nothing outside this folder is touched.
+# Everything happens in .venv, which `make setup` fills, and in .venv-metaworld. Nothing outside this folder is touched.
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+METAWORLD := .venv-metaworld
+# What runs on Meta-World's MuJoCo, the oldest that the package supports: everything that draws or steps.
+METAWORLD_TESTS := tests/suites tests/rendering tests/distractors tests/masks tests/data tests/test_env.py \
+	tests/test_every_env.py tests/test_import.py tests/test_make_masked.py tests/test_measure.py masklam_envs
 
 # What a command line may change: make setup PYTHON=python3.13 EXTRAS=dev,dmc CONSTRAINTS=
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
@@ -10,17 +14,17 @@ EXTRAS ?= dev
 WORKERS ?= auto
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo test test-slow lint types format bench clean
+.PHONY: help setup setup-metaworld demo test test-slow test-metaworld lint types format bench clean
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## create .venv and install the package with the tested versions of constraints.txt
 
 # The stamp is written last, so a failed or interrupted installation is done again. A .venv without a working pip
 # (an interrupted start, a Python that is gone) is made anew.
-$(STAMP): pyproject.toml $(CONSTRAINTS)
-	@if ! $(PY) -m pip --version >/dev/null 2>&1; then \
+define create_venv
+	@if ! $(1)/bin/python -m pip --version >/dev/null 2>&1; then \
 		python=$$(for p in $(PYTHON); do \
 			"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; \
 		done); \
@@ -35,11 +39,24 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 			echo "  Debian, Ubuntu: apt install python$$version-venv" >&2; \
 			exit 1; \
 		fi; \
-		echo "creating $(VENV) with $$python"; \
-		"$$python" -m venv --clear $(VENV); \
+		echo "creating $(1) with $$python"; \
+		"$$python" -m venv --clear $(1); \
 	fi
+endef
+
+$(STAMP): pyproject.toml $(CONSTRAINTS)
+	$(call create_venv,$(VENV))
 	$(PY) -m pip install --disable-pip-version-check $(addprefix -c ,$(CONSTRAINTS)) -e '.[$(EXTRAS)]'
 	@touch $@
+
+# Meta-World pins a MuJoCo that the other extras cannot live with, so it has an environment of its own: the versions of
+# constraints-metaworld.txt and nothing else, which leaves out torch and what only the agents need.
+$(METAWORLD)/.installed: pyproject.toml constraints-metaworld.txt
+	$(call create_venv,$(METAWORLD))
+	$(METAWORLD)/bin/python -m pip install --disable-pip-version-check --no-deps -r constraints-metaworld.txt -e .
+	@touch $@
+
+setup-metaworld: $(METAWORLD)/.installed  ## create .venv-metaworld, where Meta-World lives with its own MuJoCo
 
 demo: $(STAMP)  ## train a small agent, look at its masks and latents, write runs/demo
 	$(PY) examples/train_agent.py --out runs/demo
@@ -50,6 +67,10 @@ test: lint types  ## lint, types and the fast tests
 # One process, so that training may use every core. pytest's exit code 5 says that there is no slow test.
 test-slow: $(STAMP)  ## the slow tests: whole training runs and scripts
 	@$(PY) -m pytest -m slow --timeout 1800 --durations 10 $(PYTEST_ARGS) || [ $$? -eq 5 ]
+
+test-metaworld: setup-metaworld  ## Meta-World's tests and the core's on MuJoCo 3.3.0
+	$(METAWORLD)/bin/python -m pytest -m "not slow" -n $(WORKERS) --maxprocesses 4 --dist loadfile \
+		$(PYTEST_ARGS) $(METAWORLD_TESTS)
 
 lint: $(STAMP)  ## ruff: rules and formatting
 	$(PY) -m ruff check --output-format concise .
@@ -67,6 +88,6 @@ bench: $(STAMP)  ## every speed measurement in benchmarks/
 		echo "== $$script"; $(PY) "$$script"; \
 	done
 
-clean:  ## remove caches and build products; .venv and runs/ stay
+clean:  ## remove caches and build products; the environments and runs/ stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis MUJOCO_LOG.TXT *.egg-info
 	find masklam_envs masklam_agents examples benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -42,11 +42,6 @@ DMC_PLACED: dict[str, tuple[str, ...]] = {
 #: steps of an episode of every task that dm_control limits
 DMC_STEPS = 1000
 
-#: The opacity of the ground over a video, by domain: the Distracting Control Suite's 0 for reacher and 0.3 for all
-#: others, but 1 where the data of LAOM and MaskLAM have it
-DMC_GROUND_ALPHA: dict[str, float] = {"cheetah": 1.0, "hopper": 1.0, "walker": 1.0, "reacher": 0.0}
-DMC_OTHER_GROUND_ALPHA = 0.3
-
 
 @dataclasses.dataclass(frozen=True)
 class MetaWorldTask:
@@ -74,6 +69,8 @@ METAWORLD_TASKS: dict[str, MetaWorldTask] = {
     "window-close-v3": MetaWorldTask(("body:window", "site:goal"), ("windowb_a",)),
 }
 METAWORLD_STEPS = 500
+#: the root of the Sawyer arm and its gripper: the first child of the world whose name contains "base"
+METAWORLD_ROBOT = "base"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,13 +108,18 @@ def suite_ids() -> Iterator[SuiteId]:
             {"camera": 0},
             "dmc",
         )
-    for name in METAWORLD_TASKS:
+    for name, mt in METAWORLD_TASKS.items():
         yield SuiteId(
             f"MaskMetaWorld/{name}",
             f"MetaWorld/{name}",
             "masklam_envs.suites.metaworld:MetaWorldEnv",
             {"task": name},
             METAWORLD_STEPS,
-            {"camera": "corner", "image_size": 128},
+            {
+                "camera": "corner",
+                "image_size": 128,
+                "agent_bodies": [METAWORLD_ROBOT],
+                "object_bodies": list(mt.objects),
+            },
             "metaworld",
         )
