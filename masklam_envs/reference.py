@@ -22,7 +22,8 @@ from masklam_envs.quiet import quiet_mujoco
 from masklam_envs.tasks import task_of_base
 
 # By a word of the environment's id.  The suite itself has no hopper; LAOM and MaskLAM give it what walker has.
-GROUND_ALPHAS = {"cheetah": 1.0, "walker": 1.0, "hopper": 1.0, "reacher": 0.0}
+# Distracting Meta-World puts the video in the floor's place.
+GROUND_ALPHAS = {"cheetah": 1.0, "walker": 1.0, "hopper": 1.0, "reacher": 0.0, "metaworld": 0.0}
 # Steps of the rollout that finds the velocities' statistics, and where an episode without a limit is cut.
 VELOCITY_STEPS = 6_000
 EPISODE_STEPS = 1_000
