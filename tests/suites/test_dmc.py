@@ -11,6 +11,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 
 from masklam_envs import collect, make_masked, render_frames
+from masklam_envs.distractors import PRESETS
 from masklam_envs.env import KEYS
 from masklam_envs.suites.catalog import DMC_PLACED, DMC_STEPS, DMC_TASKS
 from tests.helpers import assert_same, random_actions, rollout
@@ -19,6 +20,7 @@ suite = pytest.importorskip("dm_control.suite", reason="dm_control is not instal
 
 PAPER = ("cheetah-run", "walker-run", "hopper-hop", "humanoid-walk")
 CONTROL_STEPS = {"cheetah-run": 0.01, "walker-run": 0.025, "hopper-hop": 0.02, "humanoid-walk": 0.025}
+GROUND_ALPHAS = {"cheetah-run": 1.0, "walker-run": 1.0, "hopper-hop": 1.0, "humanoid-walk": 0.3}
 ACTIONS = {"cheetah-run": 6, "walker-run": 6, "hopper-hop": 4, "humanoid-walk": 21}
 MESHES = ("dog",)  # the ray caster cannot draw them
 ONE_OF_EACH_DOMAIN = {name.partition("-")[0]: name for name in DMC_TASKS if not name.startswith(MESHES)}.values()
@@ -154,6 +156,20 @@ def test_recorded_physics_is_drawn_again_byte_for_byte(name):
         for i, observation in enumerate(live):
             assert np.array_equal(frames.pixels[start + i], observation["pixels"])
             assert np.array_equal(frames.mask[start + i], observation["mask"])
+
+
+@pytest.mark.parametrize("name", ["cheetah-run", "reacher-easy"])  # without and with a model of its own for drawing
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_works(name, preset):
+    env = make(name, distractor=preset, observation=KEYS)
+    first, second = (rollout(env, 2)[0] for _ in range(2))
+    assert all(observation in env.observation_space for observation in first)
+    assert_same(first, second)
+
+
+@pytest.mark.parametrize(("name", "alpha"), [*GROUND_ALPHAS.items(), ("reacher-easy", 0.0), ("finger-spin", 0.3)])
+def test_the_ground_over_a_video_is_as_opaque_as_the_papers_have_it(name, alpha):
+    assert make(name, distractor="distractor-low").unwrapped.view.distractor.ground_alpha == alpha
 
 
 @pytest.mark.parametrize("preset", ["video", "action"])

@@ -13,6 +13,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 
 from masklam_envs import collect, render_frames
+from masklam_envs.env import KEYS
 from masklam_envs.masks import target_bodies
 from masklam_envs.rendering import gl
 from masklam_envs.suites.catalog import METAWORLD_ROBOT, METAWORLD_STEPS, METAWORLD_TASKS
@@ -284,6 +285,18 @@ def test_the_default_is_the_paper_s_size(opengl):
     observation, _ = env.reset(seed=0)
     assert observation["pixels"].shape == (128, 128, 3) and observation["mask"].shape == (128, 128, 1)
     assert observation in env.observation_space
+
+
+@pytest.mark.parametrize("preset", ["distractor-hard", "everything"])
+def test_presets_of_many_parts_work(preset, opengl):
+    env = make("door-open-v3", distractor=preset, observation=KEYS)
+    first, second = (rollout(env, 2)[0] for _ in range(2))
+    assert all(observation in env.observation_space for observation in first)
+    assert_same(first, second)
+
+
+def test_the_floor_gives_way_to_the_video():
+    assert make("push-v3", distractor="distractor-low").unwrapped.view.distractor.ground_alpha == 0.0
 
 
 def test_a_distractor_leaves_the_physics_alone(opengl):
