@@ -201,6 +201,24 @@ def test_specs_round_trip_through_json():
     assert_same(rollout(env, 1)[0], rollout(again, 1)[0])
 
 
+@pytest.mark.parametrize("name", ["cheetah-run", "reacher-easy"])
+def test_a_vector_holds_the_single_environments(name):
+    vector, singles = gym.make_vec(f"MaskDMC/{name}-v0", num_envs=2, image_size=36), [make(name), make(name)]
+    observations, _ = vector.reset(seed=[3, 4])
+    assert_same([{"pixels": p, "mask": m} for p, m in zip(*observations.values(), strict=True)], starts(singles))
+    actions = random_actions(singles[0], 2)
+    for action in actions:
+        observations, rewards, *_ = vector.step(np.stack([action, -action]))
+        stepped = [env.step(a)[:2] for env, a in zip(singles, (action, -action), strict=True)]
+        assert np.array_equal(observations["pixels"], [observation["pixels"] for observation, _ in stepped])
+        assert rewards.tolist() == [reward for _, reward in stepped]
+    vector.close()
+
+
+def starts(envs):
+    return [env.reset(seed=seed)[0] for env, seed in zip(envs, (3, 4), strict=True)]
+
+
 def test_a_pickled_environment_has_the_same_episodes():
     env = make("reacher-easy")
     assert_same(rollout(pickle.loads(pickle.dumps(env)), 2)[0], rollout(env, 2)[0])

@@ -306,6 +306,20 @@ def test_a_distractor_leaves_the_physics_alone(opengl):
     assert quiet[1] == moved[1]
 
 
+def test_a_vector_holds_the_single_environments(opengl):
+    vector = gym.make_vec("MaskMetaWorld/door-open-v3", num_envs=2, image_size=48)
+    singles = [make("door-open-v3"), make("door-open-v3")]
+    observations, _ = vector.reset(seed=[3, 4])
+    for i, env in enumerate(singles):
+        assert np.array_equal(observations["pixels"][i], env.reset(seed=3 + i)[0]["pixels"])
+    actions = random_actions(singles[0], 2)
+    observations, rewards, *_ = vector.step(actions)
+    for i, env in enumerate(singles):
+        observation, reward, *_ = env.step(actions[i])
+        assert np.array_equal(observations["pixels"][i], observation["pixels"]) and rewards[i] == reward
+    vector.close()
+
+
 def test_specs_round_trip_through_json(opengl):
     env = make("window-open-v3", distractor="video", base_kwargs={"terminate_on_success": True})
     again = gym.make(EnvSpec.from_json(env.spec.to_json()))
