@@ -78,16 +78,18 @@ class Windows:
 
     def batch(self, anchors: NDArray[np.int64]) -> WindowBatch:
         """The whole windows at anchors (B,)."""
+        from masklam_envs.data.unpack import unpacked  # Numba is imported only when a batch is wanted
+
         after = anchors[:, None] + np.arange(1, self.future_offset + 1)
         index = np.concatenate((self.stack(anchors), after), axis=1)
         frames, places = self.frames.rows(index)
-        rgbm = np.ascontiguousarray(frames[places].transpose(0, 1, 4, 2, 3))
+        pixels, mask = unpacked(frames, places)
         # A repeated first frame has no action that leads to the next; the first action stands in its place.
         steps = self.step(index[:, :-1])
         episode = self._episode[anchors]
         return WindowBatch(
-            rgbm[:, :, :3],
-            rgbm[:, :, 3:],
+            pixels,
+            mask,
             self.frames.trajectories.actions[steps],
             episode,
             anchors - self.frames.trajectories.first_frame[episode],

@@ -1,7 +1,7 @@
 """Masks for video that came without: what moves, or what a segmentation model finds.
 
 * :class:`MaskSource` - the protocol: frames in, a mask in [0, 1] out.
-* :class:`Motion` - what differs from the background of a camera that stands still.
+* :class:`Motion` - what moves otherwise than the background.
 * :class:`Rembg` - salient objects by a model file of rembg's.
 * :func:`make_mask_source` - by name.
 
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from masklam_envs.errors import unknown_name
 
 SOURCES = ("motion", "none", "rembg")
+CAMERAS = ("auto", "moving", "still")
 CUSTOM = "u2net_custom"
 
 
@@ -42,23 +43,30 @@ class MaskSource(Protocol):
 
 
 class Motion:
-    """What differs from the median of the clip: for a camera that stands still and an agent that moves about.
+    """What moves otherwise than the background.
 
-    Noise is the median of the differences, scaled to the standard deviation of Gaussian noise; a pixel counts as moving
-    from ``threshold`` of those on.  Specks are opened away and holes closed with a disc of ``radius``.
+    Where the camera stands still that is what differs from the median of the clip, by ``threshold`` standard deviations
+    of the noise (estimated from the median difference).  Where it moves, neighbouring frames are laid over each other
+    by their common displacement and what differs from both of them counts, above Otsu's threshold: a much rougher mask,
+    the edges of what moves rather than its inside.  Specks are opened away and holes closed with a disc.
 
     :param threshold: in standard deviations of the noise, above 0
-    :param radius: pixels of the working size, at least 0
+    :param radius: of the disc, pixels of the working size, at least 0
+    :param camera: ``"still"``, ``"moving"``, or ``"auto"``: moving where half of the picture differs from the median of
+        the clip by more than 12 grey levels
     """
 
     working_size = 128
     BACKGROUND_FRAMES = 64
     LEAST_NOISE = 4.0  # grey levels: a clip without noise would call every rounding a motion
+    STILL_BELOW = 12.0  # grey levels
 
-    def __init__(self, threshold: float = 6.0, radius: int = 2) -> None:
+    def __init__(self, threshold: float = 6.0, radius: int = 2, camera: str = "auto") -> None:
         if not threshold > 0 or radius < 0:
             raise ValueError(f"threshold must be above 0 and radius at least 0, got {threshold} and {radius}")
-        self.threshold, self.radius = threshold, radius
+        if camera not in CAMERAS:
+            raise ValueError(unknown_name("camera", camera, CAMERAS))
+        self.threshold, self.radius, self.camera = threshold, radius, camera
 
     def segment(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :class:`MaskSource`."""
@@ -66,16 +74,45 @@ class Motion:
 
         chosen = np.linspace(0, len(frames) - 1, min(len(frames), self.BACKGROUND_FRAMES)).astype(int)
         background = np.median(frames[chosen], axis=0).astype(np.int16)
+        typical = float(np.median([np.median(np.abs(frame - background).max(axis=2)) for frame in frames[chosen]]))
+        moving_camera = self.camera == "moving" or (self.camera == "auto" and typical > self.STILL_BELOW)
+        found = self._against_neighbours(frames) if moving_camera else self._against_background(frames, background)
         side = 2 * self.radius + 1
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
         out = np.empty(frames.shape[:3], np.float32)
-        for frame, mask in zip(frames, out, strict=True):
+        for moving, mask in zip(found, out, strict=True):
+            opened = moving if moving_camera else cv2.morphologyEx(moving, cv2.MORPH_OPEN, disc)
+            closed = cv2.morphologyEx(opened, cv2.MORPH_CLOSE, disc)
+            mask[:] = cv2.morphologyEx(closed, cv2.MORPH_OPEN, disc) if moving_camera else closed
+        return out
+
+    def _against_background(
+        self, frames: NDArray[np.uint8], background: NDArray[np.int16]
+    ) -> Iterator[NDArray[np.uint8]]:
+        for frame in frames:
             difference = np.abs(frame - background).max(axis=2).astype(np.float32)
             noise = max(1.4826 * float(np.median(difference)), self.LEAST_NOISE)
-            moving = (difference > self.threshold * noise).astype(np.uint8)
-            moving = cv2.morphologyEx(moving, cv2.MORPH_OPEN, disc)
-            mask[:] = cv2.morphologyEx(moving, cv2.MORPH_CLOSE, disc)
-        return out
+            yield (difference > self.threshold * noise).astype(np.uint8)
+
+    def _against_neighbours(self, frames: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+        import cv2
+
+        grey = [cv2.GaussianBlur(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (0, 0), 1.0) for frame in frames]
+        for t, now in enumerate(grey):
+            others = [grey[i] for i in (t - 1, t + 1) if 0 <= i < len(grey)] or [now]
+            difference = np.minimum.reduce([_difference(cv2, now, other) for other in others])
+            level, _ = cv2.threshold(difference, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+            yield (difference > max(level, self.LEAST_NOISE)).astype(np.uint8)
+
+
+def _difference(cv2: Any, now: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """How a grey picture differs from another that is laid over it by their common displacement."""
+    window = cv2.createHanningWindow(now.shape[::-1], cv2.CV_32F)
+    (x, y), _ = cv2.phaseCorrelate(other.astype(np.float32), now.astype(np.float32), window)
+    moved = cv2.warpAffine(
+        other, np.array([[1, 0, x], [0, 1, y]], np.float32), now.shape[::-1], borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(cv2.absdiff(now, moved), np.uint8)
 
 
 class Rembg:

@@ -36,12 +36,29 @@ def test_specks_are_opened_away():
 
 def test_a_higher_threshold_finds_less():
     frames = np.random.default_rng(0).normal(90, 12, (20, 32, 32, 3)).clip(0, 255).astype(np.uint8)
-    low, high = (Motion(threshold, radius=0).segment(frames).mean() for threshold in (1.5, 3.0))
+    low, high = (Motion(threshold, radius=0, camera="still").segment(frames).mean() for threshold in (1.5, 3.0))
     assert low > high
+
+
+def test_a_moving_camera_is_followed():
+    rng = np.random.default_rng(0)
+    scene = rng.integers(0, 256, (40, 60, 3)).repeat(4, axis=0).repeat(4, axis=1).astype(np.uint8)
+    frames, want = np.zeros((30, 96, 96, 3), np.uint8), np.zeros((30, 96, 96), bool)
+    for t, frame in enumerate(frames):
+        frame[:] = scene[20 : 20 + 96, 3 * t : 3 * t + 96]
+        want[t, 30:54, 80 - 2 * t : 104 - 2 * t] = True
+    frames[want] = rng.integers(0, 256, (30, 96, 96, 3)).astype(np.uint8)[want]
+    found = Motion().segment(frames) > 0.5
+    inside, outside = found[want].mean(), found[~want].mean()
+    assert inside > 0.6 and outside < 0.1
+    still = Motion(camera="still").segment(frames) > 0.5
+    assert abs(still[want].mean() - still[~want].mean()) < inside - outside
 
 
 def test_names():
     assert make_mask_source("none") is None
+    with pytest.raises(ValueError, match="unknown camera 'stil'. Did you mean 'still'"):
+        make_mask_source("motion", camera="stil")
     with pytest.raises(ValueError, match="mask source 'none' has no options"):
         make_mask_source("none", threshold=1)
 
