@@ -58,9 +58,9 @@ def collect(
     :param env: an id or environment of this package, e.g. ``"MaskCheetah-v0"``
     :param episodes: how many, at least 1
     :param policy: ``"reference"`` (the task's expert with its reference noise, or uniform random actions where the
-        task ships no expert), ``"expert"``, ``"mixed"`` (the expert seeing its state through noise, with bursts of
-        random actions, see :func:`masklam_envs.data.disturbance.mixed`; what cloning from pixels needs), ``"random"``,
-        or a function from the base observation to an action
+        task ships no expert), ``"expert"`` (also Meta-World's scripted ones), ``"mixed"`` (the expert seeing its state
+        through noise, with bursts of random actions, see :func:`masklam_envs.data.disturbance.mixed`; what cloning from
+        pixels needs), ``"random"``, or a function from the base observation to an action
     :param noise: standard deviation of Gaussian noise added to every action; None: the reference noise for
         ``"reference"``, else 0. For ``"mixed"`` the largest noise of the observation, in
         units of its spread, None: 0.6
@@ -267,6 +267,8 @@ def _resolve_policy(
         return getattr(policy, "__name__", type(policy).__name__), policy, noise or 0.0
     if policy not in POLICIES:
         raise ValueError(f"{unknown_name('policy', policy, POLICIES)}, or a function from a state to an action")
+    if policy == "expert" and hasattr(env.base.unwrapped, "scripted_expert"):
+        return _resolve_policy(env, env.base.unwrapped.scripted_expert, noise)
     expert = reference_expert(env.base) if policy != "random" else None
     if policy in ("expert", "mixed") and expert is None:
         raise ValueError("this task ships no expert; use policy='random' or pass your own function")

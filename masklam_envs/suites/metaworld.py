@@ -47,7 +47,7 @@ class MetaWorldEnv(gym.Env[NDArray[np.float64], NDArray[np.float32]], EzPickle):
         EzPickle.__init__(self, task, terminate_on_success)
         if task not in METAWORLD_TASKS:
             raise ValueError(unknown_name("Meta-World task", task, METAWORLD_TASKS))
-        self.terminate_on_success = bool(terminate_on_success)
+        self.task, self.terminate_on_success = task, bool(terminate_on_success)
         self._env = _make(task)
         self.action_space = self._env.action_space
         self.observation_space = self._env.sawyer_observation_space
@@ -64,6 +64,11 @@ class MetaWorldEnv(gym.Env[NDArray[np.float64], NDArray[np.float32]], EzPickle):
     def data(self) -> mujoco.MjData:
         """The data of :attr:`model`."""
         return self._drawn.data
+
+    @property
+    def scripted_expert(self) -> ScriptedExpert:
+        """Meta-World's own policy of the task."""
+        return ScriptedExpert(self.task)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -101,7 +106,8 @@ class ScriptedExpert:
 
     ::
 
-        collect("MaskMetaWorld/push-v3", 10, policy=ScriptedExpert("push-v3"))
+        state, _ = gym.make("MetaWorld/push-v3").reset(seed=0)
+        action = ScriptedExpert("push-v3")(state)
     """
 
     def __init__(self, task: str) -> None:

@@ -13,6 +13,7 @@ from gymnasium.utils.env_checker import check_env
 from masklam_envs import collect, make_masked, render_frames
 from masklam_envs.distractors import PRESETS
 from masklam_envs.env import KEYS
+from masklam_envs.rendering import gl
 from masklam_envs.suites.catalog import DMC_PLACED, DMC_STEPS, DMC_TASKS
 from tests.helpers import assert_same, random_actions, rollout
 
@@ -132,6 +133,19 @@ def test_every_domain_is_drawn(name):
     assert all(observation in env.observation_space for observation in observations)
     assert np.isfinite(rewards).all()
     assert not np.array_equal(observations[0]["pixels"], observations[0]["clean"])
+    assert observations[0]["mask"].any()
+
+
+@pytest.mark.parametrize("name", ["dog-run", "dog-fetch"])
+def test_meshes_and_skins_are_drawn_by_opengl(name):
+    try:
+        gl.description()
+    except gl.OpenGLUnavailableError as error:
+        pytest.skip(str(error))
+    env = make(name)
+    observation, _ = env.reset(seed=0)
+    assert observation in env.observation_space
+    assert 0.05 < (observation["mask"] == 255).mean() < 0.3
 
 
 @paper

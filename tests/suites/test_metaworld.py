@@ -123,8 +123,9 @@ def test_an_expert_s_action_is_within_the_space_and_quiet(recwarn):
     assert not recwarn
 
 
-def test_an_expert_s_episodes_are_collected():
-    recorded = collect("MaskMetaWorld/drawer-close-v3", 1, policy=ScriptedExpert("drawer-close-v3"), max_steps=150)
+@pytest.mark.parametrize("policy", ["expert", ScriptedExpert("drawer-close-v3")])
+def test_an_expert_s_episodes_are_collected(policy):
+    recorded = collect("MaskMetaWorld/drawer-close-v3", 1, policy=policy, max_steps=150)
     assert recorded.meta["policy"] == "scripted drawer-close-v3"
     assert recorded.meta["base"] == "MetaWorld/drawer-close-v3"
     assert recorded.actions.shape == (150, 4) and recorded.rewards[-1] > 9  # of 10
