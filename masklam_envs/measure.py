@@ -17,13 +17,15 @@ def measure_correlation(
     """Correlation of an environment's distractor with what drives it, under a policy.
 
     The distractor's motion of every step is regressed on the action of that step, ``lag`` steps ago where it is late,
-    or on the joint velocities where it follows the state.  Physics is simulated, frames are not drawn: a distractor's
-    rows are a function of its seed, the actions and the states.
+    or on the joint velocities where it follows the state; an episode's first ``lag`` steps, in which nothing drives it
+    yet, are left out.  Physics is simulated, frames are not drawn: a distractor's rows are a function of its seed, the
+    actions and the states.
 
     :param env: an environment of this package, or its id
     :param steps: at least so many transitions; the measured number's standard error is about ``1 / sqrt(steps)``
     :param policy: as in :func:`masklam_envs.collect`; the set correlation holds under ``"reference"``
     :param seed: of the rollouts
+    :raises ValueError: when the distractor is later than episodes are long
     :return: for ``action`` and ``state`` distractors ``multiple_correlation`` is their ``correlation``; 0 where nothing
         moves
     """
@@ -35,18 +37,21 @@ def measure_correlation(
         moved, acted = motion_of(part, env)
         motions.append(moved)
         actions.append(acted)
-        count, i = count + len(acted), i + 1
+        count, i = count + len(part), i + 1
     return correlation_of(np.concatenate(motions), np.concatenate(actions))
 
 
 def motion_of(trajectories: Any, env: gym.Env[Any, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Displacements (N, K) of the environment's distractor along recorded physics, and what drives them (N, A)."""
+    """Displacements (N, K) of the environment's distractor along recorded physics, and what drives them (N, A).
+
+    One row a transition, without an episode's first ones where the distractor is late.
+    """
     distractor = env.unwrapped.view.distractor  # type: ignore[attr-defined]
-    moved, driven = [], []
+    moved, driven, silent = [], [], distractor.silent_steps
     for e in range(trajectories.episodes):
         actions, states = trajectories.episode_actions(e), trajectories.states(e)
         rows = distractor.track(int(trajectories.distractor_seeds[e]), actions, states)
         motion = distractor.motion(rows)
-        moved.append(np.zeros((len(actions), 1)) if motion is None else motion)
-        driven.append(distractor.drivers(actions, states[:-1]))
+        moved.append((np.zeros((len(actions), 1)) if motion is None else motion)[silent:])
+        driven.append(distractor.drivers(actions, states[:-1])[silent:])
     return np.concatenate(moved), np.concatenate(driven)

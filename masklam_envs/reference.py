@@ -25,7 +25,7 @@ from masklam_envs.tasks import task_of_base
 # Distracting Meta-World puts the video in the floor's place.
 GROUND_ALPHAS = {"cheetah": 1.0, "walker": 1.0, "hopper": 1.0, "reacher": 0.0, "metaworld": 0.0}
 # Steps of the rollout that finds the velocities' statistics, and where an episode without a limit is cut.
-VELOCITY_STEPS = 6_000
+VELOCITY_STEPS = 10_000
 EPISODE_STEPS = 1_000
 
 
@@ -62,43 +62,46 @@ def ground_alpha_of(base: gym.Env[Any, Any]) -> float:
     return next((alpha for robot, alpha in GROUND_ALPHAS.items() if robot in name), GROUND_ALPHA)
 
 
-def velocity_reference(base: gym.Env[Any, Any]) -> Callable[[], Whitening] | None:
+def velocity_reference(base: gym.Env[Any, Any]) -> Callable[[int], Whitening] | None:
     """A function that finds the whitening of joint velocities under the reference policy; None without a spec.
 
-    The first call in a process rolls out some thousand steps of an environment of its own, a second or less, with a
-    fixed seed: the same numbers every time on the same machine.
+    Its argument says how many steps late they are heard of: an episode's last ones never are.  The first call in a
+    process rolls out some thousand steps of an environment of its own, a second or two, with a fixed seed: the same
+    numbers every time on the same machine.
     """
     return None if base.spec is None else functools.partial(_velocities_of, base.spec)
 
 
-_VELOCITIES: dict[str, Whitening] = {}
+_EPISODES: dict[str, list[Any]] = {}
 
 
-def _velocities_of(spec: Any) -> Whitening:
+def _velocities_of(spec: Any, lag: int) -> Whitening:
     key = repr(spec)
-    if key not in _VELOCITIES:
-        _VELOCITIES[key] = _rolled_out(spec)
-    return _VELOCITIES[key]
+    if key not in _EPISODES:
+        _EPISODES[key] = _rolled_out(spec)
+    heard = [episode[: max(len(episode) - lag, 0)] for episode in _EPISODES[key]]
+    enough = sum(map(len, heard)) > len(_EPISODES[key][0][0])  # not where the lag is longer than episodes
+    return Whitening.from_samples(np.concatenate(heard if enough else _EPISODES[key]))
 
 
-def _rolled_out(spec: Any) -> Whitening:
+def _rolled_out(spec: Any) -> list[Any]:
+    """Velocities (T, nv) before each step of some episodes of the reference policy."""
     # The task's own limit, which the base of a masked environment has not: how long episodes are is in the statistics.
     limit = gym.registry[spec.id].max_episode_steps if spec.id in gym.registry else None
     with quiet_mujoco():
         base: gym.Env[Any, Any] = gym.make(spec, disable_env_checker=True, max_episode_steps=limit or EPISODE_STEPS)
-    expert, space, rng = reference_expert(base), base.action_space, np.random.default_rng(0)
-    data: Any = base.unwrapped.data  # type: ignore[attr-defined]
-    velocities: list[Any] = []
-    ended = True
-    while len(velocities) < VELOCITY_STEPS:
-        if ended:
-            state, _ = base.reset(seed=len(velocities))
-        velocities.append(data.qvel.copy())
-        action = _reference_action(expert, space, state, rng)
-        state, _, terminated, truncated, _ = base.step(action)
-        ended = terminated or truncated
+    expert, rng, data = reference_expert(base), np.random.default_rng(0), base.unwrapped.data  # type: ignore[attr-defined]
+    episodes: list[Any] = []
+    while sum(map(len, episodes)) < VELOCITY_STEPS:
+        state, _ = base.reset(seed=len(episodes))
+        velocities, ended = [], False
+        while not ended:
+            velocities.append(data.qvel.copy())
+            state, _, terminated, truncated, _ = base.step(_reference_action(expert, base.action_space, state, rng))
+            ended = terminated or truncated
+        episodes.append(np.array(velocities))
     base.close()
-    return Whitening.from_samples(np.array(velocities))
+    return episodes
 
 
 def _reference_action(expert: Expert | None, space: Any, state: Any, rng: np.random.Generator) -> Any:

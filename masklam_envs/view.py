@@ -94,7 +94,8 @@ class View:
     :param config: what is seen
     :param reference: statistics by which actions are whitened before they move a distractor
     :param ground_alpha: how opaque the ground is over a background in the Distracting Control Suite
-    :param velocities: finds the statistics of joint velocities, for distractors that follow them
+    :param velocities: finds the statistics of joint velocities heard of so many steps late, for distractors that
+        follow them
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class View:
         reference: ActionReference,
         *,
         ground_alpha: float = GROUND_ALPHA,
-        velocities: Callable[[], Whitening] | None = None,
+        velocities: Callable[[int], Whitening] | None = None,
     ) -> None:
         self.model = model
         self.config = config

@@ -200,7 +200,7 @@ class StatePan(Driven):
                 "distractor 'state' needs a base environment that can be made again by its spec: give an id"
             )
         self._first = scene.nq
-        reference = scene.velocities()
+        reference = scene.velocities(self.state_lag)
         super().__init__(
             context, "state", reference.mean, reference.matrix, correlation=correlation, rank=rank, gain=gain,
             motion=motion, footage=footage, ground_alpha=ground_alpha,

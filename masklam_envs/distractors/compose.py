@@ -116,6 +116,11 @@ class Distractor:
                 distinct.append(driver)
         return np.concatenate(distinct, axis=1)
 
+    @property
+    def silent_steps(self) -> int:
+        """Steps at an episode's beginning in which a part of :meth:`motion` has not yet heard of what drives it."""
+        return max((self.parts[i].lag + self.parts[i].state_lag for i in self._driven()), default=0)
+
     def _driven(self) -> list[int]:
         driven = [i for i, config in enumerate(self._config) if "correlation" in config]
         return driven or list(range(len(self.parts)))

@@ -34,7 +34,8 @@ class SceneFacts:
     :param polar: the camera's angle from the vertical about the point it looks at, radians; pi / 2 is level with it
     :param azimuth: its angle from the world's x axis about the vertical, radians
     :param ground_alpha: how opaque the ground is over a background in the Distracting Control Suite
-    :param velocities: finds the statistics of the reference policy's joint velocities; None: there is no way to
+    :param velocities: finds the statistics of the reference policy's joint velocities that are heard of so many steps
+        late; None: there is no way to
     """
 
     nq: int
@@ -45,7 +46,7 @@ class SceneFacts:
     polar: float = math.pi / 2
     azimuth: float = -math.pi / 2
     ground_alpha: float = GROUND_ALPHA
-    velocities: Callable[[], Whitening] | None = None
+    velocities: Callable[[int], Whitening] | None = None
 
 
 def scene_facts(
@@ -53,7 +54,7 @@ def scene_facts(
     back: NDArray[np.float64],
     agent: list[int],
     ground_alpha: float = GROUND_ALPHA,
-    velocities: Callable[[], Whitening] | None = None,
+    velocities: Callable[[int], Whitening] | None = None,
 ) -> SceneFacts:
     """Collect them.
 

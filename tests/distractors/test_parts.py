@@ -25,7 +25,7 @@ FACTS = SceneFacts(
     polar=1.4,
     azimuth=-1.5,
     ground_alpha=0.7,
-    velocities=lambda: Whitening(np.zeros(NV), np.eye(NV)),
+    velocities=lambda lag: Whitening(np.zeros(NV), np.eye(NV)),
 )  # fmt: skip
 MOVING = [
     {"name": "action", "motion": ["pan", "rotation", "zoom", "speed"]},
