@@ -3,8 +3,9 @@
     python benchmarks/opengl_speed.py                  # HalfCheetah, 64x64, on one core
     python benchmarks/opengl_speed.py --image-size 128
 
-Rows are the best of their repeats, interleaved, because shared machines only ever make things slower.
-``mujoco.Renderer`` runs in a process of its own, where the driver is set up as it sets it up.
+Rows are the best of their repeats, interleaved, because shared machines only ever make things slower; on a busy one
+``--clock cpu`` counts this process' time alone (of a software renderer that is everything).  ``mujoco.Renderer`` runs
+in a process of its own, where the driver is set up as it sets it up.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 os.environ.setdefault("MUJOCO_GL", "egl")  # mujoco.Renderer needs it before the import
 
@@ -40,6 +41,8 @@ class Args:
     """repeats of each row"""
     number: int = 300
     """frames or steps of a repeat"""
+    clock: Literal["wall", "cpu"] = "wall"
+    """what is measured: time passed, or time that this process and its driver's threads computed"""
     many: int = 64
     """environments that live at the same time in the last rows"""
 
@@ -58,20 +61,21 @@ def load(base: str) -> mujoco.MjModel:
     return gym.make(base).unwrapped.model  # type: ignore[attr-defined]
 
 
-def per_call(rows: list[Row], repeats: int) -> dict[str, float]:
+def per_call(rows: list[Row], repeats: int, clock: str) -> dict[str, float]:
     """Best mean of each row, seconds a call; ``function`` is called ``number`` times a repeat."""
+    now = time.process_time if clock == "cpu" else time.perf_counter
     best = dict.fromkeys((name for name, _, _ in rows), np.inf)
     for repeat in range(repeats + 1):
         for name, function, number in rows:
-            start = time.perf_counter()
+            start = now()
             for _ in range(number):
                 function()
             if repeat:  # the first compiles
-                best[name] = min(best[name], (time.perf_counter() - start) / number)
+                best[name] = min(best[name], (now() - start) / number)
     return best
 
 
-def mujocos_renderer(base: str, size: int, repeats: int) -> dict[str, float]:
+def mujocos_renderer(base: str, size: int, repeats: int, clock: str) -> dict[str, float]:
     """``mujoco.Renderer`` with its default settings, RGB and RGB then segmentation."""
     one_core()
     model = load(base)
@@ -91,7 +95,7 @@ def mujocos_renderer(base: str, size: int, repeats: int) -> dict[str, float]:
         renderer.disable_segmentation_rendering()
 
     rows: list[Row] = [("mujoco.Renderer, RGB", rgb, 3), ("mujoco.Renderer, RGB then segmentation", both, 3)]
-    return per_call(rows, repeats)
+    return per_call(rows, repeats, clock)
 
 
 def renderer_rows(args: Args, model: mujoco.MjModel) -> list[Row]:
@@ -161,18 +165,18 @@ def main(args: Args) -> None:
     """Print the tables."""
     one_core()
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        frames = pool.apply(mujocos_renderer, (args.base, args.image_size, args.repeats))
+        frames = pool.apply(mujocos_renderer, (args.base, args.image_size, args.repeats, args.clock))
     print(gl.description())
     reference = frames["mujoco.Renderer, RGB then segmentation"]
-    frames |= per_call(renderer_rows(args, load(args.base)), args.repeats)
+    frames |= per_call(renderer_rows(args, load(args.base)), args.repeats, args.clock)
     show(f"a frame of {args.base}, {args.image_size}x{args.image_size} (ratio: to mujoco.Renderer)", frames, reference)
-    steps = per_call(env_rows(args), args.repeats)
+    steps = per_call(env_rows(args), args.repeats, args.clock)
     show("a step (ratio: to physics alone)", steps, next(iter(steps.values())))
 
     before = resident()
     envs = [gym.make(args.task, renderer="opengl", image_size=args.image_size) for _ in range(args.many)]
     step = stepper(envs)
-    many = per_call([("", step, max(1, args.number // args.many))], args.repeats)[""] / args.many
+    many = per_call([("", step, max(1, args.number // args.many))], args.repeats, args.clock)[""] / args.many
     one = steps[f"{args.task}, opengl, distractor 'action'"]
     print(
         f"\n{args.many} environments in this process: {1 / many:.0f} steps per second, {one / many:.2f} of one alone's,"

@@ -147,6 +147,32 @@ def _segment(ids, sy, sx):
     return int(ids[sy, sx, 0]) + 256 * int(ids[sy, sx, 1]) + 65536 * int(ids[sy, sx, 2])
 
 
+@_kernel
+def _widened(row, first, last):
+    """An interval of columns, extended to the first and the last of a row of depths where something is."""
+    for x in range(first):
+        if row[x] > 0.0:
+            first = x
+            break
+    for x in range(row.shape[0] - 1, last, -1):
+        if row[x] > 0.0:
+            last = x
+            break
+    return first, last
+
+
+@_kernel
+def _span(depth, glass_depth, low, high):
+    """First and last column with anything in rows ``low`` to ``high`` of all layers; the last is -1 for none."""
+    first, last = depth.shape[2], -1
+    for y in range(low, high):
+        for layer in range(depth.shape[0]):
+            first, last = _widened(depth[layer, y], first, last)
+        if glass_depth.size:
+            first, last = _widened(glass_depth[y], first, last)
+    return first, last
+
+
 @_entry
 def lay_solids(
     pixels: NDArray[np.uint8],
@@ -168,7 +194,7 @@ def lay_solids(
 
     Args:
         pixels: changed.
-        mask: written.
+        mask: zeros, changed.
         rgb: (L, n H, n W, 3), layers of opaque solids, each before black.
         depth: (L, n H, n W).
         in_mask: (L,) whether the mask shows a layer.
@@ -188,9 +214,11 @@ def lay_solids(
     for p in range(planes.shape[0]):
         ground_in_mask = ground_in_mask or planes[p, IS_AGENT] > 0.0
     for y in range(height):
-        for x in range(width):
+        low, high = (height - 1 - y) * n, (height - y) * n
+        first, last = (0, n * width - 1) if ground_in_mask else _span(depth, glass_depth, low, high)
+        for x in range(first // n, last // n + 1):
             agent, cover, r, g, b = 0, 0.0, 0.0, 0.0, 0.0
-            for sy in range((height - 1 - y) * n, (height - y) * n):
+            for sy in range(low, high):
                 for sx in range(x * n, (x + 1) * n):
                     front, z = -1, np.float32(0.0)
                     for layer in range(depth.shape[0]):
