@@ -182,6 +182,16 @@ def doctor() -> None:
             typer.echo(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             typer.echo(f"{name} not installed")
+    typer.echo(f"OpenGL {_opengl()}")
+
+
+def _opengl() -> str:
+    from masklam_envs.rendering import gl
+
+    try:
+        return gl.description()
+    except (gl.OpenGLUnavailableError, ValueError) as error:
+        return f"not available: {error}"
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         "distance": 3, "azimuth": 90, "elevation": -20, "track": "torso"}`` (:mod:`masklam_envs.rendering.camera`)
     :param zoom: divides the tangent of half the field of view
     :param camera_offset: metres by which the camera is moved to its own right and upwards
-    :param renderer: ``"auto"`` or ``"raycast"``
+    :param renderer: ``"raycast"``, ``"opengl"``, or ``"auto"``: OpenGL where something visible is no primitive geom
     :param split: ``"train"`` or ``"test"`` backgrounds
     :param base_kwargs: keyword arguments of the base environment, when it is given by id
     :param render_mode: None or ``"rgb_array"``: ``render()`` returns the last step's pixels

@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 from masklam_agents.cli import app
 from masklam_envs import Trajectories
 from masklam_envs.documentation import describe
+from masklam_envs.rendering import gl
 from masklam_envs.suites.catalog import suite_ids
 from masklam_envs.tasks import TASKS
 
@@ -105,8 +106,16 @@ def test_collect_does_not_replace_what_is_no_dataset(tmp_path):
 def test_doctor_prints_versions():
     done = masklam("doctor")
     assert done.exit_code == 0
-    for name in ("python ", "masklam ", "gymnasium ", "mujoco ", "numba ", "torch ", "rembg "):
+    for name in ("python ", "masklam ", "gymnasium ", "mujoco ", "numba ", "torch ", "rembg ", "OpenGL "):
         assert name in done.output
+
+
+def test_doctor_tells_why_there_is_no_opengl(monkeypatch):
+    monkeypatch.setenv("MUJOCO_GL", "off")
+    monkeypatch.setattr("masklam_envs.rendering.gl._process", gl._Process())
+    done = masklam("doctor")
+    assert done.exit_code == 0
+    assert "OpenGL not available: MUJOCO_GL=off turns OpenGL off" in done.output
 
 
 def test_without_arguments_the_commands_are_listed():
