@@ -181,7 +181,8 @@ class LatentActionAlgorithm(OfflineAlgorithm):
     def _begin_clone(self, frames: Frames) -> LossOf:
         """The policy imitates the frozen IDM's latents about their mean, in the coordinates of a basis."""
         policy, anchors = self.policy, self._windows(frames).anchors
-        latents = th.from_numpy(self.latents(frames, anchors)).to(self.device)
+        with autocast(self.config["precision"], self.device):
+            latents = th.from_numpy(self.latents(frames, anchors)).to(self.device)
         if not self.progress["clone"]:
             policy.latent_mean.copy_(latents.mean(dim=0))
             policy.latent_basis.copy_(latent_basis(latents, self.config["whiten"]))
@@ -195,6 +196,8 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         with th.no_grad():
             index = windows.stack(chosen)
             features = th.cat([self.policy.act_latent(x) for x in self._batches(frames, index, mask=False)])
+            decoder: Any = self.policy.decoder
+            decoder.standardize(features)
         size = self.config["batch_size"]
 
         def loss(rng: np.random.Generator) -> th.Tensor:
@@ -223,8 +226,9 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         if (anchors >= last).any():
             raise ValueError("an episode's last frame has no transition: leave it out of the anchors")
         index = np.concatenate((windows.stack(anchors), windows.stack(np.minimum(anchors + reach, last))), axis=1)
+        batches = self._batches(frames, index, mask=self._mask_channel)
         with th.no_grad():
-            parts = [self.policy.idm(x).cpu().numpy() for x in self._batches(frames, index, mask=self._mask_channel)]
+            parts = [self.policy.idm(x).float().cpu().numpy() for x in batches]
         return np.concatenate(parts)
 
     @property

@@ -17,6 +17,41 @@ from masklam_agents.common.networks import get_network, to_layout
 DECODER_HIDDEN = 256
 
 
+class ActionDecoder(nn.Module):
+    """Stage 3's decoder: latent action -> 256 -> 256 -> action, on the frozen policy's output.
+
+    The published code (protocol: ReLU -> 256 -> 256 -> linear) puts a ReLU on the latent itself, which throws the
+    negative half of every dimension away, and leaves the latent in its arbitrary scale.  Here it is standardised.
+
+    :param latent_dim: size of the latent action
+    :param action_dim: size of the action
+    """
+
+    mean: th.Tensor
+    scale: th.Tensor
+
+    def __init__(self, latent_dim: int, action_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", th.zeros(latent_dim))
+        self.register_buffer("scale", th.ones(latent_dim))
+        self.layers = nn.Sequential(
+            nn.Linear(latent_dim, DECODER_HIDDEN),
+            nn.ReLU(),
+            nn.Linear(DECODER_HIDDEN, DECODER_HIDDEN),
+            nn.ReLU(),
+            nn.Linear(DECODER_HIDDEN, action_dim),
+        )
+
+    def standardize(self, latents: th.Tensor) -> None:
+        """Take mean and scale of latents (N, latent_dim)."""
+        self.mean.copy_(latents.mean(dim=0))
+        self.scale.copy_(latents.std(dim=0, correction=0).clamp(min=1e-6))
+
+    def forward(self, z: th.Tensor) -> th.Tensor:
+        """(B, latent_dim) -> (B, action_dim)."""
+        return self.layers((z - self.mean) / self.scale)
+
+
 class LatentActionPolicy(BasePolicy):
     """Everything that is learnt.
 
@@ -54,15 +89,7 @@ class LatentActionPolicy(BasePolicy):
             self.idm = family.idm(2 * channels, image_size, latent_dim)
             self.fdm = family.fdm(channels, image_size, latent_dim)
             self.actor = family.policy(3 * frame_stack, image_size, latent_dim)
-            # Protocol section 2, stage 3: ReLU -> 256 -> 256 -> linear on the frozen policy's output.
-            self.decoder: nn.Module = nn.Sequential(
-                nn.ReLU(),
-                nn.Linear(latent_dim, DECODER_HIDDEN),
-                nn.ReLU(),
-                nn.Linear(DECODER_HIDDEN, DECODER_HIDDEN),
-                nn.ReLU(),
-                nn.Linear(DECODER_HIDDEN, size),
-            )
+            self.decoder: nn.Module = ActionDecoder(latent_dim, size)
         else:
             self.actor = family.policy(3 * frame_stack, image_size, size)
             self.decoder = nn.Identity()

@@ -1,6 +1,6 @@
 """The small network for CPUs: matrix products over patches, no full-resolution convolution.
 
-A 4x4-patch embedding followed by 2x2 merging: most of its time is spent in large matrix products.
+An embedding of whitened 4x4 patches followed by 2x2 merging: most of its time is spent in large matrix products.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from masklam_agents.common.gather import PATCH
+from masklam_agents.common.whitening import WhitenedLinear
 
 EMBED, MERGED, HIDDEN = 64, 64, 256
 
@@ -27,7 +28,7 @@ class PatchTokens(nn.Module):
             raise ValueError(f"network 'small' needs an image_size that is a multiple of {2 * PATCH}, got {image_size}")
         self.side = image_size // (2 * PATCH)
         self.tokens = self.side**2
-        self.embed = nn.Linear(channels * PATCH * PATCH, EMBED)
+        self.embed = WhitenedLinear(channels * PATCH * PATCH, EMBED)
         self.merge = nn.Linear(4 * EMBED, MERGED)
 
     def forward(self, x: th.Tensor) -> th.Tensor:
