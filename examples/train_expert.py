@@ -42,11 +42,16 @@ class Args:
     """seed of torch, numpy and the environments"""
     n_steps: int = 256
     """PPO: steps of each of the 8 environments between updates; a minibatch is n_steps samples"""
+    learning_rate: float = 3e-4
+    """PPO: at the start; it falls linearly to 0"""
     exploration_noise: float = 0.3
     """PPO: standard deviation of the action noise, held fixed so that the policy learns to bear it"""
     observation_noise: float = 0.0
     """PPO: standard deviation of noise on the normalised observations of training, so that neither the policy nor who
-    imitates it from pixels depends on knowing the state exactly; the best policy is then chosen under this noise"""
+    imitates it from pixels depends on knowing the state exactly"""
+    choose_under_noise: bool = False
+    """choose the best policy by its return under the exploration noise, for an expert that bears the errors of those
+    who imitate it; else without"""
     start: Path | None = None
     """PPO: an expert file to go on from, for example one trained without observation noise; the value function is new
     and trains alone for the first `warm_up` steps"""
@@ -93,7 +98,7 @@ def make_model(args: Args) -> BaseAlgorithm:
             n_steps=args.n_steps,
             batch_size=args.n_steps,
             n_epochs=10,
-            learning_rate=LinearSchedule(3e-4, 0.0, 1.0),
+            learning_rate=LinearSchedule(args.learning_rate, 0.0, 1.0),
             gamma=0.98,
             gae_lambda=0.92,
             clip_range=0.2,
@@ -226,7 +231,7 @@ def history(info: ExpertInfo, start: Path | None) -> dict[str, Any]:
 
 
 class KeepBest(BaseCallback):
-    """Evaluate the NumPy copy of the policy, under the observation noise, and write it when it is the best so far."""
+    """Evaluate the NumPy copy of the policy, under the noise of training, and write it when it is the best so far."""
 
     def __init__(self, args: Args) -> None:
         super().__init__()
@@ -236,10 +241,12 @@ class KeepBest(BaseCallback):
     def _on_step(self) -> bool:
         expert, args = to_expert(self.model, self.args), self.args
         rng = np.random.default_rng(args.seed)
+        action_noise = args.exploration_noise if args.choose_under_noise else 0.0
 
         def policy(observation: np.ndarray) -> np.ndarray:
             noise = args.observation_noise * rng.standard_normal(observation.shape)
-            return expert.predict(observation + noise * expert.obs_std)
+            action = expert.predict(observation + noise * expert.obs_std)
+            return np.clip(action + action_noise * rng.standard_normal(action.shape), -1, 1).astype(np.float32)
 
         returns = returns_of(args.env_id, policy, args.eval_episodes)
         print(f"{self.num_timesteps:>9} steps  return {returns.mean():8.1f} +- {returns.std():.1f}", flush=True)
