@@ -64,9 +64,9 @@ class Args:
     """how badly the expert of the training episodes sees, in standard deviations; 0: 0.6, or 0.35 with --full, whose
     policies are better and make smaller mistakes"""
     pretrain: int = 0
-    """samples for IDM and FDM; 0: 100,000, or 500,000 with --full"""
+    """samples for IDM and FDM; 0: 150,000, or 400,000 with --full"""
     clone: int = 0
-    """samples for the policy, also that of BC; 0: 300,000, or 3,000,000 with --full"""
+    """samples for the policy, also that of BC; 0: 400,000, or 2,500,000 with --full"""
     decode: int = 100_000
     """samples for the action decoder, which cost next to nothing"""
     labels: int = 4_096
@@ -79,8 +79,8 @@ class Args:
     def __post_init__(self) -> None:
         self.episodes = self.episodes or (800 if self.full else 150)
         self.noise = self.noise or (0.35 if self.full else 0.6)
-        self.pretrain = self.pretrain or (500_000 if self.full else 100_000)
-        self.clone = self.clone or (3_000_000 if self.full else 300_000)
+        self.pretrain = self.pretrain or (400_000 if self.full else 150_000)
+        self.clone = self.clone or (2_500_000 if self.full else 400_000)
         self.methods = self.methods or tuple(name for name in METHODS if self.full or name != "BC")
         if unknown := set(self.methods) - set(METHODS):
             raise SystemExit(f"--methods must be some of {list(METHODS)}, got {sorted(unknown)}")
@@ -112,7 +112,7 @@ def collect_data(args: Args) -> None:
     for name, options in plan.items():
         folder = args.out / "data" / name
         if not folder.exists():
-            collect(args.task, progress_bar=True, **options).save(folder)
+            collect(args.task, progress_bar=True, workers=os.cpu_count() or 1, **options).save(folder)
 
 
 def agent_file(args: Args, name: str) -> Path:
