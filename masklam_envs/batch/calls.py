@@ -205,6 +205,16 @@ def addresses(model: Any, data: Any, saved: Any) -> tuple[int, ...]:
     return model._address, data._address, 0 if saved is None else saved._address, *arrays
 
 
+def copy_data(to: Any, model: Any, source: Any) -> None:
+    """``mujoco.mj_copyData``, which the Python package of MuJoCo 3.3.0 does not have; its library does."""
+    if hasattr(mujoco, "mj_copyData"):
+        mujoco.mj_copyData(to, model, source)
+    else:
+        library = _library()
+        assert library is not None  # `agrees` has called it
+        library.mj_copyData(*(ctypes.c_void_p(struct._address) for struct in (to, model, source)))
+
+
 def agrees(model: Any, data: Any, substeps: int) -> bool:
     """Whether a step by address gives the bits of a step by MuJoCo's Python functions, tried on copies of ``data``."""
     found = functions()
@@ -236,6 +246,7 @@ def _state(model: Any, data: Any) -> bytes:
     return state.tobytes()
 
 
+@functools.cache
 def _library() -> ctypes.CDLL | None:
     """MuJoCo's library: found through the package's own extension, which is linked to it."""
     extension = Path(mujoco._functions.__file__)

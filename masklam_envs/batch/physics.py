@@ -175,9 +175,11 @@ class ByAddress:
 
     def _simulate(self, i: int) -> None:
         """The same by MuJoCo's Python functions, for models with a callback that needs Python's lock."""
+        from masklam_envs.batch import calls
+
         model, data = self._models[i], self._datas[i]
         if self._saves:
-            mujoco.mj_copyData(self._saved[i], model, data)
+            calls.copy_data(self._saved[i], model, data)
         data.ctrl[:] = self._actions[i]
         mujoco.mj_step(model, data, nstep=self.substeps)
         mujoco.mj_rnePostConstraint(model, data)
@@ -227,6 +229,8 @@ class StepByAddress(ByAddress):
 
     def _finished(self, i: int, action: Actions) -> Any:
         """The environment's own ``step`` around the simulation that has been run."""
+        from masklam_envs.batch import calls
+
         physics, done, asked = self.physics[i], self._datas[i], False
 
         def simulate(ctrl: Any, n_frames: int) -> None:
@@ -236,7 +240,7 @@ class StepByAddress(ByAddress):
             if first and ctrl is action and n_frames == self.substeps:
                 return
             if first:  # not what was foreseen: again, from the state before
-                mujoco.mj_copyData(done, physics.model, self._saved[i])
+                calls.copy_data(done, physics.model, self._saved[i])
             type(physics).do_simulation(physics, ctrl, n_frames)
 
         physics.data, physics.do_simulation = self._saved[i], simulate
