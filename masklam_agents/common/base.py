@@ -226,10 +226,13 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         if (anchors >= last).any():
             raise ValueError("an episode's last frame has no transition: leave it out of the anchors")
         index = np.concatenate((windows.stack(anchors), windows.stack(np.minimum(anchors + reach, last))), axis=1)
-        batches = self._batches(frames, index, mask=self._mask_channel)
+        parts = np.split(index, range(ENCODE_BATCH, len(index), ENCODE_BATCH))
         with th.no_grad():
-            parts = [self.policy.idm(x).float().cpu().numpy() for x in batches]
-        return np.concatenate(parts)
+            return np.concatenate([self._encode(*frames.rows(part)).float().cpu().numpy() for part in parts])
+
+    def _encode(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> th.Tensor:
+        """Latents (B, latent_dim) of pairs of stacks: frames (F, H, W, 4) chosen by index (B, 2 * frame_stack)."""
+        return self.policy.idm(self.policy.prepare(rgbm, index, mask_channel=self._mask_channel))
 
     @property
     def _mask_channel(self) -> bool:
@@ -243,20 +246,22 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         :param next_obs: the same one step later
         :return: (B, latent_dim), or (latent_dim,) for unbatched arrays
         """
-        x, batched = self._pair(obs, next_obs)
+        rgbm, index, batched = self._pair(obs, next_obs)
         with th.no_grad():
-            z = self.policy.idm(x).cpu().numpy()
+            z = self._encode(rgbm, index).float().cpu().numpy()
         return z if batched else z[0]
 
     def predict_next(self, obs: Any, next_obs: Any) -> NDArray[np.uint8]:
         """The FDM's next frame (B, H, W, 3) uint8 from ``obs`` and the latent of both; arguments as in ``encode``."""
-        x, batched = self._pair(obs, next_obs)
+        rgbm, index, batched = self._pair(obs, next_obs)
+        x = self.policy.prepare(rgbm, index, mask_channel=self._mask_channel)
         with th.no_grad():
             image = self.policy.fdm(first_half(x, self.policy.layout), self.policy.idm(x))
         pixels = ((image + 0.5) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
         return pixels if batched else pixels[0]
 
-    def _pair(self, obs: Any, next_obs: Any) -> tuple[th.Tensor, bool]:
+    def _pair(self, obs: Any, next_obs: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64], bool]:
+        """Two observations as frames (F, H, W, 4), the index (B, 2 * frame_stack) into them, whether it is a batch."""
         count = self.config["frame_stack"]
         stacks = []
         for each in (obs, next_obs):
@@ -269,8 +274,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
             stacks.append(rgbm)
         frames = np.concatenate(stacks, axis=1)
         index = np.arange(frames.shape[0] * frames.shape[1]).reshape(frames.shape[:2])
-        flat = frames.reshape(-1, *frames.shape[2:])
-        return self.policy.prepare(flat, index, mask_channel=self._mask_channel), batched
+        return frames.reshape(-1, *frames.shape[2:]), index, batched
 
     def probe(self, held_out: Dataset, limit: int = 20_000) -> ProbeResult:
         """Linear probe from latent actions to executed actions.
