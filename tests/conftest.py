@@ -40,6 +40,16 @@ class Isolation:
         """Root of the checkout, for tests that run a script or read the README."""
         return Path(__file__).parents[1]
 
+    @pytest.fixture
+    def needs_opengl(self) -> None:
+        """Skip where there is no OpenGL library: the package works without one."""
+        from masklam_envs.rendering import gl
+
+        try:
+            gl.description()
+        except gl.OpenGLUnavailableError as error:
+            pytest.skip(str(error).split(". ")[0])
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the fixtures known everywhere."""
