@@ -13,12 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from masklam_agents.bc import BC
+    from masklam_agents.common.external import ExternalLAM, register_lam
     from masklam_agents.lapo import LAPO
     from masklam_agents.masklam import MaskLAM
 
-_LAZY = {"BC": "bc", "LAPO": "lapo", "MaskLAM": "masklam"}
+_LAZY = {
+    "BC": "bc",
+    "ExternalLAM": "common.external",
+    "LAPO": "lapo",
+    "MaskLAM": "masklam",
+    "register_lam": "common.external",
+}
 
-__all__ = ["BC", "LAPO", "MaskLAM"]
+__all__ = ["BC", "LAPO", "ExternalLAM", "MaskLAM", "register_lam"]
 
 
 def __getattr__(name: str) -> Any:

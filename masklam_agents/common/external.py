@@ -1,0 +1,224 @@
+"""Latent action models that are not ours: what they must do, how they are named, and the agent around them.
+
+A model is a class with one or two methods, three if it can draw what it predicts::
+
+    class YourLAM(torch.nn.Module):
+        def __init__(self, image_size, frame_stack, latent_dim): ...
+        def encode(self, obs, next_obs): ...   # -> (B, latent_dim)
+        def loss(self, batch): ...             # a LAMBatch -> scalar; leave it out where the model trains itself
+        def predict_next(self, obs, z): ...    # -> (B, 3, H, W) in [-0.5, 0.5]; optional
+
+    register_lam("yours", "your_module:YourLAM")
+    agent = ExternalLAM(lam="yours", dataset=frames, labels=4_096)
+
+``obs`` and ``next_obs`` are dicts of stacks of S frames, oldest first: ``pixels`` and, with ``mask_channel=True``,
+``mask``.  A torch module gets float32 tensors on the agent's device, ``pixels`` (B, 3 * S, H, W) in [-0.5, 0.5] and
+``mask`` (B, S, H, W) in [0, 1].  Any other object gets uint8 NumPy arrays as environments show them, channels last:
+``pixels`` (B, H, W, 3 * S) and ``mask`` (B, H, W, S); it has trained itself and may answer in NumPy or torch.
+Cloning, decoding, probe, prediction and evaluation are the shared ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import torch as th
+from numpy.typing import NDArray
+from stable_baselines3.common.policies import BasePolicy
+from torch import nn
+
+from masklam_agents.common.base import LatentActionAlgorithm
+from masklam_agents.common.gather import gather
+from masklam_agents.common.policies import LatentActionPolicy
+from masklam_agents.common.precision import autocast
+from masklam_envs.data.frames import Frames
+from masklam_envs.data.windows import Windows
+from masklam_envs.errors import unknown_name
+
+_LAMS: dict[str, str] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class LAMBatch:
+    """What a model's ``loss`` gets: float32 tensors on the agent's device.
+
+    :param obs: stacks that end at frame t: ``pixels`` (B, 3 * S, H, W) in [-0.5, 0.5], ``mask`` (B, S, H, W) in [0, 1]
+    :param next_obs: the same for stacks that end at t + k, k from 1 to the agent's ``future_offset``
+    :param target: frame t + 1: ``pixels`` (B, 3, H, W) and ``mask`` (B, 1, H, W)
+    """
+
+    obs: dict[str, th.Tensor]
+    next_obs: dict[str, th.Tensor]
+    target: dict[str, th.Tensor]
+
+
+def register_lam(name: str, entry_point: str) -> None:
+    """Make a latent action model available by name.
+
+    :param name: what configurations and agent files call it
+    :param entry_point: ``"module:Class"``, imported when the name is first used and called with the keyword arguments
+        ``image_size``, ``frame_stack``, ``latent_dim`` and the agent's ``lam_kwargs``
+    :raises ValueError: when the name stands for another model, or the entry point has another form
+    """
+    module, _, attribute = entry_point.partition(":")
+    if not (name and module and attribute):
+        raise ValueError(f"entry point {entry_point!r} of model {name!r} must be 'module:Class'")
+    if _LAMS.setdefault(name, entry_point) != entry_point:
+        raise ValueError(f"a model named {name!r} is registered already ({_LAMS[name]}); choose another name")
+
+
+def lam_class(name: str) -> Callable[..., Any]:
+    """The class behind a registered name; only registered ones, so that no agent file can have a module imported.
+
+    :raises ValueError: when there is none
+    """
+    if name not in _LAMS:
+        raise ValueError(f"{unknown_name('model', name, _LAMS)}. Register it first: register_lam(name, 'module:Class')")
+    module, _, attribute = _LAMS[name].partition(":")
+    made: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return made
+
+
+class ExternalPolicy(LatentActionPolicy):
+    """The latent policy and the decoder of a network family, with somebody's model in place of IDM and FDM.
+
+    :param args: see :class:`~masklam_agents.common.policies.LatentActionPolicy`
+    :param lam: a registered name
+    :param lam_kwargs: further keyword arguments of the model
+    :param kwargs: see :class:`~masklam_agents.common.policies.LatentActionPolicy`
+    """
+
+    lam: Any
+
+    def __init__(self, *args: Any, lam: str, lam_kwargs: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        del self.idm, self.fdm
+        self.lam = lam_class(lam)(
+            image_size=self.image_size, frame_stack=self.frame_stack, latent_dim=len(self.latent_mean), **lam_kwargs
+        )
+        if not callable(getattr(self.lam, "encode", None)):
+            raise TypeError(f"model {lam!r} needs a method encode(obs, next_obs), {type(self.lam).__name__} has none")
+
+
+class ExternalLAM(LatentActionAlgorithm):
+    """An agent around a latent action model that is not ours; see the head of this module for what that must do.
+
+    A model with ``loss`` is trained in stage 1 as ours are.  One without has trained itself: stage 1 is left out.
+    Parameters and buffers of a torch module are saved with the agent; any other object is made again when the agent is
+    loaded, so let ``lam_kwargs`` say where its weights lie.
+
+    :param lam: the name given to :func:`register_lam`
+    :param lam_kwargs: keyword arguments of the model beside ``image_size``, ``frame_stack`` and ``latent_dim``; plain
+        JSON values
+    :param mask_channel: the model is shown masks
+    :param future_offset: largest k of ``next_obs`` in training, see ``sample_offset``
+    :param kwargs: see :class:`~masklam_agents.common.base.LatentActionAlgorithm`; ``network`` is the latent policy's
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "CnnPolicy": ExternalPolicy,
+        "MultiInputPolicy": ExternalPolicy,
+    }
+    stages: ClassVar[dict[str, tuple[str, ...]]] = {
+        "pretrain": ("lam",),
+        "clone": ("actor",),
+        "decode": ("decoder",),
+    }
+    policy: ExternalPolicy
+
+    def __init__(
+        self,
+        *args: Any,
+        lam: str,
+        lam_kwargs: dict[str, Any] | None = None,
+        future_offset: int = 1,
+        _init_setup_model: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, future_offset=future_offset, _init_setup_model=False, **kwargs)
+        try:
+            options = json.loads(json.dumps(lam_kwargs or {}))
+        except TypeError as error:
+            raise TypeError(f"lam_kwargs must be plain JSON values, got {lam_kwargs!r} ({error})") from error
+        self.config |= {"lam": lam, "lam_kwargs": options}
+        if _init_setup_model and self.action_space is not None:
+            self._setup_model()
+
+    def _policy_arguments(self) -> dict[str, Any]:
+        return super()._policy_arguments() | {name: self.config[name] for name in ("lam", "lam_kwargs")}
+
+    @property
+    def _is_module(self) -> bool:
+        return isinstance(self.policy.lam, nn.Module)
+
+    def _shares(self) -> list[float]:
+        """A model without loss has trained itself."""
+        shares = super()._shares()
+        trains = not hasattr(self, "policy") or hasattr(self.policy.lam, "loss")
+        return shares if trains else [0.0, *shares[1:]]
+
+    def pretrain_loss(
+        self, frames: Frames, windows: Windows, anchors: NDArray[np.int64], future: NDArray[np.int64]
+    ) -> th.Tensor:
+        """The model's own loss on windows; arguments as in the base class."""
+        index = np.concatenate((windows.stack(anchors), windows.stack(future), anchors[:, None] + 1), axis=1)
+        obs, next_obs, target = self._tensors(frames.rgbm, index)
+        with autocast(self.config["precision"], self.device):
+            loss: th.Tensor = self.policy.lam.loss(LAMBatch(obs, next_obs, target))
+        return loss.float()
+
+    def _tensors(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> list[dict[str, th.Tensor]]:
+        """Frames (F, H, W, 4) by index (B, n) as observations of ``frame_stack`` frames, and of what is left over."""
+        x = th.from_numpy(gather(rgbm, index, mask_channel=True, layout="image")).to(self.device)
+        x = x.unflatten(-1, (index.shape[1], 4)).permute(0, 3, 4, 1, 2)
+        seen = [{"pixels": part[:, :, :3].flatten(1, 2)} for part in x.split(self.config["frame_stack"], dim=1)]
+        if self._mask_channel:
+            for shown, part in zip(seen, x.split(self.config["frame_stack"], dim=1), strict=True):
+                shown["mask"] = part[:, :, 3]
+        return seen
+
+    def _arrays(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> list[dict[str, NDArray[np.uint8]]]:
+        """The same two observations as environments show them."""
+        frames = rgbm[index].transpose(0, 2, 3, 1, 4)
+        seen = []
+        for part in np.split(frames, 2, axis=3):
+            shown = {"pixels": part[..., :3].reshape(*part.shape[:3], -1)}
+            seen.append(shown | ({"mask": part[..., 3]} if self._mask_channel else {}))
+        return seen
+
+    def _encode(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> th.Tensor:
+        lam = self.policy.lam
+        if self._is_module:
+            training = lam.training
+            lam.eval()  # the clone's targets are no sample of a dropout
+            z = lam.encode(*self._tensors(rgbm, index))
+            lam.train(training)
+        else:
+            z = lam.encode(*self._arrays(rgbm, index))
+        z = th.as_tensor(z, dtype=th.float32, device=self.device)
+        want = (len(index), self.config["latent_dim"])
+        if z.shape != want:
+            raise ValueError(
+                f"encode() of model {self.config['lam']!r} must return latents of shape {want}, got {tuple(z.shape)}; "
+                "is the agent's latent_dim the model's?"
+            )
+        return z
+
+    def predict_next(self, obs: Any, next_obs: Any) -> NDArray[np.uint8]:
+        """The model's next frame (B, H, W, 3) uint8; arguments as in ``encode``.
+
+        :raises NotImplementedError: when the model is no torch module with ``predict_next(obs, z)``
+        """
+        lam = self.policy.lam
+        if not self._is_module or not hasattr(lam, "predict_next"):
+            raise NotImplementedError(f"model {self.config['lam']!r} has no predict_next(obs, z) and draws nothing")
+        rgbm, index, batched = self._pair(obs, next_obs)
+        with th.no_grad():
+            image = lam.predict_next(self._tensors(rgbm, index)[0], self._encode(rgbm, index))
+        pixels = ((image.float() + 0.5) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+        return pixels if batched else pixels[0]

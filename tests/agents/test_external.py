@@ -1,0 +1,176 @@
+"""Models that are not ours: the protocol, what it shows them, and what the shared base makes of them."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch as th
+from torch import nn
+
+from masklam_agents import ExternalLAM, register_lam
+from masklam_agents.common.evaluation import episode_returns
+from masklam_envs import Windows
+from tests.agents.conftest import SIZE, make_env
+
+TINY = {"latent_dim": 8, "batch_size": 16, "labels": 50}
+
+
+class Linear(nn.Module):
+    """A projection of the change, behind a dropout; remembers the last batch it was shown."""
+
+    def __init__(self, image_size, frame_stack, latent_dim, gain=1.0):
+        super().__init__()
+        self.gain, self.shape, self.seen = gain, (3, image_size, image_size), None
+        self.drop = nn.Dropout(0.5)
+        self.to_latent = nn.Linear(3 * image_size**2, latent_dim)
+        self.from_latent = nn.Linear(latent_dim, 3 * image_size**2)
+
+    def encode(self, obs, next_obs):
+        change = next_obs["pixels"][:, -3:] - obs["pixels"][:, -3:]
+        return self.to_latent(self.drop(self.gain * change.flatten(1)))
+
+    def predict_next(self, obs, z):
+        return obs["pixels"][:, -3:] + self.from_latent(z).unflatten(1, self.shape)
+
+    def loss(self, batch):
+        self.seen = batch
+        z = self.encode(batch.obs, batch.next_obs)
+        return ((self.predict_next(batch.obs, z) - batch.target["pixels"]) ** 2).mean()
+
+
+class Trained:
+    """A model that has trained itself, in NumPy: mean colours of the change in the blocks of a grid."""
+
+    def __init__(self, image_size, frame_stack, latent_dim, answer="numpy"):
+        self.seen, self.size, self.answer = None, latent_dim, answer
+
+    def encode(self, obs, next_obs):
+        self.seen = obs
+        change = (next_obs["pixels"].astype(np.float64) - obs["pixels"])[..., -3:]
+        z = change.reshape(len(change), -1)[:, : self.size]
+        return z if self.answer == "numpy" else th.from_numpy(z)
+
+
+class Mute:
+    def __init__(self, **kwargs):
+        pass
+
+
+for cls in (Linear, Trained, Mute):
+    register_lam(f"test-{cls.__name__.lower()}", f"{__name__}:{cls.__name__}")
+
+
+def make(frames, lam="test-linear", **kwargs):
+    return ExternalLAM(lam=lam, dataset=frames, **{**TINY, **kwargs})
+
+
+def equal(a, b) -> bool:
+    pairs = zip(a.policy.state_dict().values(), b.policy.state_dict().values(), strict=True)
+    return all(th.equal(x, y) for x, y in pairs)
+
+
+def test_a_torch_module_trains_clones_decodes_probes_and_acts(frames, held_out):
+    agent = make(frames)
+    before = agent.policy.lam.to_latent.weight.clone()
+    agent.learn(16 * 60)
+    assert agent.progress == {"pretrain": 18, "clone": 24, "decode": 18}
+    assert not th.equal(before, agent.policy.lam.to_latent.weight)
+    assert np.isfinite(agent.probe(held_out).nmse)
+    assert np.isfinite(episode_returns(agent, make_env, 1, seed=0)).all()
+
+
+def test_its_loss_falls(frames):
+    agent = make(frames, learning_rate=3e-3)
+    loss_of, agent._optimizer = agent._begin_stage("pretrain", frames), agent._make_optimizer("pretrain")
+    values = [agent._update("pretrain", loss_of, i, 200).item() for i in range(100)]
+    assert np.mean(values[-5:]) < 0.8 * np.mean(values[:5])
+
+
+@pytest.mark.parametrize("mask_channel", [False, True])
+def test_what_a_module_is_shown_are_the_datasets_frames(mask_channel, frames):
+    agent = make(frames, mask_channel=mask_channel, frame_stack=2, future_offset=3)
+    windows = Windows(frames, frame_stack=2, future_offset=3)
+    anchors = windows.anchors[[0, 7, 50]]
+    agent.pretrain_loss(frames, windows, anchors, anchors + 3)
+    batch = agent.policy.lam.seen
+    for shown, index in ((batch.obs, windows.stack(anchors)), (batch.next_obs, windows.stack(anchors + 3))):
+        want = np.moveaxis(frames.rgbm[index], -1, 2)  # (B, S, 4, H, W)
+        pixels = (shown["pixels"].numpy() + 0.5) * 255
+        assert np.allclose(pixels, want[:, :, :3].reshape(3, -1, SIZE, SIZE), atol=1e-3)
+        assert ("mask" in shown) == mask_channel
+        assert not mask_channel or np.allclose(shown["mask"].numpy() * 255, want[:, :, 3], atol=1e-3)
+    target = np.moveaxis(frames.rgbm[anchors + 1], -1, 1)
+    assert np.allclose((batch.target["pixels"].numpy() + 0.5) * 255, target[:, :3], atol=1e-3)
+    assert ("mask" in batch.target) == mask_channel
+    assert not mask_channel or np.allclose(batch.target["mask"].numpy() * 255, target[:, 3:], atol=1e-3)
+
+
+def test_latents_of_a_dataset_are_what_encode_says_without_dropout(frames):
+    agent = make(frames).learn(16 * 10)
+    agent.policy.set_training_mode(True)
+    windows = Windows(frames, future_offset=1)
+    anchors = windows.anchors[[0, 1, 60]]
+    here, there = windows.observation(anchors), windows.observation(anchors + 1)
+    assert np.allclose(agent.encode(here, there), agent.latents(frames, anchors), atol=1e-5)
+    assert agent.policy.lam.training
+    assert agent.predict_next(here, there).shape == (3, SIZE, SIZE, 3)
+
+
+@pytest.mark.parametrize("answer", ["numpy", "torch"])
+def test_a_model_that_trained_itself_joins_with_encode_alone(answer, frames, held_out):
+    agent = make(frames, "test-trained", lam_kwargs={"answer": answer}, mask_channel=True).learn(16 * 40)
+    assert agent.progress["pretrain"] == 0 and agent.progress["clone"] > 0 and agent.progress["decode"] > 0
+    windows = Windows(frames, future_offset=1)
+    here, there = windows.observation(windows.anchors[:4]), windows.observation(windows.anchors[:4] + 1)
+    z = agent.encode(here, there)
+    assert all(np.array_equal(agent.policy.lam.seen[key], here[key]) for key in ("pixels", "mask"))
+    want = (there["pixels"].astype(np.float32) - here["pixels"])[..., -3:].reshape(4, -1)[:, :8]
+    assert np.array_equal(z, want)
+    assert np.isfinite(agent.probe(held_out).nmse)
+    with pytest.raises(NotImplementedError, match="draws nothing"):
+        agent.predict_next(here, there)
+
+
+@pytest.mark.parametrize("lam", ["test-linear", "test-trained"])
+def test_one_seed_gives_equal_weights_and_files_keep_them(lam, frames):
+    agent, again = (make(frames, lam, seed=5).learn(16 * 20) for _ in range(2))
+    assert equal(agent, again)
+    agent.save("external")
+    loaded = ExternalLAM.load("external", dataset=frames)
+    assert equal(agent, loaded) and loaded.config == agent.config
+    observation, _ = make_env().reset(seed=1)
+    assert np.array_equal(agent.predict(observation)[0], loaded.predict(observation)[0])
+
+
+def test_a_file_has_no_unregistered_model_imported(frames, monkeypatch):
+    make(frames, lam_kwargs={"gain": 2.0}).save("external")
+    monkeypatch.delitem(sys.modules["masklam_agents.common.external"]._LAMS, "test-linear")
+    with pytest.raises(ValueError, match="unknown model 'test-linear'.*Register it first"):
+        ExternalLAM.load("external")
+
+
+def test_mistakes_are_named(frames):
+    with pytest.raises(ValueError, match="Did you mean 'test-linear'"):
+        make(frames, "test-liner")
+    with pytest.raises(ValueError, match="must be 'module:Class'"):
+        register_lam("another", "no_class")
+    with pytest.raises(ValueError, match="registered already"):
+        register_lam("test-linear", "elsewhere:Linear")
+    register_lam("test-linear", f"{__name__}:Linear")  # the same once more is no mistake
+    with pytest.raises(TypeError, match="needs a method encode"):
+        make(frames, "test-mute")
+    with pytest.raises(TypeError, match="plain JSON values"):
+        make(frames, lam_kwargs={"gain": object()})
+    agent = make(frames, "test-trained")
+    agent.policy.lam.size = 5
+    with pytest.raises(ValueError, match=r"latents of shape \(4, 8\), got \(4, 5\)"):
+        agent.latents(frames, Windows(frames, future_offset=1).anchors[:4])
+
+
+@pytest.mark.slow
+def test_the_example_runs(repo):
+    command = [sys.executable, str(repo / "examples" / "your_lam.py")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    assert float(printed.split("NMSE ")[1].split(",")[0]) < 1
+    assert len((repo / "examples" / "your_lam.py").read_text().splitlines()) < 60
