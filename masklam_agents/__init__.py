@@ -15,17 +15,19 @@ if TYPE_CHECKING:
     from masklam_agents.bc import BC
     from masklam_agents.common.external import ExternalLAM, register_lam
     from masklam_agents.lapo import LAPO
+    from masklam_agents.latent_env import LatentActionEnv
     from masklam_agents.masklam import MaskLAM
 
 _LAZY = {
     "BC": "bc",
     "ExternalLAM": "common.external",
     "LAPO": "lapo",
+    "LatentActionEnv": "latent_env",
     "MaskLAM": "masklam",
     "register_lam": "common.external",
 }
 
-__all__ = ["BC", "LAPO", "ExternalLAM", "MaskLAM", "register_lam"]
+__all__ = ["BC", "LAPO", "ExternalLAM", "LatentActionEnv", "MaskLAM", "register_lam"]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common import utils
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 
@@ -379,6 +380,55 @@ class OfflineAlgorithm(BaseAlgorithm):
         assert isinstance(space, spaces.Box)
         actions = np.clip(actions.reshape(-1, *space.shape), space.low, space.high)
         return (actions if batched else actions[0]), state
+
+    # ------------------------------------------------------------------ going on by reinforcement
+
+    def finetune(
+        self,
+        env: GymEnv | str,
+        total_timesteps: int,
+        algorithm: str = "PPO",
+        *,
+        trained: str = "all",
+        warm_up: float = 0.05,
+        normalize_reward: bool = True,
+        callback: MaybeCallback = None,
+        progress_bar: bool = False,
+        **kwargs: Any,
+    ) -> OnPolicyAlgorithm:
+        """Go on by reinforcement learning from the environment's reward, starting from the policy as it is.
+
+        The latent policy's network on stacked pixels and the action decoder become the actor of an SB3 algorithm; its
+        critic starts from the latent policy too.  With a decoder that saw no label this is LAPO's online decoding.
+        The agent's own weights are what moves: ``predict`` and ``save`` are the fine-tuned agent's.  The returned model
+        also has the critic and the optimiser: ``model.save``, ``PPO.load`` and ``model.learn`` go on from there.
+
+        :param env: a ``VecEnv``, an environment of single frames or of ready stacks, or an id, of which 8 are made
+        :param total_timesteps: environment steps
+        :param algorithm: ``"PPO"`` or ``"A2C"``; :class:`~masklam_agents.latent_env.LatentActionEnv` takes any other
+        :param trained: ``"all"``, or ``"decoder"``: the latent policy stays as it was cloned
+        :param warm_up: share of the steps in which the critic alone learns, in [0, 1]
+        :param normalize_reward: divide rewards by the running spread of returns (``VecNormalize``)
+        :param callback: SB3 callbacks; their ``model`` is the SB3 algorithm
+        :param progress_bar: show one
+        :param kwargs: of the algorithm, such as ``learning_rate`` and ``n_steps``
+        :return: the SB3 algorithm
+        :raises ValueError: for an unknown name, or an environment of another action space
+        """
+        from masklam_agents.common.online import finetune
+
+        return finetune(
+            self,
+            env,
+            total_timesteps,
+            algorithm,
+            trained=trained,
+            warm_up=warm_up,
+            normalize_reward=normalize_reward,
+            callback=callback,
+            progress_bar=progress_bar,
+            **kwargs,
+        )
 
     # ------------------------------------------------------------------ files
 

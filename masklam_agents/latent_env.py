@@ -1,0 +1,57 @@
+"""An environment whose actions are latent actions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
+from numpy.typing import NDArray
+
+from masklam_agents.common.base import LatentActionAlgorithm
+
+
+class LatentActionEnv(gym.ActionWrapper[Any, Any, Any], RecordConstructorArgs):
+    """Act in an agent's latent space: its decoder, which stays as it is, turns latents into the environment's actions.
+
+    An action is a latent in the coordinates in which the agent's policy predicts: about the mean of the latents that it
+    was cloned on, in its basis, in which they have a spread of at most 1 in every direction.  So the policy's network
+    and any algorithm of SB3 mean the same by a number.
+
+    :param env: an environment that the agent can act in
+    :param agent: an agent whose latent policy is cloned and whose decoder is trained
+    :param bound: latents lie in [-bound, bound] in every coordinate
+    :raises TypeError: when the agent has no latent actions
+    :raises ValueError: when its decoder is not trained, its actions are not the environment's, or ``bound`` is not a
+        finite number above 0
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], agent: LatentActionAlgorithm, bound: float = 3.0) -> None:
+        if not isinstance(agent, LatentActionAlgorithm):
+            raise TypeError(f"LatentActionEnv needs an agent with latent actions, got {type(agent).__name__}")
+        if not agent.progress.get("decode"):
+            raise ValueError(
+                "this agent's decoder is not trained, its actions would be noise: run its stage 'decode' with labels "
+                "first, or use agent.finetune(), which trains the decoder on the reward"
+            )
+        if agent.action_space != env.action_space:
+            raise ValueError(f"the agent acts in {agent.action_space}, the environment in {env.action_space}")
+        if not 0 < bound < math.inf:
+            raise ValueError(f"bound must be a finite number above 0, got {bound}")
+        RecordConstructorArgs.__init__(self, agent=agent, bound=bound, _disable_deepcopy=True)
+        gym.ActionWrapper.__init__(self, env)
+        self.agent = agent
+        self.action_space = spaces.Box(-bound, bound, (len(agent.policy.latent_mean),), np.float32)
+
+    def action(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The environment's action (A,) of a latent (latent_dim,)."""
+        policy, space = self.agent.policy, self.env.action_space
+        assert isinstance(space, spaces.Box)
+        with th.no_grad():
+            coordinates = th.as_tensor(np.asarray(action, np.float32), device=policy.device)
+            decoded = policy.decoder((coordinates @ policy.latent_basis + policy.latent_mean)[None])[0]
+        return np.clip(decoded.float().cpu().numpy().reshape(space.shape), space.low, space.high)
