@@ -14,20 +14,41 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from masklam_agents.bc import BC
     from masklam_agents.common.external import ExternalLAM, register_lam
+    from masklam_agents.idm import IDM
+    from masklam_agents.laom import LAOM
     from masklam_agents.lapo import LAPO
     from masklam_agents.latent_env import LatentActionEnv
     from masklam_agents.masklam import MaskLAM
+    from masklam_agents.methods import load_agent, make_agent
+    from masklam_agents.random_latents import RandomLatents
 
 _LAZY = {
     "BC": "bc",
     "ExternalLAM": "common.external",
+    "IDM": "idm",
+    "LAOM": "laom",
     "LAPO": "lapo",
     "LatentActionEnv": "latent_env",
     "MaskLAM": "masklam",
+    "RandomLatents": "random_latents",
+    "load_agent": "methods",
+    "make_agent": "methods",
     "register_lam": "common.external",
 }
 
-__all__ = ["BC", "LAPO", "ExternalLAM", "LatentActionEnv", "MaskLAM", "register_lam"]
+__all__ = [
+    "BC",
+    "IDM",
+    "LAOM",
+    "LAPO",
+    "ExternalLAM",
+    "LatentActionEnv",
+    "MaskLAM",
+    "RandomLatents",
+    "load_agent",
+    "make_agent",
+    "register_lam",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
-from masklam_agents.common.losses import reconstruction_loss
+from masklam_agents.common.losses import reconstruction_loss, softened
 from masklam_agents.common.offline import Dataset, LossOf, OfflineAlgorithm
 from masklam_agents.common.precision import autocast
-from masklam_agents.common.probe import ProbeResult, linear_probe
+from masklam_agents.common.probe import ProbeResult, get_targets, linear_probe
+from masklam_agents.common.quantize import VectorQuantizer
 from masklam_agents.common.stacking import frames_of, push
 from masklam_envs.data.frames import Frames
 from masklam_envs.data.windows import Windows
@@ -43,6 +44,12 @@ class LatentActionAlgorithm(OfflineAlgorithm):
     :param sample_offset: draw k in 1 .. future_offset for every sample; False: k = future_offset
     :param mask_channel: IDM and FDM read the mask as a fourth channel
     :param loss: ``"plain"``, ``"fixed"`` or ``"paper"``, see :func:`~masklam_agents.common.losses.reconstruction_loss`
+    :param mask_input: IDM and FDM see, and with ``loss="plain"`` predict, frames that are mid-grey outside the mask
+    :param mask_softness: radius in pixels of the fringe that masked losses add to the mask, see
+        :func:`~masklam_agents.common.losses.softened`
+    :param bottleneck: ``"none"``, ``"vq"`` or ``"fsq"``: what the latent goes through before the FDM.  Policy, probe
+        and ``encode`` take the latent before it, as LAPO's and MaskLAM's code do
+    :param bottleneck_options: of the bottleneck, see :mod:`masklam_agents.common.quantize`
     :param batch_size: samples of an update
     :param learning_rate: peak of stage 1; AdamW, cosine to 0 within each stage
     :param policy_learning_rate: peak of stage 2
@@ -51,6 +58,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
     :param shift: stage 2 looks aside by up to so many pixels, drawn for every sample (random shifts); 0: none
     :param whiten: how stage 2 weighs the latent's directions, see :func:`latent_basis`; None: all alike (the papers)
     :param stage_shares: shares of ``learn``'s samples that the stages get
+    :param max_grad_norm: stages whose gradients are clipped, with their largest norm, e.g. ``{"decode": 1.0}``
     :param precision: ``"auto"``, ``"bf16"`` or ``"fp32"``
     :param policy_kwargs: further keyword arguments of the policy class
     :param tensorboard_log: folder for TensorBoard
@@ -64,6 +72,8 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         "clone": ("actor",),
         "decode": ("decoder",),
     }
+    #: whether there is a forward model that predicts frames
+    predicts_pixels: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -79,6 +89,10 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         sample_offset: bool = True,
         mask_channel: bool = False,
         loss: str = "plain",
+        mask_input: bool = False,
+        mask_softness: int = 0,
+        bottleneck: str = "none",
+        bottleneck_options: dict[str, Any] | None = None,
         batch_size: int = 128,
         learning_rate: float = 1e-3,
         policy_learning_rate: float = 2e-3,
@@ -87,6 +101,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         shift: int = 0,
         whiten: float | None = 0.1,
         stage_shares: tuple[float, ...] = (0.3, 0.4, 0.3),
+        max_grad_norm: dict[str, float] | None = None,
         precision: str = "auto",
         policy_kwargs: dict[str, Any] | None = None,
         tensorboard_log: str | None = None,
@@ -94,6 +109,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         seed: int = 0,
         device: th.device | str = "auto",
         _init_setup_model: bool = True,
+        _method: dict[str, Any] | None = None,
     ) -> None:
         config = {
             "labels": labels,
@@ -104,6 +120,10 @@ class LatentActionAlgorithm(OfflineAlgorithm):
             "sample_offset": sample_offset,
             "mask_channel": mask_channel,
             "loss": loss,
+            "mask_input": mask_input,
+            "mask_softness": mask_softness,
+            "bottleneck": bottleneck,
+            "bottleneck_options": dict(bottleneck_options or {}),
             "batch_size": batch_size,
             "learning_rate": learning_rate,
             "policy_learning_rate": policy_learning_rate,
@@ -112,9 +132,11 @@ class LatentActionAlgorithm(OfflineAlgorithm):
             "shift": shift,
             "whiten": whiten,
             "stage_shares": list(stage_shares),
+            "max_grad_norm": dict(max_grad_norm or {}),
             "precision": precision,
             "policy_kwargs": dict(policy_kwargs or {}),
             "seed": seed,
+            **(_method or {}),  # a subclass's own options
         }
         super().__init__(
             policy,
@@ -129,14 +151,20 @@ class LatentActionAlgorithm(OfflineAlgorithm):
 
     def _check_config(self) -> None:
         super()._check_config()
-        whiten = self.config["whiten"]
+        whiten = self.config.get("whiten")
         if whiten is not None and not (isinstance(whiten, (int, float)) and 0 < whiten < math.inf):
             raise ValueError(f"whiten must be None or a finite number > 0, got {whiten!r}")
         pixel = th.zeros(1, 3, 1, 1)
-        reconstruction_loss(pixel, pixel, pixel[:, :1], self.config["loss"])
+        loss, softness = self.config.get("loss", "plain"), self.config.get("mask_softness", 0)
+        reconstruction_loss(pixel, pixel, pixel[:, :1], loss)
+        if isinstance(softness, bool) or not isinstance(softness, int) or softness < 0:
+            raise ValueError(f"mask_softness must be an integer >= 0, got {softness!r}")
+        if softness and loss == "plain":
+            raise ValueError("mask_softness is of masked losses: use loss='fixed' or 'paper', or mask_softness=0")
 
     def _policy_arguments(self) -> dict[str, Any]:
-        return {name: self.config[name] for name in ("latent_dim", "mask_channel")} | {"latent": True}
+        names = ("latent_dim", "mask_channel", "mask_input", "bottleneck", "bottleneck_options")
+        return {name: self.config[name] for name in names} | {"latent": True}
 
     # ------------------------------------------------------------------ the stages' losses
 
@@ -156,27 +184,46 @@ class LatentActionAlgorithm(OfflineAlgorithm):
             offset: Any = config["future_offset"]
             if config["sample_offset"]:
                 offset = rng.integers(1, config["future_offset"] + 1, size=len(anchors))
-            return self.pretrain_loss(frames, windows, anchors, anchors + offset)
+            return self.pretrain_loss(frames, windows, anchors, anchors + offset, rng)
 
         return loss
 
     def pretrain_loss(
-        self, frames: Frames, windows: Windows, anchors: NDArray[np.int64], future: NDArray[np.int64]
+        self,
+        frames: Frames,
+        windows: Windows,
+        anchors: NDArray[np.int64],
+        future: NDArray[np.int64],
+        rng: np.random.Generator | None = None,
     ) -> th.Tensor:
         """Loss of stage 1 on windows: the FDM predicts frame t + 1 from the stack at t and the IDM's latent.
 
         :param anchors: (B,) frame indices t
         :param future: (B,) frame indices t + k at which the IDM's second stack ends
+        :param rng: of the update, for methods that draw more
         """
         policy, config = self.policy, self.config
         index = np.concatenate((windows.stack(anchors), windows.stack(future)), axis=1)
-        x = policy.prepare(frames.rgbm, index, mask_channel=config["mask_channel"])
+        x = policy.models_input(frames.rgbm, index)
         target = th.from_numpy(frames.rgbm[anchors + 1]).to(self.device).permute(0, 3, 1, 2).float() / 255
         with autocast(config["precision"], self.device):
-            z = policy.idm(x)
+            z, bottleneck_loss = policy.coded(policy.idm(x))
             prediction = policy.fdm(first_half(x, policy.layout), z)
-        mask = None if config["loss"] == "plain" else target[:, 3:]
-        return reconstruction_loss(prediction.float(), target[:, :3] - 0.5, mask, config["loss"])
+        rgb, mask = target[:, :3] - 0.5, target[:, 3:]
+        if config["mask_input"]:
+            rgb = rgb * mask
+        weight = None if config["loss"] == "plain" else softened(mask, config["mask_softness"])
+        loss = reconstruction_loss(prediction.float(), rgb, weight, config["loss"])
+        return loss if bottleneck_loss is None else loss + bottleneck_loss
+
+    def _health(self, stage: str) -> dict[str, float]:
+        """Use of the codebooks: what falls when they collapse."""
+        bottleneck = self.policy.bottleneck
+        if stage != "pretrain" or not isinstance(bottleneck, VectorQuantizer):
+            return {}
+        health = bottleneck.health()
+        usage, perplexity = (float(np.mean(x)) for x in (health.usage, health.perplexity))
+        return {"codebook_usage": usage, "codebook_perplexity": perplexity}
 
     def _begin_clone(self, frames: Frames) -> LossOf:
         """The policy imitates the frozen IDM's latents about their mean, in the coordinates of a basis."""
@@ -185,7 +232,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
             latents = th.from_numpy(self.latents(frames, anchors)).to(self.device)
         if not self.progress["clone"]:
             policy.latent_mean.copy_(latents.mean(dim=0))
-            policy.latent_basis.copy_(latent_basis(latents, self.config["whiten"]))
+            policy.latent_basis.copy_(latent_basis(latents, self.config.get("whiten")))
         targets = th.linalg.solve(policy.latent_basis, latents - policy.latent_mean, left=False)
         return self._clone_loss(frames, anchors, targets)
 
@@ -195,7 +242,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         actions = self._true_actions(frames, windows, chosen)
         with th.no_grad():
             index = windows.stack(chosen)
-            features = th.cat([self.policy.act_latent(x) for x in self._batches(frames, index, mask=False)])
+            features = th.cat([self.policy.act_latent(x) for x in self._batches(frames, index)])
             decoder: Any = self.policy.decoder
             decoder.standardize(features)
         size = self.config["batch_size"]
@@ -208,9 +255,10 @@ class LatentActionAlgorithm(OfflineAlgorithm):
 
     # ------------------------------------------------------------------ latents
 
-    def _batches(self, frames: Dataset, index: NDArray[np.int64], *, mask: bool) -> Iterator[th.Tensor]:
+    def _batches(self, frames: Dataset, index: NDArray[np.int64]) -> Iterator[th.Tensor]:
+        """Frames (N, n) as the policy reads them."""
         for start in range(0, len(index), ENCODE_BATCH):
-            yield self.policy.prepare(*frames.rows(index[start : start + ENCODE_BATCH]), mask_channel=mask)
+            yield self.policy.prepare(*frames.rows(index[start : start + ENCODE_BATCH]), mask_channel=False)
 
     def latents(self, frames: Dataset, anchors: NDArray[np.int64]) -> NDArray[np.float32]:
         """Latent actions (N, latent_dim) of the transitions that leave the given frames.
@@ -220,7 +268,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         :param anchors: (N,) frame indices, none of them an episode's last frame
         """
         windows = self._windows(frames)
-        reach = 1 if self.config["sample_offset"] else self.config["future_offset"]
+        reach = 1 if self.config.get("sample_offset", True) else self.config["future_offset"]
         ends = frames.trajectories.first_frame[1:] - 1
         last = ends[np.searchsorted(ends, anchors)]
         if (anchors >= last).any():
@@ -232,11 +280,15 @@ class LatentActionAlgorithm(OfflineAlgorithm):
 
     def _encode(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> th.Tensor:
         """Latents (B, latent_dim) of pairs of stacks: frames (F, H, W, 4) chosen by index (B, 2 * frame_stack)."""
-        return self.policy.idm(self.policy.prepare(rgbm, index, mask_channel=self._mask_channel))
+        return self.policy.idm(self.policy.models_input(rgbm, index))
 
     @property
     def _mask_channel(self) -> bool:
-        return bool(self.config["mask_channel"])
+        return self.policy.mask_channel
+
+    @property
+    def _reads_masks(self) -> bool:
+        return self.policy.mask_channel or self.policy.mask_input
 
     def encode(self, obs: Any, next_obs: Any) -> NDArray[np.float32]:
         """Latent actions between observations.
@@ -252,11 +304,17 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         return z if batched else z[0]
 
     def predict_next(self, obs: Any, next_obs: Any) -> NDArray[np.uint8]:
-        """The FDM's next frame (B, H, W, 3) uint8 from ``obs`` and the latent of both; arguments as in ``encode``."""
+        """The FDM's next frame (B, H, W, 3) uint8 from ``obs`` and the latent of both; arguments as in ``encode``.
+
+        :raises NotImplementedError: when the method predicts no pixels
+        """
+        if not self.predicts_pixels:
+            raise NotImplementedError(f"{type(self).__name__} predicts no pixels")
         rgbm, index, batched = self._pair(obs, next_obs)
-        x = self.policy.prepare(rgbm, index, mask_channel=self._mask_channel)
+        x = self.policy.models_input(rgbm, index)
         with th.no_grad():
-            image = self.policy.fdm(first_half(x, self.policy.layout), self.policy.idm(x))
+            z, _ = self.policy.coded(self.policy.idm(x))
+            image = self.policy.fdm(first_half(x, self.policy.layout), z)
         pixels = ((image + 0.5) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
         return pixels if batched else pixels[0]
 
@@ -269,24 +327,49 @@ class LatentActionAlgorithm(OfflineAlgorithm):
             rgb, _ = push(pixels, count, None, None)
             rgbm = np.zeros((*rgb.shape[:4], 4), np.uint8)
             rgbm[..., :3] = rgb
-            if self._mask_channel:
+            if self._reads_masks:
                 rgbm[..., 3] = _mask_stack(each, rgb.shape)
             stacks.append(rgbm)
         frames = np.concatenate(stacks, axis=1)
         index = np.arange(frames.shape[0] * frames.shape[1]).reshape(frames.shape[:2])
         return frames.reshape(-1, *frames.shape[2:]), index, batched
 
-    def probe(self, held_out: Dataset, limit: int = 20_000) -> ProbeResult:
-        """Linear probe from latent actions to executed actions.
+    def _sample(self, frames: Dataset, limit: int) -> NDArray[np.int64]:
+        """Anchors of at most ``limit`` transitions, evenly spaced."""
+        windows = self._windows(frames)
+        return windows.anchors[np.linspace(0, len(windows) - 1, min(limit, len(windows))).astype(np.int64)]
+
+    def probe(
+        self,
+        held_out: Dataset,
+        limit: int = 20_000,
+        *,
+        target: str = "action",
+        view: Any = None,
+        train: Dataset | None = None,
+    ) -> ProbeResult:
+        """Linear probe from latent actions to executed actions, or to the distractor's motion.
 
         :param held_out: episodes the agent was not trained on
         :param limit: at most so many transitions, evenly spaced, of each set
+        :param target: ``"action"``, or ``"distractor"``: what the background did in the same step, that is how much of
+            it the latent carries; motion that does not vary is left out
+        :param view: for ``"distractor"``, what the frames were drawn with: an environment or a ``View``; not needed for
+            ``LazyFrames``
+        :param train: what the probe is fitted on; None: the agent's dataset
+        :raises ValueError: for an unknown target, or a distractor that does not move
         """
-        pairs = []
-        for frames in (self._need_dataset(), held_out):
-            windows = self._windows(frames)
-            chosen = windows.anchors[np.linspace(0, len(windows) - 1, min(limit, len(windows))).astype(np.int64)]
-            pairs += [self.latents(frames, chosen), frames.trajectories.actions[windows.step(chosen)]]
+        probe_targets = get_targets(target)
+        pairs: list[NDArray[np.floating]] = []
+        for frames in (self._need_dataset() if train is None else train, held_out):
+            chosen = self._sample(frames, limit)
+            values = probe_targets(frames, view)[self._windows(frames).step(chosen)]
+            pairs += [self.latents(frames, chosen), values]
+        if target == "distractor":
+            moving = np.ptp(pairs[1], axis=0) > 0
+            if not moving.any():
+                raise ValueError("the distractor does not move: there is nothing to probe the latent for")
+            pairs[1], pairs[3] = pairs[1][:, moving], pairs[3][:, moving]
         return linear_probe(*pairs)
 
 

@@ -163,7 +163,12 @@ class ExternalLAM(LatentActionAlgorithm):
         return shares if trains else [0.0, *shares[1:]]
 
     def pretrain_loss(
-        self, frames: Frames, windows: Windows, anchors: NDArray[np.int64], future: NDArray[np.int64]
+        self,
+        frames: Frames,
+        windows: Windows,
+        anchors: NDArray[np.int64],
+        future: NDArray[np.int64],
+        rng: np.random.Generator | None = None,
     ) -> th.Tensor:
         """The model's own loss on windows; arguments as in the base class."""
         index = np.concatenate((windows.stack(anchors), windows.stack(future), anchors[:, None] + 1), axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch as th
+from torch.nn import functional as F
 
 from masklam_envs.errors import unknown_name
 
@@ -35,3 +36,16 @@ def reconstruction_loss(prediction: th.Tensor, target: th.Tensor, mask: th.Tenso
         return (error * mask).sum() / mask.sum().clamp(min=1)
     area = mask.sum(dim=(1, 2, 3)).clamp(min=1)
     return ((error * mask).sum(dim=(1, 2, 3)) / (3 * area)).mean()
+
+
+def softened(mask: th.Tensor, radius: int) -> th.Tensor:
+    """A mask with a fringe that fades: the larger of the mask and its mean over the square of ``2 radius + 1`` pixels.
+
+    The mask itself keeps its weight, so a limb two pixels thin is not blurred away.
+
+    :param mask: (B, 1, H, W) in [0, 1]
+    :param radius: pixels; 0: the mask as it is
+    """
+    if not radius:
+        return mask
+    return th.maximum(mask, F.avg_pool2d(mask, 2 * radius + 1, stride=1, padding=radius))

@@ -41,6 +41,7 @@ NETWORKS: dict[str, NetworkFamily] = {
     "small": NetworkFamily("patches", small.PatchEncoder, small.PatchDecoder, small.PatchEncoder),
     "impala": NetworkFamily("image", impala.impala_idm, impala.ImpalaFDM, impala.impala_policy),
 }
+NETWORKS["paper"] = NETWORKS["impala"]  # MaskLAM's; where a method's paper has others, the method makes those
 
 
 def get_network(name: str) -> NetworkFamily:

@@ -27,6 +27,7 @@ from masklam_agents.common.stacking import PredictState, frames_of, push
 from masklam_envs.data.blocks import Blocks
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.data.windows import Windows
+from masklam_envs.errors import unknown_name
 
 LOG_EVERY = 50
 LossOf = Callable[[np.random.Generator], th.Tensor]
@@ -100,6 +101,13 @@ class OfflineAlgorithm(BaseAlgorithm):
         :param frames: ``Frames``; or the whole dataset, lazy or not, where ``_in_blocks`` says False
         """
 
+    def _after_update(self, stage: str) -> None:
+        """What follows an optimiser step, e.g. a moving average of weights."""
+
+    def _health(self, stage: str) -> dict[str, float]:
+        """Further numbers for the log, by their names."""
+        return {}
+
     def _in_blocks(self, stage: str) -> bool:
         """Whether a stage goes through a lazy dataset block by block; else it picks what it needs by itself."""
         return True
@@ -124,6 +132,11 @@ class OfflineAlgorithm(BaseAlgorithm):
         if len(shares) != len(self.stages) or min(shares) < 0 or not 0 < sum(shares) < math.inf:
             names = list(self.stages)
             raise ValueError(f"stage_shares must be {len(names)} numbers >= 0 for {names}, got {shares}")
+        clipped = config.get("max_grad_norm", {})
+        if unknown := set(clipped) - set(self.stages):
+            raise ValueError(unknown_name("stage of max_grad_norm", min(unknown), self.stages))
+        if not all(isinstance(norm, (int, float)) and norm > 0 for norm in clipped.values()):
+            raise ValueError(f"max_grad_norm must hold numbers > 0, got {clipped}")
         autocast(config["precision"], self.device)
 
     def _spaces_from_dataset(self) -> None:
@@ -169,11 +182,12 @@ class OfflineAlgorithm(BaseAlgorithm):
                 f"the dataset's frames are {self.dataset.image_size} pixels wide, the agent was made for "
                 f"{self.policy.image_size}; render the dataset at image_size={self.policy.image_size}"
             )
-        masked = self.config.get("mask_channel") or self.config.get("loss", "plain") != "plain"
+        reads = self.config.get("mask_channel") or self.config.get("mask_input")
+        masked = reads or self.config.get("loss", "plain") != "plain"
         if masked and self.dataset.trajectories.meta.get("masks") == "none":
             raise ValueError(
                 f"this {type(self).__name__} learns from masks and the dataset has none: import it with a mask source "
-                "(masklam import --mask-source motion), or use mask_channel=False, loss='plain'"
+                "(masklam import --mask-source motion), or use mask_channel=False, mask_input=False, loss='plain'"
             )
         return self.dataset
 
@@ -288,7 +302,10 @@ class OfflineAlgorithm(BaseAlgorithm):
         optimizer.zero_grad(set_to_none=True)
         loss = loss_of(rng)
         loss.backward()
+        if stage in (limits := self.config.get("max_grad_norm", {})):
+            th.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], limits[stage])
         optimizer.step()
+        self._after_update(stage)
         self.progress[stage] = update + 1
         self.num_timesteps += self.config["batch_size"]
         self._n_updates += 1
@@ -300,6 +317,8 @@ class OfflineAlgorithm(BaseAlgorithm):
         seconds = max((time.time_ns() - self.start_time) / 1e9, 1e-9)
         assert self._optimizer is not None
         self.logger.record(f"train/{stage}_loss", loss)
+        for name, value in self._health(stage).items():
+            self.logger.record(f"train/{name}", value)
         self.logger.record("train/learning_rate", self._optimizer.param_groups[0]["lr"])
         self.logger.record("time/samples_per_second", (self.num_timesteps - self._num_timesteps_at_start) / seconds)
         self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")

@@ -12,7 +12,8 @@ from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
 from masklam_agents.common.gather import gather
-from masklam_agents.common.networks import get_network, to_layout
+from masklam_agents.common.networks import NetworkFamily, get_network, to_layout
+from masklam_agents.common.quantize import make_quantizer
 
 DECODER_HIDDEN = 256
 
@@ -63,6 +64,9 @@ class LatentActionPolicy(BasePolicy):
     :param frame_stack: frames of a stack
     :param mask_channel: whether IDM and FDM read the mask as a fourth channel of every frame
     :param latent: False: no IDM, FDM and decoder; the policy predicts actions itself (behaviour cloning)
+    :param mask_input: IDM and FDM see the frames with everything outside the mask painted mid-grey
+    :param bottleneck: what the latent goes through before the FDM: ``"none"``, ``"vq"`` or ``"fsq"``
+    :param bottleneck_options: of it, see :mod:`masklam_agents.common.quantize`
     """
 
     latent_mean: th.Tensor
@@ -78,16 +82,19 @@ class LatentActionPolicy(BasePolicy):
         frame_stack: int,
         mask_channel: bool,
         latent: bool = True,
+        mask_input: bool = False,
+        bottleneck: str = "none",
+        bottleneck_options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(observation_space, action_space)
         family = get_network(network)
+        self.mask_input = mask_input
         self.layout, self.mask_channel, self.frame_stack = family.layout, mask_channel, frame_stack
         self.image_size = image_size
         size = int(np.prod(action_space.shape))
         channels = frame_stack * (4 if mask_channel else 3)
         if latent:
-            self.idm = family.idm(2 * channels, image_size, latent_dim)
-            self.fdm = family.fdm(channels, image_size, latent_dim)
+            self._make_models(family, channels, latent_dim)
             self.actor = family.policy(3 * frame_stack, image_size, latent_dim)
             self.decoder: nn.Module = ActionDecoder(latent_dim, size)
         else:
@@ -97,8 +104,14 @@ class LatentActionPolicy(BasePolicy):
         out_dim = latent_dim if latent else size
         self.register_buffer("latent_mean", th.zeros(out_dim))
         self.register_buffer("latent_basis", th.eye(out_dim))
+        self.bottleneck = make_quantizer(bottleneck, latent_dim, bottleneck_options or {})
         if family.layout == "image":
             self.to(memory_format=th.channels_last)  # type: ignore[call-overload]
+
+    def _make_models(self, family: NetworkFamily, channels: int, latent_dim: int) -> None:
+        """Make ``idm`` and ``fdm``, for stacks of so many channels each."""
+        self.idm = family.idm(2 * channels, self.image_size, latent_dim)
+        self.fdm = family.fdm(channels, self.image_size, latent_dim)
 
     def prepare(
         self,
@@ -107,10 +120,25 @@ class LatentActionPolicy(BasePolicy):
         *,
         mask_channel: bool,
         shift: NDArray[np.int64] | None = None,
+        mask_input: bool = False,
     ) -> th.Tensor:
         """Frames (F, H, W, 4) chosen by index (B, n) as network input on the policy's device."""
-        x = gather(frames, index, mask_channel=mask_channel, layout=self.layout, shift=shift)
-        return to_layout(th.from_numpy(x).to(self.device, non_blocking=True), self.layout)
+        gathered = gather(frames, index, mask_channel=mask_channel or mask_input, layout=self.layout, shift=shift)
+        x = th.from_numpy(gathered).to(self.device, non_blocking=True)
+        if mask_input:
+            x = greyed(x, keep_mask=mask_channel)
+        return to_layout(x, self.layout)
+
+    def models_input(self, frames: NDArray[np.uint8], index: NDArray[np.int64]) -> th.Tensor:
+        """The same as IDM and FDM read it: with masks where they see any."""
+        return self.prepare(frames, index, mask_channel=self.mask_channel, mask_input=self.mask_input)
+
+    def coded(self, z: th.Tensor) -> tuple[th.Tensor, th.Tensor | None]:
+        """Latents (B, latent_dim) through the bottleneck, and the loss it adds, if any."""
+        if self.bottleneck is None:
+            return z, None
+        code, loss = self.bottleneck(z)
+        return code, loss
 
     def act_latent(self, stacks: th.Tensor) -> th.Tensor:
         """The latent policy: prepared RGB stacks to latent actions (B, latent_dim)."""
@@ -127,3 +155,10 @@ class LatentActionPolicy(BasePolicy):
         frames[..., :3] = stacks.reshape(-1, *stacks.shape[2:])
         index = np.arange(len(frames)).reshape(stacks.shape[:2])
         return self(self.prepare(frames, index, mask_channel=False))
+
+
+def greyed(x: th.Tensor, keep_mask: bool) -> th.Tensor:
+    """Gathered frames (..., n * 4), their colours times their masks: (..., n * 3), or (..., n * 4) with masks kept."""
+    pixels = x.unflatten(-1, (-1, 4))
+    rgb, mask = pixels[..., :3] * pixels[..., 3:], pixels[..., 3:]
+    return (th.cat((rgb, mask), dim=-1) if keep_mask else rgb).flatten(-2)

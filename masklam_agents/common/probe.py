@@ -1,11 +1,20 @@
-"""The linear probe: how much of the true action a linear map reads from a latent action, in closed form."""
+"""The linear probe: how much of the true action a linear map reads from a latent action, in closed form.
+
+And what else can be asked of a set of latents without a network: the distractor's motion, their rank.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from masklam_envs.data.frames import Frames, LazyFrames, episode_track
+from masklam_envs.errors import unknown_name
+from masklam_envs.view import View
 
 RIDGES = tuple(10.0**e for e in range(-6, 3))
 
@@ -20,6 +29,9 @@ class ProbeResult:
     :param mse: mean squared error, in squared action units
     :param per_dimension: NMSE of each action dimension
     :param ridge: penalty chosen on the training samples
+    :param r2_per_dimension: R2 of each action dimension
+    :param train_nmse: NMSE on the training samples
+    :param train_r2: R2 on the training samples
     """
 
     nmse: float
@@ -27,6 +39,9 @@ class ProbeResult:
     mse: float
     per_dimension: tuple[float, ...]
     ridge: float
+    r2_per_dimension: tuple[float, ...]
+    train_nmse: float
+    train_r2: float
 
 
 def linear_probe(
@@ -59,16 +74,75 @@ def linear_probe(
     z, z_test = (z - mean) / std, (z_test - mean) / std
     cut = len(z) * 4 // 5
     ridge = min(RIDGES, key=lambda r: float(((_fit(z[:cut], a[:cut], r)(z[cut:]) - a[cut:]) ** 2).mean()))
-    error = ((_fit(z, a, ridge)(z_test) - a_test) ** 2).mean(0)
+    fit = _fit(z, a, ridge)
+    error, train_error = ((fit(z_test) - a_test) ** 2).mean(0), ((fit(z) - a) ** 2).mean(0)
     variance = a.var(0)
-    spread = np.maximum(a_test.var(0), 1e-12)
+    r2 = 1 - error / np.maximum(a_test.var(0), 1e-12)
     return ProbeResult(
         nmse=float(error.mean() / max(variance.mean(), 1e-12)),
-        r2=float((1 - error / spread).mean()),
+        r2=float(r2.mean()),
         mse=float(error.mean()),
         per_dimension=tuple(float(e) for e in error / np.maximum(variance, 1e-12)),
         ridge=ridge,
+        r2_per_dimension=tuple(float(r) for r in r2),
+        train_nmse=float(train_error.mean() / max(variance.mean(), 1e-12)),
+        train_r2=float((1 - train_error / np.maximum(variance, 1e-12)).mean()),
     )
+
+
+def effective_rank(latents: NDArray[np.floating]) -> float:
+    """How many directions the latents use: exp of the entropy of their normalised singular values.
+
+    Roy & Vetterli 2007, of the latents about their mean: 1 for a line, D for D directions of equal spread, 0 for a
+    point.
+
+    :param latents: (N, D)
+    """
+    centred = np.asarray(latents, np.float64) - np.mean(latents, axis=0, dtype=np.float64)
+    values = np.sqrt(np.linalg.eigvalsh(centred.T @ centred).clip(min=0))
+    if values.max(initial=0) <= 1e-12:
+        return 0.0
+    share = values[values > 1e-9 * values.max()] / values.sum()
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def executed_actions(frames: Frames | LazyFrames, view: Any = None) -> NDArray[np.floating]:
+    """The actions (N, A) of every transition."""
+    return frames.trajectories.actions
+
+
+def distractor_motion(frames: Frames | LazyFrames, view: Any = None) -> NDArray[np.floating]:
+    """What the distractor added to its pose at every transition: (N, K), in the distractor's units.
+
+    :param frames: drawn under it
+    :param view: what they were drawn with: an environment or a ``View``; not needed for ``LazyFrames``
+    :raises ValueError: when nothing moves, or there is no view
+    """
+    if view is None and isinstance(frames, LazyFrames):
+        view = frames.view
+    drawn = view if isinstance(view, View) or view is None else view.unwrapped.view
+    if drawn is None:
+        raise ValueError("frames in memory do not know their distractor: pass view=env, what they were drawn with")
+    trajectories = frames.trajectories
+    motions = [drawn.distractor.motion(episode_track(drawn, trajectories, e)) for e in range(trajectories.episodes)]
+    moved = [motion for motion in motions if motion is not None]
+    if not moved or not moved[0].shape[1]:
+        raise ValueError(f"distractor {drawn.config.distractor!r} does not move: there is nothing to probe for")
+    return np.concatenate(moved)
+
+
+Targets = Callable[[Frames | LazyFrames, Any], NDArray[np.floating]]
+TARGETS: dict[str, Targets] = {"action": executed_actions, "distractor": distractor_motion}
+
+
+def get_targets(name: str) -> Targets:
+    """What a probe is to read, by name: a function of frames and view.
+
+    :raises ValueError: when there is none of that name
+    """
+    if name not in TARGETS:
+        raise ValueError(unknown_name("probe target", name, TARGETS))
+    return TARGETS[name]
 
 
 class _fit:  # noqa: N801 - used as a function

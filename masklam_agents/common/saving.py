@@ -61,6 +61,11 @@ def read_agent(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
     return record, tensors
 
 
+def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The header alone: class, configuration, progress.  Errors as in :func:`read_agent`."""
+    return read_agent(path)[0]
+
+
 def space_to_json(space: spaces.Space[Any]) -> dict[str, Any]:
     """A Box, or a Dict of Boxes, as plain JSON values.
 

@@ -1,0 +1,159 @@
+"""LAOM: latent actions from prediction in feature space (Nikulin et al., arXiv 2502.00379)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch as th
+from numpy.typing import NDArray
+from stable_baselines3.common.policies import BasePolicy
+
+from masklam_agents.common.augment import random_warps, to_patches, warp
+from masklam_agents.common.base import LatentActionAlgorithm
+from masklam_agents.common.gather import gather
+from masklam_agents.common.offline import Dataset, LossOf
+from masklam_agents.common.precision import autocast
+from masklam_agents.laom.policies import LAOMPolicy
+from masklam_envs.data.frames import Frames
+from masklam_envs.data.windows import Windows
+
+NO_PIXELS = {"loss": "plain", "mask_input": False, "mask_softness": 0, "bottleneck": "none"}
+
+
+class LAOM(LatentActionAlgorithm):
+    """Latent actions by which the features of the next stack are predicted: no pixel is ever reconstructed.
+
+    ``e_t = encoder(o_t)``, ``z = act_head(e_t, e_{t+k})``, ``e^ = obs_head(sg(e_t), z)``; the loss is the mean squared
+    error of ``e^`` to ``EMA-encoder(o_{t+1})``, with ``sg`` a stopped gradient and k drawn from 1 .. 10.  Every stack
+    is augmented on its own, so what an augmentation changes cannot be predicted and is not worth encoding.
+
+    With ``label_weight`` it is LAOM with supervision: ``+ label_weight * MSE(W z, a)`` on labelled transitions, the
+    same ones that stage 3 uses, with k = 1 (the original: k as for the others, and a start index that can run over an
+    episode's end; windows here never do).
+
+    With ``network="small"`` the encoder is the small one; with ``"paper"`` it is LAOM's.  Optimiser and schedule are
+    this package's (AdamW, cosine; the original: Adam, three epochs of warm-up, linear).
+
+    :param latent_dim: size of the latent action (paper: 8192; 128 here, for CPUs)
+    :param head_dim: width of the two heads (paper: 1024)
+    :param encoder_scale: multiplies the encoder's depths (16, 32, 32), with networks of images (paper: 6)
+    :param tau: share by which the target encoder follows at every update (paper: 0.001)
+    :param augment: warp every stack by a random shift, rotation or perspective, or two of them, or none
+    :param label_weight: of the supervision (paper: 0.001); 0: none
+    :param label_batch: labelled transitions of an update (paper: 128 beside 512); None: a quarter of ``batch_size``
+    :param kwargs: see :class:`~masklam_agents.common.base.LatentActionAlgorithm`; there is no reconstruction, so
+        ``loss``, ``mask_input``, ``mask_softness`` and ``bottleneck`` are refused
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"CnnPolicy": LAOMPolicy, "MultiInputPolicy": LAOMPolicy}
+    stages: ClassVar[dict[str, tuple[str, ...]]] = {
+        "pretrain": ("idm", "fdm", "label_head"),
+        "clone": ("actor",),
+        "decode": ("decoder",),
+    }
+    predicts_pixels: ClassVar[bool] = False
+    policy: LAOMPolicy
+
+    def __init__(
+        self,
+        *args: Any,
+        latent_dim: int = 128,
+        head_dim: int = 256,
+        encoder_scale: int = 6,
+        tau: float = 0.001,
+        augment: bool = True,
+        label_weight: float = 0.0,
+        label_batch: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        method = {
+            "head_dim": head_dim,
+            "encoder_scale": encoder_scale,
+            "tau": tau,
+            "augment": augment,
+            "label_weight": label_weight,
+            "label_batch": label_batch,
+        }
+        self._labelled: tuple[Dataset, Any, Any, th.Tensor] | None = None
+        super().__init__(*args, latent_dim=latent_dim, _method=method, **kwargs)
+
+    def _check_config(self) -> None:
+        super()._check_config()
+        config = self.config
+        if wrong := [name for name, value in NO_PIXELS.items() if config[name] != value]:
+            raise ValueError(f"{type(self).__name__} reconstructs no pixels: leave out {', '.join(wrong)}")
+        for name in ("head_dim", "encoder_scale", "label_batch"):
+            value = 1 if name == "label_batch" and config[name] is None else config[name]
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+        if not 0 < config["tau"] <= 1 or not 0 <= config["label_weight"] < float("inf"):
+            raise ValueError(
+                "tau must be in (0, 1] and label_weight finite and >= 0, "
+                f"got {config['tau']!r} and {config['label_weight']!r}"
+            )
+
+    def _policy_arguments(self) -> dict[str, Any]:
+        return super()._policy_arguments() | {name: self.config[name] for name in ("head_dim", "encoder_scale")}
+
+    def _begin_pretrain(self, frames: Frames) -> LossOf:
+        if self.config["label_weight"] and (self._labelled is None or self._labelled[0] is not self.dataset):
+            self._labelled = self._labelled_rows(self._need_dataset())
+        return super()._begin_pretrain(frames)
+
+    def _labelled_rows(self, dataset: Dataset) -> tuple[Dataset, Any, Any, th.Tensor]:
+        """Frames of the labelled transitions, the two stacks of each, their actions."""
+        windows = self._windows(dataset)
+        anchors = self.labelled(windows)
+        index = np.concatenate((windows.stack(anchors), windows.stack(anchors + 1)), axis=1)
+        return dataset, *dataset.rows(index), self._true_actions(dataset, windows, anchors)
+
+    def pretrain_loss(
+        self,
+        frames: Frames,
+        windows: Windows,
+        anchors: NDArray[np.int64],
+        future: NDArray[np.int64],
+        rng: np.random.Generator | None = None,
+    ) -> th.Tensor:
+        """Squared error of the next stack's features, and of the labelled actions where there are any.
+
+        :param anchors: (B,) frame indices t
+        :param future: (B,) frame indices t + k
+        :param rng: draws augmentations and labels; None: neither
+        """
+        policy, config = self.policy, self.config
+        here, there, after = (self._stacks(frames.rgbm, windows.stack(i), rng) for i in (anchors, future, anchors + 1))
+        with autocast(config["precision"], self.device):
+            e, e_future = policy.idm.encoder(here), policy.idm.encoder(there)
+            policy.share_statistics()  # after the encoder's first batch, before the target's
+            with th.no_grad():
+                target = policy.target(after)
+            prediction = policy.fdm(policy.idm.head(e, e_future), e.detach())
+        loss = th.nn.functional.mse_loss(prediction.float(), target.float())
+        return loss if rng is None or not config["label_weight"] else loss + self._label_loss(rng)
+
+    def _label_loss(self, rng: np.random.Generator) -> th.Tensor:
+        assert self._labelled is not None
+        _, rgbm, index, actions = self._labelled
+        rows = rng.integers(len(index), size=self.config["label_batch"] or max(self.config["batch_size"] // 4, 1))
+        first, second = (self._stacks(rgbm, stacks, rng) for stacks in np.split(index[rows], 2, axis=1))
+        with autocast(self.config["precision"], self.device):
+            encoder = self.policy.idm.encoder
+            predicted = self.policy.label_head(self.policy.idm.head(encoder(first), encoder(second)))
+        supervised = th.nn.functional.mse_loss(predicted.float(), actions[th.from_numpy(rows)])
+        return self.config["label_weight"] * supervised
+
+    def _stacks(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64], rng: np.random.Generator | None) -> th.Tensor:
+        """Stacks (B, n) as the encoder reads them, warped where there are augmentations."""
+        policy = self.policy
+        if rng is None or not self.config["augment"]:
+            return policy.models_input(rgbm, index)
+        gathered = gather(rgbm, index, mask_channel=policy.mask_channel, layout="image")
+        images = th.from_numpy(gathered).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        images = warp(images, random_warps(rng, len(index)))
+        return to_patches(images, index.shape[1]) if policy.layout == "patches" else images
+
+    def _after_update(self, stage: str) -> None:
+        if stage == "pretrain":
+            self.policy.follow(self.config["tau"])

@@ -1,0 +1,232 @@
+"""Every method by its name: a class and the options that make it what its paper, or the row of a table, calls so.
+
+>>> from masklam_agents.methods import METHODS, make_agent
+>>> agent = make_agent("masklam-1step", env="MaskCheetah-v0", latent_dim=16)
+>>> type(agent).__name__, agent.config["future_offset"], agent.config["mask_channel"]
+('MaskLAM', 1, True)
+
+Presets without ``paper`` in their name keep this package's sizes for CPUs, so that methods of one table differ in the
+method alone; those with it also have the paper's network, batch size and learning rates.  Any option can be given anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from masklam_envs.errors import unknown_name
+
+if TYPE_CHECKING:
+    from masklam_agents.common.offline import Dataset, OfflineAlgorithm
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A row of :data:`METHODS`.
+
+    :param algorithm: ``"module:Class"``, imported when an agent is made
+    :param summary: what it is, and which known flaws of the original it keeps or repairs; docs/methods.md lists them
+    :param options: keyword arguments of the class
+    :param clean: it sees the dataset without distractor: an upper bound
+    """
+
+    algorithm: str
+    summary: str
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    clean: bool = False
+
+    def load_class(self) -> type[OfflineAlgorithm]:
+        """The class."""
+        return _imported(self.algorithm)
+
+
+LAPO, MASKLAM = "masklam_agents.lapo:LAPO", "masklam_agents.masklam:MaskLAM"
+LAOM, IDM, BC = "masklam_agents.laom:LAOM", "masklam_agents.idm:IDM", "masklam_agents.bc:BC"
+RANDOM = "masklam_agents.random_latents:RandomLatents"
+
+NO_MASKS = {"mask_channel": False, "loss": "plain"}
+# Protocol, section 2: batch, peaks of AdamW, clipping, and updates of the stages for the Distracting Control Suite.
+PAPER: dict[str, Any] = {
+    "network": "paper",
+    "batch_size": 512,
+    "learning_rate": 6e-4,
+    "policy_learning_rate": 4e-4,
+    "decoder_learning_rate": 1e-3,
+    "max_grad_norm": {"decode": 1.0},
+    "whiten": None,
+    "labels": 128_000,
+    "stage_shares": (35_156.0, 35_156.0, 25_000.0),
+}
+LAOM_PAPER: dict[str, Any] = {
+    "network": "paper",
+    "latent_dim": 8192,
+    "head_dim": 1024,
+    "batch_size": 512,
+    "learning_rate": 1e-4,
+    "policy_learning_rate": 1e-4,
+    "decoder_learning_rate": 3e-4,
+    "weight_decay": 0.0,
+    "whiten": None,
+}
+# Original LAPO (Procgen): VQ with moving averages, as its code configures it.
+LAPO_VQ = {"chunks": 8, "codebooks": 2, "codes": 64, "decay": 0.999, "beta": 0.05, "restart": False}
+
+METHODS: dict[str, Method] = {
+    "lapo": Method(LAPO, "one-step LAPO with a continuous latent: the LAPO baseline of MaskLAM's code"),
+    "lapo-multistep": Method(LAPO, "LAPO with k drawn from 1 .. 10", {"future_offset": 10}),
+    "lapo-vq": Method(
+        LAPO,
+        "LAPO with vector quantisation; repairs codebook collapse (codes begin on data, dead ones move)",
+        {"bottleneck": "vq"},
+    ),
+    "lapo-fsq": Method(LAPO, "LAPO with finite scalar quantisation, 8 x 5 x 5 x 5 levels", {"bottleneck": "fsq"}),
+    "lapo-paper": Method(
+        LAPO,
+        "the original's latent and optimiser; keeps random codes that can collapse; its forward model was a U-Net",
+        {
+            "network": "paper",
+            "bottleneck": "vq",
+            "bottleneck_options": LAPO_VQ,
+            "frame_stack": 2,
+            "learning_rate": 3e-4,
+            "policy_learning_rate": 2e-4,
+            "max_grad_norm": {"pretrain": 2.0},
+            "whiten": None,
+            "labels": 131_072,
+        },
+    ),
+    "lapo-clean": Method(LAPO, "LAPO on the same trajectories without distractor: an upper bound", clean=True),
+    "masklam-fixed": Method(MASKLAM, "loss averaged within each sample, k from 1 .. 10; repairs flaws m, n and b"),
+    "masklam-paper": Method(
+        MASKLAM,
+        "the published loss and sizes; keeps one normaliser for the batch, summed channels, k from 1 .. 9; "
+        "repairs the NaN of batches without agent and windows over episodes' ends",
+        {**PAPER, "preset": "paper", "future_offset": 9},
+    ),
+    "masklam-loss": Method(MASKLAM, "ablation: mask in the loss, not in the input", {"mask_channel": False}),
+    "masklam-channel": Method(MASKLAM, "ablation: mask in the input, plain loss", {"loss": "plain"}),
+    "masklam-input": Method(
+        MASKLAM, "ablation: background painted grey, in the input and in the target", {**NO_MASKS, "mask_input": True}
+    ),
+    "masklam-1step": Method(MASKLAM, "ablation: k = 1", {"future_offset": 1}),
+    "masklam-soft": Method(MASKLAM, "the loss's mask has a fringe of two pixels that fades", {"mask_softness": 2}),
+    "laom": Method(LAOM, "prediction of features, augmentations, multi-step; heads and latent of CPU size"),
+    "laom-labels": Method(LAOM, "LAOM with supervision by the labels", {"label_weight": 0.001}),
+    "laom-paper": Method(LAOM, "LAOM in its paper's sizes; keeps latents of 8192 numbers", LAOM_PAPER),
+    "laom-labels-paper": Method(
+        LAOM,
+        "LAOM with supervision in its paper's sizes; repairs labelled windows that run over an end",
+        {**LAOM_PAPER, "label_weight": 0.001, "label_batch": 128},
+    ),
+    "idm": Method(IDM, "inverse model from labels alone, its guesses on all video cloned"),
+    "idm-paper": Method(
+        IDM,
+        "the same in LAOM's sizes",
+        {
+            "network": "paper",
+            "head_dim": 1024,
+            "encoder_scale": 12,
+            "batch_size": 512,
+            "learning_rate": 1e-4,
+            "policy_learning_rate": 1e-4,
+            "weight_decay": 0.0,
+        },
+    ),
+    "bc-labels": Method(BC, "behaviour cloning of the labelled transitions alone", {"labels": 4_096}),
+    "bc-all": Method(BC, "behaviour cloning of every true action: the normaliser of LAOM's paper"),
+    "random-latents": Method(RANDOM, "an inverse model that is never trained: a lower bound"),
+}
+
+
+def get_method(name: str) -> Method:
+    """The method of that name.
+
+    :raises ValueError: when there is none
+    """
+    if name not in METHODS:
+        raise ValueError(unknown_name("method", name, METHODS))
+    return METHODS[name]
+
+
+def register_method(name: str, algorithm: str, summary: str, **options: Any) -> None:
+    """Give a method a name.
+
+    :param name: new
+    :param algorithm: ``"module:Class"`` of a subclass of ``OfflineAlgorithm``
+    :param summary: one sentence
+    :param options: keyword arguments of the class
+    :raises ValueError: when the name is taken or ``algorithm`` is no ``"module:Class"``
+    """
+    if name in METHODS:
+        raise ValueError(f"method {name!r} exists already; choose another name")
+    if algorithm.count(":") != 1:
+        raise ValueError(f"algorithm must be 'module:Class', got {algorithm!r}")
+    METHODS[name] = Method(algorithm, summary, options)
+
+
+def make_agent(
+    name: str,
+    policy: Any = "MultiInputPolicy",
+    env: Any = None,
+    dataset: Dataset | None = None,
+    **kwargs: Any,
+) -> OfflineAlgorithm:
+    """An agent by the name of its method.
+
+    :param name: one of :data:`METHODS`
+    :param policy: as in the classes
+    :param env: likewise
+    :param dataset: likewise; methods of clean video see it without distractor, see :func:`clean_dataset`
+    :param kwargs: arguments of the class that replace the preset's
+    :raises ValueError: for an unknown name, or options out of range
+    """
+    method = get_method(name)
+    if method.clean and dataset is not None:
+        dataset = clean_dataset(dataset, env)
+    return method.load_class()(policy, env, dataset, **{**method.options, **kwargs})
+
+
+def load_agent(path: Any, **kwargs: Any) -> OfflineAlgorithm:
+    """An agent file of any method here or registered.
+
+    :param path: the file, with or without ``.safetensors``
+    :param kwargs: as in the classes' ``load``
+    :raises ValueError: when the file is damaged or of a class that no method has
+    """
+    from masklam_agents.common.saving import read_header
+
+    wanted = read_header(path)["class"]
+    entry_points = ["masklam_agents:ExternalLAM", *(method.algorithm for method in METHODS.values())]
+    known = {entry_point.split(":")[1]: entry_point for entry_point in entry_points}
+    if wanted not in known:
+        raise ValueError(f"{path}: {unknown_name('class of agents', wanted, known)}")
+    return _imported(known[wanted]).load(path, **kwargs)
+
+
+def clean_dataset(dataset: Dataset, env: Any = None) -> Dataset:
+    """The same trajectories and masks, drawn without distractor.
+
+    :param dataset: frames; those in memory know their physics and not their camera, so they need ``env``
+    :param env: an environment whose view (model, camera, masks) is drawn; not needed for ``LazyFrames``
+    :raises ValueError: when there is no view to draw with
+    """
+    from masklam_envs.data.frames import LazyFrames, render_frames
+    from masklam_envs.view import View
+
+    if isinstance(dataset, LazyFrames):
+        clean = dataset.view.again(distractor="none", correlation=None)
+        return LazyFrames(dataset.trajectories, clean, block=dataset.block)
+    view = None if env is None or isinstance(env, str) else getattr(env.unwrapped, "view", None)
+    if not isinstance(view, View):
+        raise ValueError(
+            "clean frames are drawn anew from physics: give LazyFrames(trajectories, env) as dataset, or an "
+            "environment of masklam_envs as env"
+        )
+    return render_frames(dataset.trajectories, view.again(distractor="none", correlation=None))
+
+
+def _imported(entry_point: str) -> type[OfflineAlgorithm]:
+    module, name = entry_point.split(":")
+    found: type[OfflineAlgorithm] = getattr(importlib.import_module(module), name)
+    return found
