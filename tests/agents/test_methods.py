@@ -1,0 +1,330 @@
+"""Every method by its name: it trains, its losses fall, it resumes, and it has its paper's sizes."""
+
+import numpy as np
+import pytest
+import torch as th
+
+from masklam_agents import BC, IDM, LAOM, LAPO, MaskLAM, RandomLatents, load_agent, make_agent
+from masklam_agents.common.augment import random_warps, to_patches, warp
+from masklam_agents.common.base import LatentActionAlgorithm
+from masklam_agents.common.gather import gather
+from masklam_agents.common.impala import ImpalaFDM
+from masklam_agents.common.networks import count_parameters
+from masklam_agents.common.policies import greyed
+from masklam_agents.laom.networks import Head, StridedEncoder
+from masklam_agents.methods import METHODS, clean_dataset, get_method, register_method
+from masklam_envs import LazyFrames, Windows, make_masked, render_frames
+from tests.agents.conftest import make_env
+from tests.agents.test_training import StopAt, equal, weights
+
+SIZES = {"batch_size": 8, "network": "small", "labels": 40}
+HEADS = {"latent_dim": 16, "head_dim": 16}
+
+
+def make(name, frames, **kwargs):
+    options = dict(SIZES)
+    if name.startswith("laom"):
+        options |= HEADS
+    elif name.startswith("idm"):
+        options |= {"head_dim": 16} if "paper" in name else {}
+    return make_agent(name, env=make_env(), dataset=frames, **{**options, **kwargs})
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_stopped_and_loaded_goes_on_to_the_same_weights_and_acts(name, frames):
+    samples = 8 * 12
+    whole = make(name, frames).learn(samples)
+    make(name, frames).learn(samples, callback=StopAt(3)).save("part")
+    part = load_agent("part", dataset=whole.dataset)
+    assert type(part) is type(whole) and part.config == whole.config
+    part.learn(samples, reset_num_timesteps=False)
+    assert equal(weights(whole), weights(part))
+    action, _ = part.predict(frames.pixels[0])
+    assert action.shape == (6,) and np.isfinite(action).all()
+
+
+@pytest.mark.parametrize("name", ["lapo-vq", "lapo-fsq", "masklam-input", "masklam-soft", "laom", "laom-labels", "idm"])
+def test_losses_fall(name, frames):
+    agent = make(
+        name, frames, learning_rate=3e-3, policy_learning_rate=3e-3, **({"tau": 0.02} if "laom" in name else {})
+    )
+    for stage in ("pretrain", "clone"):
+        agent.policy.set_training_mode(True)
+        loss_of, agent._optimizer = agent._begin_stage(stage, frames), agent._make_optimizer(stage)
+        values = [agent._update(stage, loss_of, i, 120).item() for i in range(90)]
+        assert np.mean(values[-10:]) < 0.9 * np.mean(values[:3]), stage
+
+
+def test_random_latents_have_nothing_to_pretrain(frames):
+    before = make("random-latents", frames)
+    fresh = weights(before)
+    after = weights(before.learn(8 * 6))
+    trained = {name.split(".")[0] for name in fresh if not th.equal(fresh[name], after[name])}
+    assert "actor" in trained and "decoder" in trained
+    learnt = [n for n in fresh if n.startswith("idm") and not n.endswith(("mean", "whitening", "fitted"))]
+    assert learnt and all(th.equal(fresh[n], after[n]) for n in learnt)
+    with pytest.raises(NotImplementedError, match="predicts no pixels"):
+        before.predict_next({"pixels": frames.pixels[:2]}, {"pixels": frames.pixels[1:3]})
+
+
+def test_names_mean_what_they_say():
+    classes = {"lapo": LAPO, "masklam": MaskLAM, "laom": LAOM, "idm": IDM, "bc": BC, "random": RandomLatents}
+    for name, method in METHODS.items():
+        assert method.load_class() is classes[name.split("-")[0]], name
+        assert method.summary
+    config = {name: make_agent(name, env=make_env(), network="small", **over).config for name, over in PRESETS.items()}
+    loss_mask = {name: config[name]["loss"] != "plain" for name in PRESETS}
+    channel = {name: config[name]["mask_channel"] for name in PRESETS}
+    k = {name: config[name]["future_offset"] for name in PRESETS}
+    # The protocol's table of ablations: mask channel, loss mask, input mask, largest k.
+    table = {n: (channel[n], loss_mask[n], config[n]["mask_input"], k[n]) for n in PRESETS}
+    assert table == {
+        "masklam-fixed": (True, True, False, 10),
+        "masklam-paper": (True, True, False, 9),
+        "masklam-loss": (False, True, False, 10),
+        "masklam-channel": (True, False, False, 10),
+        "masklam-input": (False, False, True, 10),
+        "masklam-1step": (True, True, False, 1),
+        "lapo-multistep": (False, False, False, 10),
+        "lapo": (False, False, False, 1),
+    }
+
+
+PRESETS: dict[str, dict] = {
+    name: {}
+    for name in (
+        *("masklam-fixed", "masklam-paper", "masklam-loss", "masklam-channel", "masklam-input", "masklam-1step"),
+        *("lapo-multistep", "lapo"),
+    )
+}
+
+
+def test_errors_name_the_cure(frames):
+    with pytest.raises(ValueError, match="Did you mean 'masklam-paper'"):
+        make_agent("masklam-papr")
+    with pytest.raises(ValueError, match="exists already"):
+        register_method("lapo", "a:B", "")
+    with pytest.raises(ValueError, match="module:Class"):
+        register_method("new", "a.B", "")
+    with pytest.raises(ValueError, match="LAOM reconstructs no pixels: leave out loss"):
+        make("laom", frames, loss="fixed")
+    with pytest.raises(ValueError, match="tau must be in"):
+        make("laom", frames, tau=0)
+    with pytest.raises(ValueError, match="mask_softness is of masked losses"):
+        make("lapo", frames, mask_softness=1)
+    with pytest.raises(ValueError, match="unknown stage of max_grad_norm 'pretrian'. Did you mean 'pretrain'"):
+        make("lapo", frames, max_grad_norm={"pretrian": 1.0})
+    with pytest.raises(ValueError, match="draws? anew|drawn anew"):
+        clean_dataset(frames)
+
+
+def test_a_registered_method_is_made_and_loaded(monkeypatch, frames):
+    monkeypatch.setattr("masklam_agents.methods.METHODS", dict(METHODS))
+    register_method("lapo-tiny", "masklam_agents.lapo:LAPO", "small", latent_dim=4)
+    agent = make_agent("lapo-tiny", dataset=frames)
+    assert agent.config["latent_dim"] == 4
+    agent.save("tiny")
+    assert load_agent("tiny").config == agent.config
+    assert get_method("lapo-tiny").options == {"latent_dim": 4}
+
+
+def test_clean_frames_are_those_without_distractor_and_keep_the_mask(frames):
+    plain = render_frames(frames.trajectories, make_masked("HalfCheetah-v5", **view_without_distractor()))
+    lazy = clean_dataset(LazyFrames(frames.trajectories, make_env()))
+    assert isinstance(lazy, LazyFrames)
+    for clean in (lazy.select(range(3)), clean_dataset(frames, make_env())):
+        assert np.array_equal(clean.rgbm, plain.rgbm)
+        assert np.array_equal(clean.mask, frames.mask)
+        assert not np.array_equal(clean.pixels, frames.pixels)
+
+
+def view_without_distractor():
+    config = make_env().unwrapped.view.config.to_json()
+    return {**{k: v for k, v in config.items() if k not in ("distractor", "correlation")}, "distractor": "none"}
+
+
+# ---------------------------------------------------------------- the losses' corners
+
+
+def test_masked_methods_have_no_gradient_outside_the_target_mask(frames):
+    """Of the predicted frame: exactly zero where the next frame's mask is, nonzero inside."""
+    for name in ("masklam-fixed", "masklam-paper", "masklam-loss"):
+        agent = make(name, frames, precision="fp32")
+        seen = {}
+        agent.policy.fdm.register_forward_hook(
+            lambda m, i, out, seen=seen: (out.retain_grad(), seen.update(out=out))[1]
+        )
+        windows = Windows(frames, future_offset=10)
+        anchors = windows.anchors[:6]
+        agent.pretrain_loss(frames, windows, anchors, anchors + 3).backward()
+        gradient = seen["out"].grad.abs().sum(dim=1).numpy()
+        mask = frames.mask[anchors + 1][..., 0] > 0
+        assert not gradient[~mask].any() and gradient[mask].all(), name
+
+
+@pytest.mark.parametrize("layout", ["image", "patches"])
+@pytest.mark.parametrize("keep_mask", [False, True])
+def test_masked_input_is_grey_where_the_mask_is_not(layout, keep_mask):
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (3, 8, 8, 4), dtype=np.uint8)
+    frames[..., 3] = np.where(rng.random((3, 8, 8)) < 0.5, 255, 0)
+    grey = frames.astype(np.float32) / 255 - np.float32([0.5, 0.5, 0.5, 0])
+    grey[..., :3] *= frames[..., 3:] > 0
+    x = th.from_numpy(gather(frames, np.array([[2, 0]]), mask_channel=True, layout="image"))
+    got = greyed(x, keep_mask).numpy()[0]
+    want = (
+        np.concatenate([grey[2], grey[0]], axis=-1) if keep_mask else np.concatenate([grey[2], grey[0]], -1)[..., RGB]
+    )
+    np.testing.assert_allclose(got, want, atol=1e-6)
+    patches = greyed(th.from_numpy(gather(frames, np.array([[2, 0]]), mask_channel=True, layout="patches")), keep_mask)
+    if layout == "patches":
+        images = th.from_numpy(want).permute(2, 0, 1)[None]
+        np.testing.assert_allclose(patches.numpy(), to_patches(images, 2).numpy(), atol=1e-6)
+
+
+RGB = [0, 1, 2, 4, 5, 6]
+
+
+def test_gradients_are_clipped_in_the_named_stage_alone(frames):
+    free, clipped = (make("lapo", frames, max_grad_norm=limit) for limit in ({}, {"pretrain": 1e-9}))
+    for agent in (free, clipped):
+        agent.learn(8 * 3, log_interval=1)
+    before = weights(make("lapo", frames))
+    moved = [
+        max((weights(a)[n] - before[n]).abs().max() for n in before if n.startswith("fdm.state"))
+        for a in (free, clipped)
+    ]
+    assert moved[0] > 10 * moved[1]
+
+
+# ---------------------------------------------------------------- LAOM
+
+
+def test_the_target_encoder_follows_by_tau_and_learns_nothing_itself(frames):
+    agent = make("laom", frames, tau=0.25)
+    agent.policy.set_training_mode(True)
+    loss_of, agent._optimizer = agent._begin_stage("pretrain", frames), agent._make_optimizer("pretrain")
+    target = [p.clone() for p in agent.policy.target.parameters()]
+    agent._update("pretrain", loss_of, 0, 10)
+    fast = list(agent.policy.idm.encoder.parameters())
+    for slow, old, new in zip(agent.policy.target.parameters(), target, fast, strict=True):
+        assert slow.grad is None and not slow.requires_grad
+        assert th.allclose(slow, 0.75 * old + 0.25 * new, atol=1e-7)
+    assert not agent.policy.target.training
+    for slow, new in zip(agent.policy.target.buffers(), agent.policy.idm.encoder.buffers(), strict=True):
+        assert th.equal(slow, new)
+
+
+def test_labels_supervise_and_only_where_they_are_asked_for(frames):
+    agents = [make("laom", frames, label_weight=weight, augment=False) for weight in (0.0, 1.0)]
+    losses = []
+    for agent in agents:
+        loss_of = agent._begin_stage("pretrain", frames)
+        losses.append(loss_of(np.random.default_rng(0)))
+    windows = Windows(frames, future_offset=1)
+    assert len(agents[1]._labelled[2]) == 40 and agents[0]._labelled is None
+    # The supervised part by hand: 2 = a quarter of the batch, drawn after the anchors and their k.
+    rng = np.random.default_rng(0)
+    rng.integers(len(Windows(frames, future_offset=10)), size=8), rng.integers(1, 11, size=8)
+    chosen = agents[1].labelled(windows)[rng.integers(40, size=2)]
+    z = th.from_numpy(agents[1].latents(frames, chosen))
+    actions = th.from_numpy(frames.trajectories.labels[windows.step(chosen)])
+    supervised = th.nn.functional.mse_loss(agents[1].policy.label_head(z), actions)
+    assert (losses[1] - losses[0]).item() == pytest.approx(supervised.item(), rel=0.03)
+
+
+def test_warps_of_known_geometry():
+    image = th.arange(64.0).view(1, 1, 8, 8)
+    same = np.eye(3)[None]
+    assert th.allclose(warp(image, same), image, atol=1e-4)
+    right = same.copy()
+    right[0, 0, 2] = 2 * 2 / 8  # two pixels
+    shifted = warp(image, right)
+    assert th.allclose(shifted[..., :6], image[..., 2:], atol=1e-4)
+    assert th.allclose(shifted[..., 7], image[..., 7], atol=1e-4)
+    turned = same.copy()
+    turned[0, :2, :2] = [[0, -1], [1, 0]]
+    assert th.allclose(warp(image, turned), th.rot90(image, 1, (2, 3)), atol=1e-3) or th.allclose(
+        warp(image, turned), th.rot90(image, -1, (2, 3)), atol=1e-3
+    )
+
+
+def test_random_warps_are_of_every_kind_and_repeat():
+    warps = random_warps(np.random.default_rng(0), 700)
+    assert np.array_equal(warps, random_warps(np.random.default_rng(0), 700))
+    same = (warps == np.eye(3)).all(axis=(1, 2)).mean()
+    affine = (np.abs(warps[:, 2, :2]) < 1e-12).all(axis=1).mean()
+    assert same == pytest.approx(1 / 7, abs=0.05)
+    assert affine == pytest.approx(4 / 7, abs=0.06)  # nothing, shift, rotation, both
+    assert np.isfinite(warps).all()
+
+
+# ---------------------------------------------------------------- the papers' sizes (protocol, sections 1.2, 1.3, 2)
+
+
+def conv(i, o, k=3):
+    return i * o * k * k + o
+
+
+def linear(i, o):
+    return i * o + o
+
+
+def encoder_parameters(channels, scale):
+    total = 0
+    for depth in (16, 32, 32):
+        width = depth * scale
+        total += conv(channels, width) + 4 * conv(width, width)
+        channels = width
+    return total
+
+
+def test_the_forward_model_has_the_papers_channels():
+    with th.device("meta"):
+        fdm = ImpalaFDM(12, 64, 128)
+        image = fdm(th.zeros(2, 12, 64, 64), th.zeros(2, 128))
+    assert image.shape == (2, 3, 64, 64)
+    decoder = conv(384, 192, 2) + conv(192, 192, 2) + conv(192, 96, 2) + conv(96, 3, 1)
+    assert count_parameters(fdm) == encoder_parameters(12, 6) + linear(128, 192 * 64) + decoder
+
+
+def test_laom_has_its_papers_sizes():
+    with th.device("meta"):
+        encoder = StridedEncoder(9, 64, 6)
+        act, obs = Head((encoder.features, encoder.features), 1024, 8192), Head((8192, encoder.features), 1024, 12288)
+        e = encoder(th.zeros(2, 9, 64, 64))
+        z = act(e, e)
+        predicted = obs(z, e)
+    assert (e.shape, z.shape, predicted.shape) == ((2, 12288), (2, 8192), (2, 12288))
+    assert count_parameters(encoder) == encoder_parameters(9, 6)
+    block = linear(1024, 4096) + linear(4096, 1024) + 2 * 1024
+    seen = 2 * 12288
+    head = linear(seen, 1024) + 2 * linear(1024 + seen, 1024) + 3 * block + linear(1024, 8192)
+    assert count_parameters(act) == head
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("masklam-paper", {"latent_dim": 128, "batch_size": 512, "learning_rate": 6e-4, "policy_learning_rate": 4e-4}),
+        ("laom-paper", {"latent_dim": 8192, "head_dim": 1024, "encoder_scale": 6, "tau": 0.001, "batch_size": 512}),
+        ("laom-labels-paper", {"label_weight": 0.001, "label_batch": 128, "future_offset": 10}),
+        ("idm-paper", {"head_dim": 1024, "encoder_scale": 12, "batch_size": 512}),
+        ("lapo-paper", {"bottleneck": "vq", "learning_rate": 3e-4, "max_grad_norm": {"pretrain": 2.0}}),
+    ],
+)
+def test_paper_presets_hold_their_papers_numbers(name, sizes):
+    with th.device("meta"):
+        agent = get_method(name).load_class()(**get_method(name).options, _init_setup_model=False, env=make_env())
+    assert {key: agent.config[key] for key in sizes} == sizes
+    assert agent.config["network"] == "paper"
+
+
+def test_masklam_paper_as_a_whole(frames):
+    """The published stage 1 at 64 pixels: 2.6 M parameters of the IDM, shapes of latent and frame."""
+    agent = make_agent("masklam-paper", env="MaskCheetah-v0")
+    assert count_parameters(agent.policy.idm) / 1e6 == pytest.approx(2.6, abs=0.05)
+    seen = {"pixels": np.zeros((1, 64, 64, 9), np.uint8), "mask": np.zeros((1, 64, 64, 3), np.uint8)}
+    assert agent.encode(seen, seen).shape == (1, 128)
+    assert agent.predict_next(seen, seen).shape == (1, 64, 64, 3)
+    assert isinstance(agent, LatentActionAlgorithm)
