@@ -48,10 +48,7 @@ class Args:
     """PPO: standard deviation of the action noise, held fixed so that the policy learns to bear it"""
     observation_noise: float = 0.0
     """PPO: standard deviation of noise on the normalised observations of training, so that neither the policy nor who
-    imitates it from pixels depends on knowing the state exactly"""
-    choose_under_noise: bool = False
-    """choose the best policy by its return under the exploration noise, for an expert that bears the errors of those
-    who imitate it; else without"""
+    imitates it from pixels depends on knowing the state exactly; the best policy is then chosen under this noise"""
     start: Path | None = None
     """PPO: an expert file to go on from, for example one trained without observation noise; the value function is new
     and trains alone for the first `warm_up` steps"""
@@ -231,7 +228,7 @@ def history(info: ExpertInfo, start: Path | None) -> dict[str, Any]:
 
 
 class KeepBest(BaseCallback):
-    """Evaluate the NumPy copy of the policy, under the noise of training, and write it when it is the best so far."""
+    """Evaluate the NumPy copy of the policy, under the observation noise, and write it when it is the best so far."""
 
     def __init__(self, args: Args) -> None:
         super().__init__()
@@ -241,12 +238,10 @@ class KeepBest(BaseCallback):
     def _on_step(self) -> bool:
         expert, args = to_expert(self.model, self.args), self.args
         rng = np.random.default_rng(args.seed)
-        action_noise = args.exploration_noise if args.choose_under_noise else 0.0
 
         def policy(observation: np.ndarray) -> np.ndarray:
             noise = args.observation_noise * rng.standard_normal(observation.shape)
-            action = expert.predict(observation + noise * expert.obs_std)
-            return np.clip(action + action_noise * rng.standard_normal(action.shape), -1, 1).astype(np.float32)
+            return expert.predict(observation + noise * expert.obs_std)
 
         returns = returns_of(args.env_id, policy, args.eval_episodes)
         print(f"{self.num_timesteps:>9} steps  return {returns.mean():8.1f} +- {returns.std():.1f}", flush=True)
