@@ -20,7 +20,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from masklam_agents.common.losses import reconstruction_loss, softened
 from masklam_agents.common.offline import Dataset, LossOf, OfflineAlgorithm
 from masklam_agents.common.precision import autocast
-from masklam_agents.common.probe import ProbeResult, get_targets, linear_probe
+from masklam_agents.common.probe import NothingMovesError, ProbeResult, get_targets, linear_probe
 from masklam_agents.common.quantize import VectorQuantizer
 from masklam_agents.common.stacking import frames_of, push
 from masklam_envs.data.frames import Frames
@@ -357,7 +357,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         :param view: for ``"distractor"``, what the frames were drawn with: an environment or a ``View``; not needed for
             ``LazyFrames``
         :param train: what the probe is fitted on; None: the agent's dataset
-        :raises ValueError: for an unknown target, or a distractor that does not move
+        :raises ValueError: for an unknown target, or (``NothingMovesError``) a distractor that does not move
         """
         probe_targets = get_targets(target)
         pairs: list[NDArray[np.floating]] = []
@@ -368,7 +368,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         if target == "distractor":
             moving = np.ptp(pairs[1], axis=0) > 0
             if not moving.any():
-                raise ValueError("the distractor does not move: there is nothing to probe the latent for")
+                raise NothingMovesError("the distractor does not move: there is nothing to probe the latent for")
             pairs[1], pairs[3] = pairs[1][:, moving], pairs[3][:, moving]
         return linear_probe(*pairs)
 

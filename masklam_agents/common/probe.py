@@ -16,6 +16,11 @@ from masklam_envs.data.frames import Frames, LazyFrames, episode_track
 from masklam_envs.errors import unknown_name
 from masklam_envs.view import View
 
+
+class NothingMovesError(ValueError):
+    """There is no motion that a probe could read."""
+
+
 RIDGES = tuple(10.0**e for e in range(-6, 3))
 
 
@@ -116,7 +121,8 @@ def distractor_motion(frames: Frames | LazyFrames, view: Any = None) -> NDArray[
 
     :param frames: drawn under it
     :param view: what they were drawn with: an environment or a ``View``; not needed for ``LazyFrames``
-    :raises ValueError: when nothing moves, or there is no view
+    :raises NothingMovesError: when nothing moves
+    :raises ValueError: when there is no view
     """
     if view is None and isinstance(frames, LazyFrames):
         view = frames.view
@@ -127,7 +133,7 @@ def distractor_motion(frames: Frames | LazyFrames, view: Any = None) -> NDArray[
     motions = [drawn.distractor.motion(episode_track(drawn, trajectories, e)) for e in range(trajectories.episodes)]
     moved = [motion for motion in motions if motion is not None]
     if not moved or not moved[0].shape[1]:
-        raise ValueError(f"distractor {drawn.config.distractor!r} does not move: there is nothing to probe for")
+        raise NothingMovesError(f"distractor {drawn.config.distractor!r} does not move: there is nothing to probe for")
     return np.concatenate(moved)
 
 

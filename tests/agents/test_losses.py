@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch as th
 
-from masklam_agents.common.losses import reconstruction_loss
+from masklam_agents.common.losses import reconstruction_loss, softened
 
 
 def images() -> tuple[th.Tensor, th.Tensor, th.Tensor]:
@@ -61,3 +61,14 @@ def test_errors_name_the_cure():
         reconstruction_loss(*images(), "papr")
     with pytest.raises(ValueError, match="needs the target frame's mask"):
         reconstruction_loss(*images()[:2], None, "fixed")
+
+
+def test_a_soft_mask_keeps_the_mask_and_fades_around_it():
+    mask = th.zeros(1, 1, 5, 5)
+    mask[0, 0, 2, 2] = 1
+    soft = softened(mask, 1)
+    assert soft[0, 0, 2, 2] == 1
+    ring = [soft[0, 0, y, x].item() for y in (1, 2, 3) for x in (1, 2, 3) if (y, x) != (2, 2)]
+    assert ring == pytest.approx([1 / 9] * 8)
+    assert not soft[0, 0, 0].any() and not soft[0, 0, :, 4].any()
+    assert softened(mask, 0) is mask

@@ -1,0 +1,199 @@
+"""What an agent's latent actions carry: action, background, how many directions, and what its forward model gets right.
+
+:func:`measure_latents` is what ``masklam evaluate`` prints; docs/methods.md has the equations.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch as th
+
+from masklam_agents.common.base import LatentActionAlgorithm
+from masklam_agents.common.offline import Dataset
+from masklam_agents.common.probe import NothingMovesError, ProbeResult, effective_rank
+from masklam_agents.common.quantize import CodebookHealth, codebook_health
+from masklam_envs.data.frames import LazyFrames
+
+PREDICTED = 1_000
+PREDICT_BATCH = 250
+
+
+@dataclasses.dataclass(frozen=True)
+class Reconstruction:
+    """Mean squared error of predicted next frames, per channel, pixels in [0, 1], pooled over all pixels of a kind.
+
+    :param inside: where the next frame's mask is; None where no mask is anywhere
+    :param outside: everywhere else; of no meaning for methods that predict a greyed background
+    :param still_inside: error inside the mask of taking the frame at t for the next one
+    :param still_outside: the same outside
+    """
+
+    inside: float | None
+    outside: float | None
+    still_inside: float | None
+    still_outside: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class LatentReport:
+    """Measurements of one agent on one dataset.
+
+    :param method: the agent's class
+    :param latent_dim: numbers of a latent action
+    :param transitions: how many the probes were fitted on, and scored on
+    :param action: linear probe to the executed action
+    :param distractor: linear probe to the distractor's motion; None where nothing moves or no view is known
+    :param effective_rank: directions that the held-out latents use, see
+        :func:`~masklam_agents.common.probe.effective_rank`
+    :param codebooks: use of a quantiser's codes on held-out transitions; None for continuous latents
+    :param reconstruction: of the forward model, on held-out transitions; None where it predicts no pixels
+    """
+
+    method: str
+    latent_dim: int
+    transitions: tuple[int, int]
+    action: ProbeResult
+    distractor: ProbeResult | None
+    effective_rank: float
+    codebooks: CodebookHealth | None
+    reconstruction: Reconstruction | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain dictionaries, lists and numbers."""
+        return dataclasses.asdict(self)
+
+
+def measure_latents(
+    agent: LatentActionAlgorithm, train: Dataset, held_out: Dataset, *, view: Any = None, limit: int = 20_000
+) -> LatentReport:
+    """Measure an agent's latent actions.
+
+    :param agent: with latent actions
+    :param train: what the probes are fitted on
+    :param held_out: what everything is scored on: other episodes, other backgrounds
+    :param view: what frames in memory were drawn with, see
+        :meth:`~masklam_agents.common.base.LatentActionAlgorithm.probe`; without it the distractor is left out
+    :param limit: at most so many transitions of each set; at most 1,000 frames are predicted
+    :raises ValueError: when the frames have another size than the agent's
+    """
+    for frames in (train, held_out):
+        if frames.image_size != agent.policy.image_size:
+            raise ValueError(
+                f"the frames are {frames.image_size} pixels wide, the agent was made for {agent.policy.image_size}: "
+                "draw them at that size"
+            )
+    latents = agent.latents(held_out, agent._sample(held_out, limit))
+    return LatentReport(
+        method=type(agent).__name__,
+        latent_dim=latents.shape[1],
+        transitions=(len(agent._sample(train, limit)), len(latents)),
+        action=agent.probe(held_out, limit, train=train),
+        distractor=_distractor_probe(agent, train, held_out, view, limit),
+        effective_rank=effective_rank(latents),
+        codebooks=_codebooks(agent, latents),
+        reconstruction=measure_reconstruction(agent, held_out, min(limit, PREDICTED)) if _predicts(agent) else None,
+    )
+
+
+def measure_reconstruction(agent: LatentActionAlgorithm, frames: Dataset, limit: int = PREDICTED) -> Reconstruction:
+    """Errors of the forward model's next frames inside and outside the mask, beside those of a still picture.
+
+    :param limit: at most so many transitions, evenly spaced
+    :raises NotImplementedError: when the agent predicts no pixels
+    """
+    windows, sums = agent._windows(frames), np.zeros((2, 3))  # inside, outside: pixels, error, error of a still picture
+    chosen = agent._sample(frames, limit)
+    for anchors in np.split(chosen, range(PREDICT_BATCH, len(chosen), PREDICT_BATCH)):
+        here, there = windows.observation(anchors), windows.observation(anchors + 1)
+        inside = there["mask"][..., -1] > 0
+        target = there["pixels"][..., -3:] / 255.0
+        errors = [((image / 255.0 - target) ** 2).mean(-1) for image in (agent.predict_next(here, there), _last(here))]
+        for row, chosen_pixels in zip(sums, (inside, ~inside), strict=True):
+            row += [chosen_pixels.sum(), *(error[chosen_pixels].sum() for error in errors)]
+    mean = [[float(e / count) if count else None for e in (error, still)] for count, error, still in sums]
+    (inside_error, still_inside), (outside_error, still_outside) = mean
+    return Reconstruction(inside_error, outside_error, still_inside, still_outside)
+
+
+def text_of(report: LatentReport) -> str:
+    """A report for a terminal, one line a measurement."""
+    action, seen = report.action, report.transitions
+    lines = [
+        f"{report.method}: {report.latent_dim} numbers a latent, effective rank {report.effective_rank:.1f}",
+        f"probes fitted on {seen[0]} transitions, scored on {seen[1]} held-out ones",
+        f"action      NMSE {action.nmse:.3f}  R2 {action.r2:.3f}  (on the training ones NMSE {action.train_nmse:.3f}"
+        f"  R2 {action.train_r2:.3f})",
+        f"  NMSE of each dimension  {_numbers(action.per_dimension)}",
+        f"  R2 of each dimension    {_numbers(action.r2_per_dimension)}",
+    ]
+    if report.distractor is None:
+        lines.append("distractor  nothing of it moves, or what the frames were drawn with is not known")
+    else:
+        lines.append(f"distractor  NMSE {report.distractor.nmse:.3f}  R2 {report.distractor.r2:.3f}")
+        lines.append(f"  R2 of each component    {_numbers(report.distractor.r2_per_dimension)}")
+    if report.codebooks is not None:
+        used, even = _numbers(report.codebooks.usage), _numbers(report.codebooks.perplexity)
+        lines.append(f"codebooks   of {report.codebooks.codes} codes: share used {used}, perplexity {even}")
+    if report.reconstruction is not None:
+        r = report.reconstruction
+        lines.append(f"inside mask   squared error {_small(r.inside)}, of a still picture {_small(r.still_inside)}")
+        lines.append(f"outside mask  squared error {_small(r.outside)}, of a still picture {_small(r.still_outside)}")
+    return "\n".join(lines)
+
+
+def split_for_probe(frames: Dataset) -> tuple[Dataset, Dataset]:
+    """The first four fifths of the episodes and the rest.
+
+    :raises ValueError: for a single episode
+    """
+    count = frames.trajectories.episodes
+    if count < 2:
+        raise ValueError("one episode cannot be split into training and held-out ones: give more, or --train")
+    cut = min(max(count * 4 // 5, 1), count - 1)
+    parts = range(cut), range(cut, count)
+    if isinstance(frames, LazyFrames):
+        first, second = (LazyFrames(frames.trajectories.select(p), frames.view, block=frames.block) for p in parts)
+        return first, second
+    return frames.select(parts[0]), frames.select(parts[1])
+
+
+def _distractor_probe(
+    agent: LatentActionAlgorithm, train: Dataset, held_out: Dataset, view: Any, limit: int
+) -> ProbeResult | None:
+    known = view is not None or all(isinstance(frames, LazyFrames) for frames in (train, held_out))
+    if not known:
+        return None
+    try:
+        return agent.probe(held_out, limit, target="distractor", view=view, train=train)
+    except NothingMovesError:
+        return None
+
+
+def _codebooks(agent: LatentActionAlgorithm, latents: np.ndarray) -> CodebookHealth | None:
+    bottleneck: Any = agent.policy.bottleneck
+    if bottleneck is None:
+        return None
+    return codebook_health(bottleneck.counts(th.from_numpy(latents).to(agent.device)))
+
+
+def _predicts(agent: LatentActionAlgorithm) -> bool:
+    """Whether there is a forward model that draws; of a model that is not ours, whether it can."""
+    model = getattr(agent.policy, "lam", None)
+    return (
+        agent.predicts_pixels if model is None else hasattr(model, "predict_next") and isinstance(model, th.nn.Module)
+    )
+
+
+def _last(observation: dict[str, Any]) -> Any:
+    return observation["pixels"][..., -3:]
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.3f}" for value in values)
+
+
+def _small(value: float | None) -> str:
+    return "none" if value is None else f"{value:.5f}"

@@ -1,0 +1,155 @@
+"""Measurements of latents, on latents whose measurements are known."""
+
+import json
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from masklam_agents import BC, LAPO, make_agent
+from masklam_agents.common.probe import NothingMovesError, distractor_motion, effective_rank
+from masklam_agents.common.understanding import (
+    measure_latents,
+    measure_reconstruction,
+    split_for_probe,
+    text_of,
+)
+from masklam_envs import LazyFrames, collect, render_frames
+from tests.agents.conftest import SIZE, make_env
+from tests.test_cli import masklam
+
+
+class Made(LAPO):
+    """Latents of a given kind; nothing is drawn."""
+
+    kind = "action"
+
+    def latents(self, frames, anchors):
+        steps = self._windows(frames).step(anchors)
+        rng = np.random.default_rng(len(frames))
+        made = {
+            "action": lambda: frames.trajectories.actions[steps],
+            "noise": lambda: rng.standard_normal((len(steps), 8)),
+            "background": lambda: distractor_motion(frames)[steps] @ np.array([[1.0, 2, 0], [0, 1, -1]]) + 5,
+        }
+        return made[self.kind]().astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def physics():
+    """Episodes of random actions under a background that knows nothing of them, not drawn."""
+    env = gym.make("MaskCheetah-v0", image_size=SIZE, distractor="action", correlation=0.0)
+    return [LazyFrames(collect("MaskCheetah-v0", 8, policy="random", seed=i, max_steps=150), env) for i in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "action_nmse", "distractor_r2"), [("action", 0, 0), ("noise", 1, 0), ("background", 1, 1)]
+)
+def test_latents_of_known_content(kind, action_nmse, distractor_r2, physics):
+    train, held_out = physics
+    agent = Made(dataset=train)
+    agent.kind = kind
+    action, background = (agent.probe(held_out, target=target) for target in ("action", "distractor"))
+    assert action.nmse == pytest.approx(action_nmse, abs=0.05)
+    assert action.train_nmse == pytest.approx(action_nmse, abs=0.05)
+    assert background.r2 == pytest.approx(distractor_r2, abs=0.05)
+    assert len(action.r2_per_dimension) == 6 and len(background.r2_per_dimension) == 2
+    assert agent.probe(train, train=held_out).nmse == pytest.approx(action_nmse, abs=0.05)
+
+
+def test_frames_in_memory_need_the_view_they_were_drawn_with(frames, held_out):
+    agent = make_agent("lapo", dataset=frames, latent_dim=8)
+    lazy = LazyFrames(held_out.trajectories, make_env())
+    got = agent.probe(held_out, target="distractor", view=make_env())
+    agent.dataset = LazyFrames(frames.trajectories, make_env())
+    assert agent.probe(lazy, target="distractor") == got
+    with pytest.raises(ValueError, match="pass view=env"):
+        agent.probe(held_out, target="distractor")
+    still = gym.make("MaskCheetah-v0", distractor="none", image_size=SIZE)
+    with pytest.raises(NothingMovesError, match="does not move"):
+        agent.probe(held_out, target="distractor", view=still)
+    with pytest.raises(ValueError, match="Did you mean 'distractor'"):
+        agent.probe(held_out, target="distracter")
+
+
+def test_effective_rank_of_known_spreads():
+    rng = np.random.default_rng(0)
+    q = np.linalg.qr(rng.standard_normal((500, 6)))[0]
+    q -= q.mean(axis=0)
+    q = np.linalg.qr(q)[0]  # orthonormal columns about 0
+    assert effective_rank(q @ np.diag([3, 3, 3, 3, 0, 0.0]) + 7) == pytest.approx(4, rel=1e-6)
+    assert effective_rank(q[:, :1] @ rng.standard_normal((1, 6))) == pytest.approx(1, rel=1e-6)
+    assert effective_rank(np.ones((50, 3))) == 0
+    two = np.array([2 / 3, 1 / 3])
+    assert effective_rank(q[:, :2] @ np.diag([2.0, 1])) == pytest.approx(np.exp(-(two * np.log(two)).sum()))
+
+
+def test_reconstruction_inside_and_outside_by_hand(held_out, monkeypatch):
+    agent = make_agent("lapo", env=make_env(), latent_dim=8)
+    anchors = agent._sample(held_out, 1_000)
+    still, nxt = held_out.pixels[anchors] / 255.0, held_out.pixels[anchors + 1] / 255.0
+    mask = held_out.mask[anchors + 1][..., 0] > 0
+    error = ((still - nxt) ** 2).mean(-1)
+    monkeypatch.setattr(agent, "predict_next", lambda here, there: there["pixels"][..., -3:] ^ 1)
+    found = measure_reconstruction(agent, held_out)
+    assert found.inside == pytest.approx(1 / 255**2) and found.outside == pytest.approx(1 / 255**2)
+    assert found.still_inside == pytest.approx(error[mask].mean())
+    assert found.still_outside == pytest.approx(error[~mask].mean())
+    blank = held_out.rgbm.copy()
+    blank[..., 3] = 0
+    none = measure_reconstruction(agent, type(held_out)(held_out.trajectories, blank, held_out.tracks), 20)
+    assert none.inside is None and none.outside is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "draws", "codes"), [("lapo-vq", True, 64), ("lapo-fsq", True, 1000), ("laom", False, 0)]
+)
+def test_a_report_holds_what_its_method_has(name, draws, codes, frames, held_out):
+    agent = make_agent(name, env=make_env(), latent_dim=16)
+    report = measure_latents(agent, frames, held_out, view=make_env(), limit=60)
+    assert (report.reconstruction is not None) == draws
+    assert (report.codebooks.codes if report.codebooks else 0) == codes
+    assert report.transitions == (60, 60) and 0 < report.effective_rank <= 16
+    text = text_of(report)
+    assert ("inside mask" in text) == draws and ("codebooks" in text) == bool(codes) and "distractor  NMSE" in text
+    assert json.loads(json.dumps(report.to_json()))["latent_dim"] == 16
+    assert measure_latents(agent, frames, held_out, limit=60).distractor is None
+
+
+def test_frames_of_another_size_are_refused(frames):
+    agent = make_agent("lapo", env="MaskCheetah-v0")
+    with pytest.raises(ValueError, match="32 pixels wide"):
+        measure_latents(agent, frames, frames)
+
+
+def test_a_split_is_of_whole_episodes(frames):
+    for each in (frames, LazyFrames(frames.trajectories, make_env())):
+        fitted, scored = split_for_probe(each)
+        assert (fitted.trajectories.episodes, scored.trajectories.episodes) == (2, 1)
+    with pytest.raises(ValueError, match="one episode cannot be split"):
+        split_for_probe(scored)
+
+
+def test_the_command_prints_and_writes_the_numbers(tmp_path):
+    collect("MaskCheetah-v0", 3, max_steps=30).save(tmp_path / "data")
+    make_agent("masklam-1step", env=make_env(), latent_dim=8).save(tmp_path / "agent")
+    BC(env=make_env()).save(tmp_path / "bc")
+    view = ("--view", '{"distractor": "action"}')
+    done = masklam("evaluate", tmp_path / "agent", "--data", tmp_path / "data", *view, "--out", tmp_path / "out.json")
+    assert done.exit_code == 0, done.output
+    numbers = json.loads((tmp_path / "out.json").read_text())
+    assert f"NMSE {numbers['action']['nmse']:.3f}" in done.output and "MaskLAM: 8 numbers a latent" in done.output
+    assert f"distractor  NMSE {numbers['distractor']['nmse']:.3f}" in done.output
+    assert numbers["transitions"] == [60, 30]
+    both = masklam("evaluate", tmp_path / "agent", "--data", tmp_path / "data", "--train", tmp_path / "data", *view)
+    assert "fitted on 90 transitions, scored on 90" in both.output
+    refused = masklam("evaluate", tmp_path / "bc", "--data", tmp_path / "data")
+    assert refused.exit_code == 2 and "has no latent actions" in refused.output and "Traceback" not in refused.output
+
+
+def test_drawn_frames_and_frames_drawn_when_asked_for_give_one_report(held_out):
+    agent = make_agent("masklam-fixed", env=make_env(), latent_dim=8)
+    lazy = LazyFrames(held_out.trajectories, make_env())
+    drawn = render_frames(held_out.trajectories, make_env())
+    reports = [measure_latents(agent, each, each, view=make_env(), limit=50) for each in (lazy, drawn)]
+    assert reports[0] == reports[1]
