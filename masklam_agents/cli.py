@@ -180,6 +180,7 @@ def evaluate(
     train: Annotated[Path | None, typer.Option(help="what probes are fitted on; else four fifths of --data")] = None,
     env: Annotated[str | None, typer.Option(help="id to draw recorded physics with; as recorded")] = None,
     view: Annotated[str, typer.Option(help='JSON of its arguments, e.g. {"distractor": "video"}')] = "{}",
+    train_view: Annotated[str | None, typer.Option(help="the same of --train; else --view")] = None,
     limit: Annotated[int, typer.Option(min=20, help="transitions of each set, at most")] = 5_000,
     out: Annotated[Path | None, typer.Option(help="write the numbers into this JSON file")] = None,
 ) -> None:
@@ -189,17 +190,22 @@ def evaluate(
         from masklam_agents.common.understanding import measure_latents, split_for_probe, text_of
         from masklam_agents.methods import load_agent
         from masklam_envs.data.formats.convert import open_own
+        from masklam_envs.data.frames import Frames, LazyFrames
         from masklam_envs.data.store import read_manifest
 
         loaded = load_agent(agent)
         if not isinstance(loaded, LatentActionAlgorithm):
             raise ValueError(f"{agent} holds a {type(loaded).__name__} agent, which has no latent actions")
-        options = {"image_size": loaded.policy.image_size, **json.loads(view)}
-        folders = [data] if train is None else [train, data]
-        physics = ["rgbm" not in read_manifest(folder)["fields"] for folder in folders]
-        views = [options if drawn else json.loads(view) for drawn in physics]  # pixels have the size they have
-        seen = [open_own(folder, view=own, env=env) for folder, own in zip(folders, views, strict=True)]
-        fitted, scored = split_for_probe(seen[0]) if train is None else seen
+
+        def opened(folder: Path, options: str) -> Frames | LazyFrames:
+            size = {} if "rgbm" in read_manifest(folder)["fields"] else {"image_size": loaded.policy.image_size}
+            return open_own(folder, view={**size, **json.loads(options)}, env=env)
+
+        scored = opened(data, view)
+        if train is None:
+            fitted, scored = split_for_probe(scored)
+        else:
+            fitted = opened(train, view if train_view is None else train_view)
         report = measure_latents(loaded, fitted, scored, limit=limit)
         if out is not None:
             out.write_text(json.dumps(report.to_json(), indent=1) + "\n")

@@ -328,3 +328,9 @@ def test_masklam_paper_as_a_whole(frames):
     assert agent.encode(seen, seen).shape == (1, 128)
     assert agent.predict_next(seen, seen).shape == (1, 64, 64, 3)
     assert isinstance(agent, LatentActionAlgorithm)
+
+
+def test_every_name_is_in_the_documentation(repo):
+    page = (repo / "docs" / "methods.md").read_text()
+    assert [name for name in METHODS if f"`{name}`" not in page] == []
+    assert f"any of [{len(METHODS)} named methods]" in (repo / "README.md").read_text()

@@ -141,7 +141,8 @@ def test_the_command_prints_and_writes_the_numbers(tmp_path):
     assert f"NMSE {numbers['action']['nmse']:.3f}" in done.output and "MaskLAM: 8 numbers a latent" in done.output
     assert f"distractor  NMSE {numbers['distractor']['nmse']:.3f}" in done.output
     assert numbers["transitions"] == [60, 30]
-    both = masklam("evaluate", tmp_path / "agent", "--data", tmp_path / "data", "--train", tmp_path / "data", *view)
+    train = ("--train", tmp_path / "data", "--train-view", '{"distractor": "action", "split": "test"}')
+    both = masklam("evaluate", tmp_path / "agent", "--data", tmp_path / "data", *train, *view)
     assert "fitted on 90 transitions, scored on 90" in both.output
     refused = masklam("evaluate", tmp_path / "bc", "--data", tmp_path / "data")
     assert refused.exit_code == 2 and "has no latent actions" in refused.output and "Traceback" not in refused.output
