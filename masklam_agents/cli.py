@@ -153,6 +153,73 @@ def import_(
     typer.echo(f"{out}: {count} episodes, {len(frames)} frames; masks: {masks}, {share:.1%} of the pixels")
 
 
+@app.command("segment")
+def segment_(
+    dataset: Annotated[Path, typer.Argument(help="folder of a dataset, physics or pixels")],
+    mask_source: Annotated[str, typer.Option(help="motion, rembg, sam, simulator, student, or yours")],
+    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="name=value of the mask source")] = None,
+    name: Annotated[str | None, typer.Option(help="of the column of masks; the source's")] = None,
+    prompt: Annotated[str | None, typer.Option(help='JSON, e.g. {"box": [8, 8, 56, 56]}, for source sam')] = None,
+    env: Annotated[str | None, typer.Option(help="id to draw recorded physics with; as recorded")] = None,
+    view: Annotated[str, typer.Option(help='JSON of its arguments, e.g. {"distractor": "video"}')] = "{}",
+    workers: Annotated[int, typer.Option(min=1, help="processes, each with a source of its own")] = 1,
+    sheet: Annotated[Path | None, typer.Option(help="PNG file: draw some of the masks into it")] = None,
+) -> None:
+    """Add masks to a dataset, beside those it has; a run that was interrupted goes on."""
+    import warnings
+
+    from masklam_envs.data.formats.convert import parse_options
+    from masklam_envs.data.mask_columns import draw_sheet, segment_dataset
+
+    with _mistakes_told(), warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        arguments = json.loads(view)
+        column = segment_dataset(
+            dataset,
+            {"name": mask_source, **parse_options(option or [])},
+            name=name,
+            prompt=None if prompt is None else json.loads(prompt),
+            env=env,
+            view=arguments,
+            workers=workers,
+            progress_bar=True,
+        )
+        if sheet is not None:
+            draw_sheet(sheet, dataset, [column.name], env=env, view=arguments)
+    typer.echo(f"{dataset}: masks {column.name!r} of {len(column.soft)} frames")
+    if column.quality is not None:
+        typer.echo(str(column.quality))
+    for warning in told:
+        typer.echo(f"warning: {warning.message}", err=True)
+
+
+@app.command()
+def train_segmenter(
+    dataset: Annotated[Path, typer.Argument(help="folder of a dataset, physics or pixels")],
+    out: Annotated[Path | None, typer.Option(help=".onnx file; the one that mask_source='student' looks for")] = None,
+    masks: Annotated[str | None, typer.Option(help="column of masks to learn from; the dataset's own")] = None,
+    env: Annotated[str | None, typer.Option(help="id to draw recorded physics with; as recorded")] = None,
+    view: Annotated[
+        list[str] | None, typer.Option(help='JSON of its arguments, e.g. {"distractor": "video"}; several: all of them')
+    ] = None,
+    updates: Annotated[int, typer.Option(min=1, help="of the optimiser")] = 600,
+    base: Annotated[int, typer.Option(min=1, help="channels of the network at half resolution")] = 16,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Train a small segmentation network for live use, in minutes, on whatever masks a dataset has."""
+    from masklam_agents.segmenter import train_segmenter as train
+    from masklam_envs.data.formats.convert import open_own
+    from masklam_envs.masks.student import default_student
+
+    with _mistakes_told():
+        views = [json.loads(each) for each in view or ["{}"]]
+        data = [open_own(dataset, view=each, env=env, masks=masks) for each in views]
+        target = out or default_student()
+        notes = {"dataset": dataset.name, "masks": masks or "own", "views": views}
+        quality = train(data, target, updates=updates, base=base, seed=seed, notes=notes, progress_bar=True)
+    typer.echo(f"{target}: on held-out episodes IoU {quality.iou_mean:.3f}, boundary F {quality.boundary_f:.3f}")
+
+
 @app.command("inspect")
 def inspect_(
     dataset: Annotated[Path, typer.Argument(help="folder of a dataset")],

@@ -45,7 +45,8 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         and ``data``
     :param distractor: a preset's name, ``{"name": ..., option: value}``, or a list of these to compose
     :param correlation: in [0, 1], how much of the background's motion the action decides (for ``action``)
-    :param mask_source: ``"simulator"``
+    :param mask_source: ``"simulator"``, ``"student"``, ``{"name": "rembg", "model": "u2netp"}`` or another source that
+        looks back only, see ``docs/masks.md``: the mask is what it finds in the pixels
     :param mask_target: what the mask shows: ``"agent"``, ``"object"`` (what the agent handles: Pusher's puck and goal,
         Reacher's target) or ``"foreground"``, which is both
     :param agent_bodies: names of the agent's bodies, each with all bodies below it; None: every tree of bodies that an
@@ -76,7 +77,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         *,
         distractor: Any = "action",
         correlation: float | None = None,
-        mask_source: str = "simulator",
+        mask_source: Any = "simulator",
         mask_target: str = "agent",
         agent_bodies: Sequence[str] | None = None,
         object_bodies: Sequence[str] | None = None,

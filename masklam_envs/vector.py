@@ -93,7 +93,7 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         self._physics = make_physics([env.base for env in self.envs], self._threads.count)
         self._painters: list[BatchPainter | None] = [None] * self._threads.count
         self._distractor = first.view.distractor
-        self._has_faults = bool(first.view.faults)
+        self._has_faults = bool(first.view.faults) or first.view.mask_source is not None
         self._states: list[Any] = [None] * num_envs
         # Pixels and mask are always drawn; the observation has those that are asked for.
         size = first.view.config.image_size

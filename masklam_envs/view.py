@@ -17,11 +17,11 @@ from masklam_envs.distractors.facts import GROUND_ALPHA, scene_facts
 from masklam_envs.distractors.reference import Whitening
 from masklam_envs.errors import unknown_name
 from masklam_envs.masks import EpisodeFaults, MaskFault, Seen, make_faults, target_bodies
+from masklam_envs.masks.sources import make_live_source, source_config
 from masklam_envs.rendering.camera import CameraConfig, find_camera, moved_camera
 from masklam_envs.rendering.orbit import axis_of
 
 RENDERERS = ("auto", "opengl", "raycast")
-MASK_SOURCES = ("simulator",)
 MIN_SIZE, MAX_SIZE = 16, 1024
 # A vector environment's threads share a view, and a renderer serves one thread at a time.
 _GHOSTS = threading.Lock()
@@ -43,7 +43,8 @@ class ViewConfig:
     :param zoom: divides the tangent of half the camera's field of view
     :param camera_offset: metres by which the camera is moved to its own right and upwards, without turning it
     :param renderer: ``"raycast"``, ``"opengl"``, or ``"auto"``: OpenGL where something visible is no primitive geom
-    :param mask_source: ``"simulator"``
+    :param mask_source: ``"simulator"``, or a name or ``{"name": ..., option: value}`` of
+        :mod:`masklam_envs.masks.sources`, of a source that looks back only: the mask is what it finds in the pixels
     :param mask_target: what the mask shows: ``"agent"``, ``"object"`` or ``"foreground"``, which is both
     :param agent_bodies: names of the agent's bodies, each with all bodies below it; None: every tree of bodies that an
         actuator drives
@@ -59,7 +60,7 @@ class ViewConfig:
     zoom: float = 1.0
     camera_offset: tuple[float, float] = (0.0, 0.0)
     renderer: str = "auto"
-    mask_source: str = "simulator"
+    mask_source: Any = "simulator"
     mask_target: str = "agent"
     agent_bodies: Sequence[str] | None = None
     object_bodies: Sequence[str] | None = None
@@ -67,7 +68,7 @@ class ViewConfig:
 
     def __post_init__(self) -> None:
         _check_choice("renderer", self.renderer, RENDERERS)
-        _check_choice("mask source", self.mask_source, MASK_SOURCES)
+        source_config(self.mask_source)
         _check_choice("split", self.split, ("train", "test"))
         size = self.image_size
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or not MIN_SIZE <= size <= MAX_SIZE:
@@ -119,6 +120,8 @@ class View:
         #: indices of the bodies that the mask shows
         self.mask_bodies = target_bodies(model, config.mask_target, config.agent_bodies, config.object_bodies)
         self.faults: list[MaskFault] = make_faults(config.mask_faults)
+        #: what finds the masks in the pixels, None where they are the simulator's
+        self.mask_source = make_live_source(config.mask_source)
         self.distractor: Distractor = make_distractor(
             config.distractor,
             split=config.split,
@@ -152,7 +155,7 @@ class View:
     def frame(self, qpos: NDArray[np.float64], row: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Pixels (H, W, 3) and true mask (H, W, 1), uint8, of positions (nq,) under a distractor row (D,).
 
-        What is observed is this with the episode's faults, see :meth:`episode_faults`.
+        What is observed is this with the mask source's mask and the episode's faults, see :meth:`episode_faults`.
         """
         pixels, mask = self.renderer.draw(qpos, self.distractor.look(row, qpos))
         return pixels, mask
@@ -177,13 +180,13 @@ class View:
     def episode_faults(
         self, seed: int, *, length: int | None = None, draw: Callable[[int], Seen] | None = None
     ) -> EpisodeFaults:
-        """What is wrong with an episode's masks.
+        """Where an episode's masks come from, and what is wrong with them.
 
         :param seed: of the episode's distractor
         :param length: frames of the episode, None while it runs
         :param draw: draws the true masks of a frame, None while the episode runs
         """
-        return EpisodeFaults(self.faults, seed, length=length, draw=draw)
+        return EpisodeFaults(self.faults, seed, length=length, draw=draw, source=self.mask_source)
 
     def clean(self, qpos: NDArray[np.float64]) -> NDArray[np.uint8]:
         """Pixels (H, W, 3) of the same positions without distractor."""

@@ -26,6 +26,7 @@ from masklam_agents.common.saving import read_agent, space_from_json, space_to_j
 from masklam_agents.common.stacking import PredictState, frames_of, push
 from masklam_envs.data.blocks import Blocks
 from masklam_envs.data.frames import Frames, LazyFrames
+from masklam_envs.data.mask_check import warn_of_useless_masks
 from masklam_envs.data.windows import Windows
 from masklam_envs.errors import unknown_name
 
@@ -182,14 +183,17 @@ class OfflineAlgorithm(BaseAlgorithm):
                 f"the dataset's frames are {self.dataset.image_size} pixels wide, the agent was made for "
                 f"{self.policy.image_size}; render the dataset at image_size={self.policy.image_size}"
             )
-        reads = self.config.get("mask_channel") or self.config.get("mask_input")
-        masked = reads or self.config.get("loss", "plain") != "plain"
-        if masked and self.dataset.trajectories.meta.get("masks") == "none":
+        if self._reads_masks and self.dataset.trajectories.meta.get("masks") == "none":
             raise ValueError(
                 f"this {type(self).__name__} learns from masks and the dataset has none: import it with a mask source "
                 "(masklam import --mask-source motion), or use mask_channel=False, mask_input=False, loss='plain'"
             )
         return self.dataset
+
+    @property
+    def _reads_masks(self) -> bool:
+        reads = self.config.get("mask_channel") or self.config.get("mask_input")
+        return bool(reads or self.config.get("loss", "plain") != "plain")
 
     def _true_actions(self, frames: Dataset, windows: Windows, anchors: NDArray[np.int64]) -> th.Tensor:
         """The policy's actions (N, A), before noise was added, in the frames of anchors (N,).
@@ -229,6 +233,8 @@ class OfflineAlgorithm(BaseAlgorithm):
         if reset_num_timesteps:
             self.progress = dict.fromkeys(self.stages, 0)
             self.num_timesteps, self._optimizer_state = 0, {}
+        if self._reads_masks:
+            warn_of_useless_masks(self._need_dataset())
         self._total_timesteps = total_timesteps
         self.start_time, self._num_timesteps_at_start = time.time_ns(), self.num_timesteps
         if not self._custom_logger:

@@ -84,6 +84,7 @@ def frames_key(trajectories: Trajectories, view: View) -> str:
         "view": dataclasses.asdict(view.config),
         "distractor": view.distractor.config,
         "footage": _footage(view.distractor.config),
+        "weights": _footage(str(getattr(view.mask_source, "path", None) or "")) if view.mask_source else [],
         "reference": view.reference.to_json(),
         "versions": [masklam_envs.__version__, DRAWING_VERSION, mujoco.__version__],
     }

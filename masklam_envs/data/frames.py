@@ -9,7 +9,7 @@ import dataclasses
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from masklam_envs.data.trajectories import Trajectories, physics_of, replace_dat
 from masklam_envs.env import MaskEnv
 from masklam_envs.masks import Seen
 from masklam_envs.view import View
+
+if TYPE_CHECKING:
+    from masklam_envs.data.mask_columns import MaskColumn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,11 +80,23 @@ class Frames:
 
         replace_dataset(Path(folder), write)
 
+    def with_masks(self, column: MaskColumn) -> Frames:
+        """The same frames with other masks, in memory; what was wrong with the old ones does not matter.
+
+        :param column: of all frames of this dataset, see :class:`~masklam_envs.data.mask_columns.MaskColumn`
+        :raises ValueError: when it has another number of frames or another size
+        """
+        _check_fits(column, len(self), self.image_size)
+        rgbm = np.concatenate([self.pixels, column.rows(np.arange(len(self)))[..., None]], axis=3)
+        return Frames(_masked_by(self.trajectories, column), rgbm, self.tracks)
+
     @classmethod
-    def load(cls, folder: str | os.PathLike[str], *, verify: bool | None = None) -> Self:
+    def load(cls, folder: str | os.PathLike[str], *, masks: str | None = None, verify: bool | None = None) -> Frames:
         """Open a dataset with pixels, which stay on disk until they are used.
 
         :param folder: written by :meth:`save` or `masklam import`
+        :param masks: name of a column of masks (``masklam segment``) instead of the dataset's own: the frames are then
+            in memory, and there is a warning when the masks are of little use
         :param verify: as in :meth:`Trajectories.load`
         :raises FileNotFoundError: when there is none
         :raises ValueError: when it holds no pixels, is damaged or of a newer format
@@ -92,7 +107,8 @@ class Frames:
             raise ValueError(f"{folder} holds physics and no pixels: draw them with render_frames or LazyFrames")
         stored = open_store(folder, manifest, verify=verify)
         trajectories = Trajectories(stored.meta, **physics_of(stored.arrays, stored.records))
-        return cls(trajectories, stored.arrays["rgbm"], [np.zeros((n + 1, 0)) for n in trajectories.lengths])
+        frames = cls(trajectories, stored.arrays["rgbm"], [np.zeros((n + 1, 0)) for n in trajectories.lengths])
+        return frames if masks is None else frames.with_masks(_column(folder, masks))
 
     def rows(self, index: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """An array (F, H, W, 4) of frames, and where in it the frames ``index`` are: here the data itself."""
@@ -119,20 +135,37 @@ class LazyFrames:
     :param env: an environment of this package (only its view is used: model, camera, distractor), or a
         :class:`~masklam_envs.view.View`
     :param block: episodes in memory at a time; 25 of 1,000 steps take 0.4 GB at 64x64
-    :raises ValueError: when the physics is of another model, or ``block`` is below 1
+    :param masks: masks of all these frames instead of the view's, see
+        :class:`~masklam_envs.data.mask_columns.MaskColumn`; there is a warning when they are of little use
+    :raises ValueError: when the physics is of another model, ``block`` is below 1, or the masks are of other frames
     """
 
-    def __init__(self, trajectories: Trajectories, env: MaskEnv | View | Any, *, block: int = 25) -> None:
+    def __init__(
+        self,
+        trajectories: Trajectories,
+        env: MaskEnv | View | Any,
+        *,
+        block: int = 25,
+        masks: MaskColumn | None = None,
+    ) -> None:
         if block < 1:
             raise ValueError(f"block must be at least one episode, got {block}")
-        self.trajectories, self.block = trajectories, block
+        self.trajectories, self.block, self.masks = trajectories, block, masks
         self.view = _view_of(env, trajectories)
+        if masks is not None:
+            _check_fits(masks, len(self), self.image_size)
+            masks.check_seen(self.view)
+            masks.warn_if_useless()
+            self.trajectories = _masked_by(trajectories, masks)
+            # What the view would make of masks is not shown: spare the work.
+            self.view = self.view.again(mask_source="simulator", mask_faults=None)
         self._episodes: dict[int, _Episode] = {}
 
     def twin(self) -> LazyFrames:
         """The same frames by a renderer of its own: what another thread needs."""
-        view = self.view
-        return LazyFrames(self.trajectories, view.again(), block=self.block)
+        other = LazyFrames(self.trajectories, self.view.again(), block=self.block)
+        other.masks = self.masks
+        return other
 
     def __len__(self) -> int:
         """The number of frames."""
@@ -145,7 +178,11 @@ class LazyFrames:
 
     def select(self, episodes: Iterable[int]) -> Frames:
         """The frames of the given episodes, drawn."""
-        return render_frames(self.trajectories.select(episodes), self.view)
+        chosen = list(episodes)
+        frames, starts = render_frames(self.trajectories.select(chosen), self.view), self.trajectories.first_frame
+        if self.masks is not None and chosen:
+            frames.rgbm[..., 3] = self.masks.rows(np.concatenate([np.arange(*starts[e : e + 2]) for e in chosen]))
+        return frames
 
     def rows(self, index: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """An array (F, H, W, 4) of just the frames ``index`` asks for, and where in it they are."""
@@ -157,6 +194,8 @@ class LazyFrames:
             if episode not in self._episodes:
                 self._episodes[episode] = _Episode(self.view, self.trajectories, episode)
             self._episodes[episode].draw(int(frame - starts[episode]), out)
+        if self.masks is not None:
+            rgbm[..., 3] = self.masks.rows(wanted)
         return rgbm, place.reshape(index.shape)
 
 
@@ -227,6 +266,26 @@ def pixel_trajectories(
     )
 
 
+def _column(folder: Path, name: str) -> MaskColumn:
+    from masklam_envs.data.mask_columns import MaskColumn
+
+    column = MaskColumn.load(folder, name)
+    column.warn_if_useless()
+    return column
+
+
+def _masked_by(trajectories: Trajectories, column: MaskColumn) -> Trajectories:
+    return dataclasses.replace(trajectories, meta={**trajectories.meta, "masks": column.name})
+
+
+def _check_fits(column: MaskColumn, count: int, size: int) -> None:
+    if column.soft.shape != (count, size, size):
+        raise ValueError(
+            f"the masks {column.name!r} are {column.soft.shape[0]} of {column.soft.shape[1:]} pixels, the dataset has "
+            f"{count} frames of {(size, size)}"
+        )
+
+
 def _view_of(env: MaskEnv | View | Any, trajectories: Trajectories) -> View:
     view: View = env if isinstance(env, View) else env.unwrapped.view  # type: ignore[union-attr]
     if view is not env:  # a bare view is what blocks of an opened dataset are drawn with, over and over
@@ -254,14 +313,14 @@ class _Episode:
     def draw(self, t: int, out: NDArray[np.uint8]) -> None:
         """Frame ``t`` and its mask into ``out`` (H, W, 4)."""
         pixels, seen = self._seen(t)
-        out[..., :3], out[..., 3:] = self.faults.at(t, pixels, *seen)
+        out[..., :3], out[..., 3:] = self.faults.at(t, pixels, seen.mask, seen.ghost)
 
     def _seen(self, t: int) -> tuple[NDArray[np.uint8], Seen]:
         """Pixels and what is true of frame ``t``."""
         qpos, row = self.qpos[t], self.rows[t]
         pixels, mask = self.view.frame(qpos, row)
         ghost = self.view.ghost_pixels(qpos, row, pixels, mask) if self.faults.needs_ghost else None
-        return pixels, Seen(mask, ghost)
+        return pixels, Seen(mask, ghost, pixels)
 
 
 def episode_track(view: View, trajectories: Trajectories, episode: int) -> NDArray[np.float64]:

@@ -70,7 +70,10 @@ FIELDS = {
     "labels": Field("<f4", _STEP, packed=True),
     "rewards": Field("<f4", _STEP),
     "rgbm": Field("|u1", _FRAME),
+    "mask": Field("|u1", _FRAME),
 }
+#: fields that most datasets have not; a column of masks (:mod:`masklam_envs.data.mask_columns`) has nothing else
+_OPTIONAL = ("rgbm", "mask")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -333,7 +336,7 @@ def read_fields(manifest: dict[str, Any], folder: Path) -> dict[str, Field]:
     found = {}
     for name, known in FIELDS.items():
         entry = manifest["fields"].get(name)
-        if entry is None and name == "rgbm":
+        if entry is None and (name in _OPTIONAL or "mask" in manifest["fields"]):
             continue
         try:
             field = Field(**{**entry, "shape": tuple(int(n) for n in entry["shape"])})

@@ -7,6 +7,7 @@ other, and recorded data, which is drawn in any order, get the same bytes.
 * :class:`Seen` - the true masks of a frame.
 * :class:`Masks` - the masks of an episode by the number of the frame.
 * :class:`TrueMasks` - those before any fault.
+* :class:`FoundMasks` - those a mask source finds in the pixels instead of the true ones.
 * :class:`FaultyMasks` - base of what a fault makes of the masks before it.
 * :class:`MaskFault`, :class:`FrameFault` - a fault as configured, for all episodes.
 * :class:`FrameNumbers` - random numbers by the number of the frame.
@@ -22,6 +23,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from masklam_envs.masks.sources import MaskSource, hard, memory_of, segment
+
 Mask = NDArray[np.uint8]
 Pixels = NDArray[np.uint8]
 
@@ -32,11 +35,12 @@ STREAM = 0x6D61736B
 class Seen(NamedTuple):
     """What is true of a frame: the agent's mask and, where a fault asks for it, the pixels of a distractor's ghosts.
 
-    Both are (H, W, 1) uint8, 255 or 0.
+    Both are (H, W, 1) uint8, 255 or 0.  ``pixels`` (H, W, 3) uint8 are there where a mask source looks at them.
     """
 
     mask: Mask
     ghost: Mask | None = None
+    pixels: Pixels | None = None
 
 
 class Masks(ABC):
@@ -96,12 +100,50 @@ class TrueMasks(Masks):
             raise LookupError("the mask fault 'ghost' was not told which pixels are the ghost's")
         return ghost
 
+    def pixels(self, t: int) -> Pixels:
+        """The pixels of frame ``t``.
+
+        :raises LookupError: when they were not given
+        """
+        pixels = self._seen(t).pixels
+        if pixels is None:
+            raise LookupError(f"the mask source was not told the pixels of frame {t}")
+        return pixels
+
     def _seen(self, t: int) -> Seen:
         if t not in self._kept:
             if self.draw is None:
                 raise LookupError(f"the mask of frame {t} is no longer kept; show the frames one after the other")
             self.put(t, self.draw(t))
         return self._kept[t]
+
+
+class FoundMasks(Masks):
+    """What a mask source finds in the pixels of an episode, instead of the true masks.
+
+    :param true: has the pixels
+    :param source: looks at a frame and at so many before it
+    :param memory: how many before it
+    :param keep: how many masks are kept for faults that look back
+    """
+
+    def __init__(self, true: TrueMasks, source: MaskSource, memory: int, keep: int) -> None:
+        self.true, self.source, self.memory, self.keep = true, source, memory, keep
+        self.length = true.length
+        self._kept: dict[int, Mask] = {}
+
+    def at(self, t: int) -> Mask:
+        """The mask of frame ``t``."""
+        if t not in self._kept:
+            frames = np.stack([self.true.pixels(s) for s in range(max(t - self.memory, 0), t + 1)])
+            if len(self._kept) == self.keep:
+                del self._kept[next(iter(self._kept))]
+            self._kept[t] = hard(segment(self.source, frames)[-1])[..., None]
+        return self._kept[t]
+
+    def ghost(self, t: int) -> Mask:
+        """The pixels of ghosts in frame ``t``."""
+        return self.true.ghost(t)
 
 
 class FaultyMasks(Masks):
@@ -197,12 +239,14 @@ class FrameNumbers:
 
 
 class EpisodeFaults:
-    """The faults of one episode, in the order in which they apply.
+    """The masks of one episode as they are observed: a source's or the true ones, then the faults in their order.
 
     :param faults: from :func:`~masklam_envs.masks.faults.make_faults`
     :param seed: of the episode's distractor; each fault has a random stream of its own, made from it
     :param length: frames of the episode, None while it runs
-    :param draw: draws the true masks of any frame, None where the episode cannot be drawn again
+    :param draw: draws what is true of any frame, None where the episode cannot be drawn again
+    :param source: finds masks in the pixels, from :func:`~masklam_envs.masks.sources.make_live_source`; None: the true
+        masks
     :raises ValueError: when a fault needs the whole episode and the episode still runs
     """
 
@@ -213,11 +257,15 @@ class EpisodeFaults:
         *,
         length: int | None = None,
         draw: Callable[[int], Seen] | None = None,
+        source: MaskSource | None = None,
     ) -> None:
         #: whether a fault asks which pixels are a ghost's
         self.needs_ghost = any(fault.needs_ghost for fault in faults)
-        self._true = TrueMasks(1 + sum(fault.memory for fault in faults), length, draw)
-        self._masks: Masks = self._true
+        memory = (memory_of(source) or 0) if source is not None else 0
+        self._looks_back = memory > 0
+        keep = 1 + sum(fault.memory for fault in faults)
+        self._true = TrueMasks(keep + memory, length, draw)
+        self._masks: Masks = self._true if source is None else FoundMasks(self._true, source, memory, keep)
         for k, fault in enumerate(faults):
             self._masks = fault.begin(self._masks, np.random.SeedSequence(seed, spawn_key=(STREAM, k)))
         self._next = 0
@@ -228,11 +276,12 @@ class EpisodeFaults:
         :param pixels: (H, W, 3), not changed
         :param mask: (H, W, 1), the true one, not changed
         :param ghost: (H, W, 1), 255 in the pixels of a distractor's ghosts, where ``needs_ghost``
-        :return: pixels and mask; without faults the given ones
+        :return: pixels and mask; without source and faults the given ones
         """
         if self._masks is self._true:
             return pixels, mask
-        self._true.put(t, Seen(mask, ghost))
+        # What a source looks back to must not change with the observation.
+        self._true.put(t, Seen(mask, ghost, pixels.copy() if self._looks_back else pixels))
         # A copy: what is kept may be shown again later, whatever is done to the observation.
         return self._masks.paint(t, pixels), self._masks.at(t).copy()
 

@@ -1,21 +1,20 @@
-"""Masks for video that came without: what moves, or what a segmentation model finds.
+"""Where masks come from when no simulator gives them, by name.
 
-* :class:`MaskSource` - the protocol: frames in, a mask in [0, 1] out.
-* :class:`Motion` - what moves otherwise than the background.
-* :class:`Rembg` - salient objects by a model file of rembg's.
-* :func:`make_mask_source` - by name.
+A source turns the frames of one video into soft masks.  Each is an estimate: score it against masks you trust
+(:mod:`masklam_envs.masks.quality`).
 
-Each is an estimate: score it against masks you trust (``masklam inspect`` says how large and how steady they are).
+* :class:`MaskSource` - the protocol.
+* :func:`make_mask_source` - a source by name.
+* :func:`register_mask_source` - a name for a source of yours.
+* :func:`segment` - run a source: input and output are checked, long videos go in pieces.
+* :func:`hard` - soft masks as the 0 and 255 that everything else reads.
 """
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
+import importlib
 import inspect
-import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,196 +22,229 @@ from numpy.typing import NDArray
 
 from masklam_envs.errors import unknown_name
 
-SOURCES = ("motion", "none", "rembg")
-CAMERAS = ("auto", "moving", "still")
-CUSTOM = "u2net_custom"
+SIMULATOR, NONE = "simulator", "none"
+MAX_SMOOTHING = 64
+# Frames that a source which looks back only so far sees in one call: 100 MB of video at 320 x 320.
+PIECE = 256
+
+Frames = NDArray[np.uint8]
+SoftMasks = NDArray[np.float32]
 
 
 class MaskSource(Protocol):
-    """Where masks come from."""
+    """Where masks come from.
 
-    #: side to which frames are cut down before they are segmented, pixels
-    working_size: int
+    Optional attributes: ``memory``, the number of earlier frames that the mask of a frame depends on, so that it can
+    be made while an episode runs; without it, or with None, the source needs the whole video.  ``working_size``, the
+    side in pixels to which clips are cut down before they are segmented (256 without it).  ``path``, the file of its
+    weights.  The threads of a vector environment may call ``segment`` at the same time.
+    """
 
-    def segment(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def segment(self, frames: Frames, prompt: Any = None) -> SoftMasks:
         """How sure it is of the agent, in [0, 1].
 
-        :param frames: (T, H, W, 3) uint8 of one clip, in order
+        :param frames: (T, H, W, 3) uint8 RGB of one video, in order
+        :param prompt: what to look for, for sources that can be told; JSON-able
         :return: (T, H, W) float32
         """
 
 
-class Motion:
-    """What moves otherwise than the background.
+_KNOWN: dict[str, str] = {
+    "motion": "masklam_envs.masks.motion:Motion",
+    "rembg": "masklam_envs.masks.rembg:Rembg",
+    "sam": "masklam_envs.masks.sam:Sam",
+    "student": "masklam_envs.masks.student:Student",
+}
 
-    Where the camera stands still that is what differs from the median of the clip, by ``threshold`` standard deviations
-    of the noise (estimated from the median difference).  Where it moves, neighbouring frames are laid over each other
-    by their common displacement and what differs from both of them counts, above Otsu's threshold: a much rougher mask,
-    the edges of what moves rather than its inside.  Specks are opened away and holes closed with a disc.
 
-    :param threshold: in standard deviations of the noise, above 0
-    :param radius: of the disc, pixels of the working size, at least 0
-    :param camera: ``"still"``, ``"moving"``, or ``"auto"``: moving where half of the picture differs from the median of
-        the clip by more than 12 grey levels
+def register_mask_source(name: str, entry_point: str) -> None:
+    """Give a source of yours a name, for environments, ``masklam segment`` and everything else.
+
+    :param name: not one of ours, unless it is registered with the same entry point again
+    :param entry_point: ``"module:Class"``; the module is imported when the source is first made, and the class's
+        keyword arguments are the options of a configuration
+    :raises ValueError: when the name is taken or the entry point has another form
     """
-
-    working_size = 128
-    BACKGROUND_FRAMES = 64
-    LEAST_NOISE = 4.0  # grey levels: a clip without noise would call every rounding a motion
-    STILL_BELOW = 12.0  # grey levels
-
-    def __init__(self, threshold: float = 6.0, radius: int = 2, camera: str = "auto") -> None:
-        if not threshold > 0 or radius < 0:
-            raise ValueError(f"threshold must be above 0 and radius at least 0, got {threshold} and {radius}")
-        if camera not in CAMERAS:
-            raise ValueError(unknown_name("camera", camera, CAMERAS))
-        self.threshold, self.radius, self.camera = threshold, radius, camera
-
-    def segment(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """See :class:`MaskSource`."""
-        import cv2
-
-        chosen = np.linspace(0, len(frames) - 1, min(len(frames), self.BACKGROUND_FRAMES)).astype(int)
-        background = np.median(frames[chosen], axis=0).astype(np.int16)
-        typical = float(np.median([np.median(np.abs(frame - background).max(axis=2)) for frame in frames[chosen]]))
-        moving_camera = self.camera == "moving" or (self.camera == "auto" and typical > self.STILL_BELOW)
-        found = self._against_neighbours(frames) if moving_camera else self._against_background(frames, background)
-        side = 2 * self.radius + 1
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-        out = np.empty(frames.shape[:3], np.float32)
-        for moving, mask in zip(found, out, strict=True):
-            opened = moving if moving_camera else cv2.morphologyEx(moving, cv2.MORPH_OPEN, disc)
-            closed = cv2.morphologyEx(opened, cv2.MORPH_CLOSE, disc)
-            mask[:] = cv2.morphologyEx(closed, cv2.MORPH_OPEN, disc) if moving_camera else closed
-        return out
-
-    def _against_background(
-        self, frames: NDArray[np.uint8], background: NDArray[np.int16]
-    ) -> Iterator[NDArray[np.uint8]]:
-        for frame in frames:
-            difference = np.abs(frame - background).max(axis=2).astype(np.float32)
-            noise = max(1.4826 * float(np.median(difference)), self.LEAST_NOISE)
-            yield (difference > self.threshold * noise).astype(np.uint8)
-
-    def _against_neighbours(self, frames: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-        import cv2
-
-        grey = [cv2.GaussianBlur(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (0, 0), 1.0) for frame in frames]
-        for t, now in enumerate(grey):
-            others = [grey[i] for i in (t - 1, t + 1) if 0 <= i < len(grey)] or [now]
-            difference = np.minimum.reduce([_difference(cv2, now, other) for other in others])
-            level, _ = cv2.threshold(difference, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-            yield (difference > max(level, self.LEAST_NOISE)).astype(np.uint8)
+    module, colon, attribute = entry_point.partition(":")
+    if not (module and colon and attribute):
+        raise ValueError(f"entry_point must be 'module:Class', got {entry_point!r}")
+    if name in (SIMULATOR, NONE) or _KNOWN.get(name, entry_point) != entry_point:
+        raise ValueError(f"there is a mask source {name!r} already; give yours another name")
+    _KNOWN[name] = entry_point
 
 
-def _difference(cv2: Any, now: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """How a grey picture differs from another that is laid over it by their common displacement."""
-    window = cv2.createHanningWindow(now.shape[::-1], cv2.CV_32F)
-    (x, y), _ = cv2.phaseCorrelate(other.astype(np.float32), now.astype(np.float32), window)
-    moved = cv2.warpAffine(
-        other, np.array([[1, 0, x], [0, 1, y]], np.float32), now.shape[::-1], borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(cv2.absdiff(now, moved), np.uint8)
+def source_names() -> tuple[str, ...]:
+    """Every name a mask source can be made by, sorted."""
+    return tuple(sorted(_KNOWN))
 
 
-class Rembg:
-    """Salient objects, frame by frame, by a model of rembg's that lies on the disk: nothing is ever downloaded.
+def source_config(config: Any) -> dict[str, Any]:
+    """A configuration as a dictionary with a known ``name``.
 
-    rembg stretches every frame's mask to [0, 1], so an empty frame gives noise: look at the masks' sizes.
-
-    :param model: rembg's name of the model; ``"u2net_custom"`` takes a file of yours
-    :param model_path: that file (.onnx)
-    :raises FileNotFoundError: naming the file, its folder and the command when the model is not there
-    :raises ImportError: naming the extra when rembg or an ONNX runtime is missing
+    :param config: a name, or ``{"name": ..., option: value}``; ``"simulator"`` and ``"none"`` too
+    :raises ValueError: for another form or an unknown name
     """
-
-    working_size = 320  # what U2-Net sees anyway
-
-    def __init__(self, model: str = "u2net", model_path: str | os.PathLike[str] | None = None) -> None:
-        # `import rembg` without an ONNX runtime ends the process, so that is looked for first.
-        if importlib.util.find_spec("onnxruntime") is None or importlib.util.find_spec("rembg") is None:
-            raise ImportError("mask source 'rembg' needs rembg and an ONNX runtime: pip install 'masklam[rembg]'")
-        file = _custom_file(model_path) if model == CUSTOM else _stock_file(model)
-        import rembg
-
-        # One provider, named: rembg tries a GPU first and only warns when that does not work.
-        options: dict[str, Any] = {"providers": ["CPUExecutionProvider"]}
-        if model == CUSTOM:
-            # rembg reads a file of yours only from its own folder, so that is where the file is for a moment.
-            with _environment("U2NET_HOME", str(file.parent)):
-                self._session = rembg.new_session(CUSTOM, model_path=str(file), **options)
-        else:
-            self._session = rembg.new_session(model, **options)
-
-    def segment(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """See :class:`MaskSource`."""
-        from PIL import Image
-
-        out = np.empty(frames.shape[:3], np.float32)
-        for frame, mask in zip(frames, out, strict=True):
-            with np.errstate(invalid="ignore", divide="ignore"):  # rembg divides by 0 where a mask is flat
-                mask[:] = np.asarray(self._session.predict(Image.fromarray(frame))[0], np.float32) / 255
-        return out
+    if not isinstance(config, (str, Mapping)):
+        raise ValueError(f"a mask source is a name or a dict with a 'name', got {config!r}")
+    given = {"name": config} if isinstance(config, str) else dict(config)
+    name = given.get("name")
+    if name in (SIMULATOR, NONE):
+        if len(given) > 1:
+            raise ValueError(f"mask source {name!r} has no options, got {sorted(given.keys() - {'name'})}")
+    elif name not in _KNOWN:
+        raise ValueError(unknown_name("mask source", name, (*_KNOWN, SIMULATOR, NONE)))
+    return given
 
 
-def make_mask_source(name: str, **options: Any) -> MaskSource | None:
+def make_mask_source(config: Any, **options: Any) -> MaskSource | None:
     """A mask source by name.
 
-    :param name: ``"motion"``, ``"rembg"``, or ``"none"`` for no masks
-    :param options: of :class:`Motion` or :class:`Rembg`
+    Every source also has the option ``smoothing``: the mask of a frame is the mean over it and the frames before it,
+    that many in all (1 to 64).
+
+    :param config: a name, or ``{"name": ..., option: value}``; ``"none"`` for no masks
+    :param options: more options
+    :return: the source; None for ``"none"``
     :raises ValueError: for an unknown name or option
+    :raises FileNotFoundError: when weights are missing: the message has the file, its folder and the command
 
     >>> make_mask_source("motion", threshold=8.0).threshold
     8.0
     """
-    kinds: dict[str, Any] = {"motion": Motion, "rembg": Rembg, "none": None}
-    if name not in kinds:
-        raise ValueError(unknown_name("mask source", name, SOURCES))
-    kind = kinds[name]
-    if kind is None:
-        if options:
-            raise ValueError(f"mask source 'none' has no options, got {sorted(options)}")
+    given = source_config(config) | options
+    name, smoothing = given.pop("name"), given.pop("smoothing", 1)
+    if name == NONE:
+        source_config({"name": NONE, **given})
         return None
+    if name == SIMULATOR:
+        raise ValueError("the simulator's masks come with the environment: mask_source='simulator' there")
+    kind = _class_of(name)
     known = list(inspect.signature(kind.__init__).parameters)[1:]
-    for option in options:
+    for option in given:
         if option not in known:
-            raise ValueError(unknown_name(f"option of mask source {name!r}", option, known))
-    source: MaskSource = kind(**options)
+            raise ValueError(unknown_name(f"option of mask source {name!r}", option, ("name", "smoothing", *known)))
+    if isinstance(smoothing, bool) or not isinstance(smoothing, int) or not 1 <= smoothing <= MAX_SMOOTHING:
+        raise ValueError(f"smoothing must be an integer in [1, {MAX_SMOOTHING}] frames, got {smoothing!r}")
+    source: MaskSource = kind(**given)
+    return source if smoothing == 1 else Smoothed(source, smoothing)
+
+
+def make_live_source(config: Any) -> MaskSource | None:
+    """A source for an environment that runs; None for the simulator's masks.
+
+    :raises ValueError: as :func:`make_mask_source`, and for a source that needs the whole video
+    """
+    name = source_config(config)["name"]
+    if name == SIMULATOR:
+        return None
+    source = make_mask_source(config)
+    if source is None:
+        raise ValueError("an environment has masks: leave 'mask' out of its observation instead of mask_source='none'")
+    if memory_of(source) is None:
+        raise ValueError(
+            f"mask source {name!r} needs the whole video and cannot make masks while an episode runs; record episodes "
+            f"and give them masks with `masklam segment DATASET --mask-source {name}`, or use a source that looks "
+            "back only: 'student', 'rembg', or 'motion' with method 'difference' or 'flow'"
+        )
     return source
 
 
-def _stock_file(model: str) -> Path:
-    """The file of a model of rembg's, where rembg looks for it."""
-    data = os.environ.get("XDG_DATA_HOME")
-    home = os.environ.get("U2NET_HOME") or os.environ.get("REMBG_HOME") or (f"{data}/rembg" if data else "~/.rembg")
-    old = os.environ.get("U2NET_HOME") or f"{data or '~'}/.u2net"
-    places = [Path(home).expanduser() / "models" / model / f"{model}.onnx", Path(old).expanduser() / f"{model}.onnx"]
-    for place in places:
-        if place.is_file():
-            return place
-    raise FileNotFoundError(
-        f"the file {model}.onnx of rembg's model {model!r} is not in {places[0].parent}, and nothing is downloaded "
-        f"behind your back: get it with `python -c \"import rembg; rembg.new_session('{model}')\"`, put it there, or "
-        f"give a file of your own (model {CUSTOM!r}, model_path=FILE)"
-    )
+def memory_of(source: MaskSource) -> int | None:
+    """How many earlier frames a frame's mask depends on; None: on the whole video."""
+    memory: int | None = getattr(source, "memory", None)
+    return memory
 
 
-def _custom_file(path: str | os.PathLike[str] | None) -> Path:
-    if path is None:
-        raise ValueError(f"model {CUSTOM!r} needs model_path, the .onnx file of a U2-Net")
-    file = Path(path).expanduser().absolute()
-    if not file.is_file():
-        raise FileNotFoundError(f"there is no model file {file.name} in {file.parent}; give the .onnx file of a U2-Net")
-    return file
+class Smoothed:
+    """The mean of a source's masks over ``count`` frames, this one and those before it.
+
+    :param source: whose masks
+    :param count: of frames
+    """
+
+    def __init__(self, source: MaskSource, count: int) -> None:
+        self.source, self.count = source, count
+        before = memory_of(source)
+        #: see :class:`MaskSource`
+        self.memory = None if before is None else before + count - 1
+        self.working_size = working_size(source)
+        self.path = getattr(source, "path", None)
+
+    def segment(self, frames: Frames, prompt: Any = None) -> SoftMasks:
+        """See :class:`MaskSource`; at the start of a video the mean is over fewer frames."""
+        masks = self.source.segment(frames, prompt)
+        # One after the other, not by running sums: a mask must not depend on where the piece of video began.
+        return np.stack([masks[max(t - self.count + 1, 0) : t + 1].mean(axis=0) for t in range(len(masks))])
 
 
-@contextlib.contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
+def working_size(source: MaskSource) -> int:
+    """The side to which clips are cut down before they are segmented, pixels."""
+    return int(getattr(source, "working_size", 256))
+
+
+def segment(source: MaskSource, frames: Frames, prompt: Any = None) -> SoftMasks:
+    """Run a source on one video.
+
+    Sources that look back only so far get pieces of 256 frames, each with the frames it looks back to; the masks are
+    those of one call.
+
+    :param source: the source
+    :param frames: (T, H, W, 3) uint8 RGB, T >= 1
+    :param prompt: what to look for
+    :return: (T, H, W) float32 in [0, 1]
+    :raises ValueError: for frames of another type or shape, or when the source returns something else than masks
+    :raises MemoryError: when a source that needs the whole video finds it too long
+    """
+    check_frames(frames)
+    memory = memory_of(source)
+    if memory is None:
+        try:
+            return _checked_masks(source, source.segment(frames, prompt), frames)
+        except MemoryError as error:
+            raise MemoryError(
+                f"{type(source).__name__} needs the whole video and {len(frames)} frames of {frames.shape[1]}x"
+                f"{frames.shape[2]} do not fit in memory; cut it into shorter ones (masklam import --longest N)"
+            ) from error
+    pieces = []
+    for first in range(0, len(frames), PIECE):
+        begin = max(first - memory, 0)
+        part = frames[begin : first + PIECE]
+        pieces.append(_checked_masks(source, source.segment(part, prompt), part)[first - begin :])
+    return np.concatenate(pieces)
+
+
+def hard(masks: SoftMasks) -> NDArray[np.uint8]:
+    """Soft masks as uint8, of the same shape: 255 where the source is at least half sure."""
+    return np.where(masks >= 0.5, np.uint8(255), np.uint8(0))
+
+
+def check_frames(frames: Any) -> None:
+    """Complain unless ``frames`` is (T, H, W, 3) uint8 with at least one frame."""
+    if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8:
+        what = f"an array of {frames.dtype}" if isinstance(frames, np.ndarray) else type(frames).__name__
+        cure = "; floats in [0, 1] become bytes by (frames * 255).astype(np.uint8)" if "float" in what else ""
+        raise ValueError(f"frames must be uint8 RGB of shape (T, H, W, 3), got {what}{cure}")
+    if frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
+        raise ValueError(
+            f"frames must be uint8 RGB of shape (T, H, W, 3), got shape {frames.shape}; a single frame is "
+            "frame[None], a grey one frame[..., None].repeat(3, axis=-1)"
+        )
+
+
+def _checked_masks(source: MaskSource, masks: Any, frames: Frames) -> SoftMasks:
+    name = type(source).__name__
+    if not isinstance(masks, np.ndarray) or masks.shape != frames.shape[:3] or masks.dtype.kind != "f":
+        what = f"{masks.dtype} {masks.shape}" if isinstance(masks, np.ndarray) else type(masks).__name__
+        raise ValueError(f"mask source {name} returned {what} for frames {frames.shape}, not float32 (T, H, W)")
+    # One pass: a comparison with NaN is false.
+    if not ((masks >= 0) & (masks <= 1)).all():
+        raise ValueError(f"mask source {name} returned numbers outside [0, 1] or NaN: {masks.min()} to {masks.max()}")
+    return np.asarray(masks, np.float32)
+
+
+def _class_of(name: str) -> Any:
+    module, _, attribute = _KNOWN[name].partition(":")
     try:
-        yield
-    finally:
-        os.environ.pop(name)
-        if before is not None:
-            os.environ[name] = before
+        return getattr(importlib.import_module(module), attribute)
+    except AttributeError as error:
+        raise ValueError(f"mask source {name!r} is registered as {_KNOWN[name]!r}, and that is not there") from error

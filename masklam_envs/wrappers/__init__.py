@@ -6,6 +6,7 @@
 * :class:`MaskedPixels` - the background is painted over.
 * :class:`Grayscale`, :class:`Resize` - smaller frames.
 * :class:`CleanPair` - the same step without distractor beside the pixels.
+* :class:`SegmentedMask` - the mask is what a mask source finds in the pixels.
 * :class:`MaskFaults` - faults of the mask.
 * :class:`ActionRepeat` - an action is kept for some steps.
 * :class:`RecordMaskVideo` - episodes as videos with the mask's outline.
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from masklam_envs.wrappers.faults import MaskFaults
     from masklam_envs.wrappers.image import MaskChannel, MaskOnly
     from masklam_envs.wrappers.pair import CleanPair
+    from masklam_envs.wrappers.segmented import SegmentedMask
     from masklam_envs.wrappers.size import Resize
     from masklam_envs.wrappers.stack import FrameStack
     from masklam_envs.wrappers.video import RecordMaskVideo
@@ -41,6 +43,7 @@ _LAZY = {
     "MaskedPixels": "colour",
     "RecordMaskVideo": "video",
     "Resize": "size",
+    "SegmentedMask": "segmented",
 }
 
 __all__ = [
@@ -54,6 +57,7 @@ __all__ = [
     "MaskedPixels",
     "RecordMaskVideo",
     "Resize",
+    "SegmentedMask",
 ]
 
 

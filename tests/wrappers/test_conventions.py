@@ -28,6 +28,7 @@ ARGUMENTS = {
     "MaskedPixels": {"colour": (10, 20, 30)},
     "RecordMaskVideo": {"folder": "videos", "episode_trigger": 2, "suffix": ".gif", "scale": 1},
     "Resize": {"size": (48, 40), "soft_mask": True},
+    "SegmentedMask": {"source": {"name": "motion", "method": "difference", "smoothing": 2}},
 }
 NAMES = sorted(ARGUMENTS)
 
@@ -140,7 +141,7 @@ def test_what_is_done_to_an_observation_does_not_come_back(name):
     assert_same(shown, expected)
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"ActionRepeat", "FrameStack"}))
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"ActionRepeat", "FrameStack", "SegmentedMask"}))
 def test_another_observation_is_refused_with_the_cure(name):
     with pytest.raises(TypeError, match=f"{name} needs a Dict observation .* before wrappers that make one image"):
         wrap(name, wrappers.MaskOnly(hopper()))

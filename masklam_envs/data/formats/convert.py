@@ -14,6 +14,7 @@ import gymnasium as gym
 
 from masklam_envs.data.formats.episodes import write_episodes
 from masklam_envs.data.frames import Frames, LazyFrames
+from masklam_envs.data.mask_columns import MaskColumn
 from masklam_envs.data.store import is_dataset, read_manifest
 from masklam_envs.data.trajectories import Trajectories, replace_dataset
 from masklam_envs.errors import unknown_name
@@ -80,22 +81,26 @@ def convert_dataset(
     module.export(frames, target if to == "minari" else Path(target), **options)
 
 
-def open_own(folder: Path, *, view: dict[str, Any] | None = None, env: str | None = None) -> Frames | LazyFrames:
+def open_own(
+    folder: Path, *, view: dict[str, Any] | None = None, env: str | None = None, masks: str | None = None
+) -> Frames | LazyFrames:
     """A dataset of ours: its pixels, or its physics seen through an environment's view.
 
     :param view: keyword arguments of the environment, see :func:`convert_dataset`
     :param env: its id; None: the one it was recorded in
-    :raises ValueError: when a view is given for a dataset of pixels, or no environment is known
+    :param masks: name of a column of masks (``masklam segment``) to use instead
+    :raises ValueError: when a view is given for a dataset of pixels, no environment is known, or no such masks are
     """
     if "rgbm" in read_manifest(folder)["fields"]:
         if view or env:
             raise ValueError(f"{folder} holds pixels, which cannot be seen otherwise: leave out env and view")
-        return Frames.load(folder)
+        return Frames.load(folder, masks=masks)
     recorded = Trajectories.load(folder)
     env = env or recorded.meta.get("task") or _task_of(recorded.meta.get("base"))
     if env is None:
         raise ValueError(f"{folder} does not say in which environment it was recorded: give env (--env ID)")
-    return LazyFrames(recorded, gym.make(env, **(view or {})))
+    column = None if masks is None else MaskColumn.load(folder, masks)
+    return LazyFrames(recorded, gym.make(env, **(view or {})), masks=column)
 
 
 def detect_format(source: Any) -> str:

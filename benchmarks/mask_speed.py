@@ -1,0 +1,90 @@
+"""Mask sources: frames a second and agreement with the simulator, in one table.
+
+    python benchmarks/mask_speed.py --student student.onnx
+
+Records a few episodes, draws them under a distractor, and lets every source that runs here make masks of the same frames.
+Frames a second are those of one core: processor time, the better of two runs, sources with one thread.  A student is
+trained with
+
+    masklam collect MaskCheetah-v0 --out data --episodes 40
+    masklam train-segmenter data --out student.onnx --view '{"distractor": "video"}' --view '{"distractor": "action"}'
+
+"train" are the backgrounds of the split that the student was trained on, "test" those it never saw.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import tyro
+
+from masklam_envs import collect, render_frames
+from masklam_envs.masks import make_mask_source, segment
+from masklam_envs.masks.quality import measure
+from masklam_envs.masks.sources import hard, memory_of
+
+
+@dataclasses.dataclass
+class Args:
+    task: str = "MaskCheetah-v0"
+    distractors: tuple[str, ...] = ("video", "action")
+    splits: tuple[str, ...] = ("train", "test")
+    episodes: int = 3
+    steps: int = 150
+    seed: int = 1000
+    """of the episodes; those that a student was trained on have others"""
+    student: str | None = None
+    """file of a student; None: it is left out"""
+    sources: tuple[str, ...] = ()
+    """more sources as JSON, e.g. '{"name": "rembg", "model": "u2netp", "upscale": 320}'"""
+    prompt: str | None = None
+    """JSON, for sources that are told what to look for"""
+
+
+def configs(args: Args) -> dict[str, Any]:
+    """The sources by the names of their rows."""
+    found: dict[str, Any] = {
+        "motion, background": {"name": "motion"},
+        "motion, difference": {"name": "motion", "method": "difference"},
+        "motion, flow": {"name": "motion", "method": "flow"},
+    }
+    if args.student:
+        found["student"] = {"name": "student", "path": args.student}
+        found["student, smoothing 3"] = {"name": "student", "path": args.student, "smoothing": 3}
+    return found | {text: json.loads(text) for text in args.sources}
+
+
+def main(args: Args) -> None:
+    prompt = None if args.prompt is None else json.loads(args.prompt)
+    print(f"{args.task}, {args.episodes} episodes of {args.steps} steps, seed {args.seed}")
+    print(f"{'source':<24} {'live':<5} {'distractor':<16} {'frames/s':>9} {'IoU':>6} {'worst 5%':>9} {'bound. F':>9} "
+          f"{'area x':>7} {'flicker':>8} {'empty':>6}")  # fmt: skip
+    recorded = collect(args.task, args.episodes, policy="reference", max_steps=args.steps, seed=args.seed)
+    lengths = (recorded.lengths + 1).tolist()
+    for distractor in args.distractors:
+        for split in args.splits:
+            frames = render_frames(recorded, gym.make(args.task, distractor=distractor, split=split))
+            videos = np.split(np.ascontiguousarray(frames.pixels), np.cumsum(lengths)[:-1])
+            for name, config in configs(args).items():
+                source = make_mask_source(config)
+                assert source is not None
+                segment(source, videos[0][:8], prompt)  # what is made at first use
+                seconds, masks = np.inf, None
+                for _ in range(2):
+                    start = time.process_time()
+                    masks = np.concatenate([segment(source, video, prompt) for video in videos])
+                    seconds = min(seconds, time.process_time() - start)
+                found = measure(hard(masks), frames.mask, lengths)
+                live = "no" if memory_of(source) is None else "yes"
+                print(f"{name:<24} {live:<5} {distractor + ', ' + split:<16} {len(masks) / seconds:9.0f} "
+                      f"{found.iou_mean:6.3f} {found.iou_worst:9.3f} {found.boundary_f:9.3f} {found.area_ratio:7.2f} "
+                      f"{found.flicker:8.2f} {found.empty:6.1%}", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))

@@ -1,0 +1,343 @@
+"""Masks of a dataset beside it, several by name: what ``masklam segment`` writes.
+
+A column is a folder ``masks/NAME`` in that of the dataset, written as a dataset is (:mod:`masklam_envs.data.store`):
+episode after episode, so that an interrupted run goes on where it was and nothing half written counts::
+
+    manifest.json   the source, the prompt and the view that the frames were seen through
+    mask.bin        (F, H, W) uint8, 0 .. 255: how sure the source is
+    episodes.bin    a record an episode, with the checksum of the dataset's own record
+    quality.json    the masks against the simulator's, where there were any
+
+Saving the dataset anew under its name drops its columns: they belong to the frames that were there.
+
+* :func:`segment_dataset` - make one.
+* :class:`MaskColumn` - one that is there; :func:`mask_columns` - the names of all.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import itertools
+import json
+import multiprocessing
+import os
+import re
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masklam_envs.data.frames import Frames, LazyFrames
+from masklam_envs.data.store import EpisodeWriter, open_store, read_fields, read_manifest, read_records
+from masklam_envs.errors import unknown_name
+from masklam_envs.masks.quality import USELESS_EMPTY, Quality, contact_sheet, measure
+from masklam_envs.masks.sources import NONE, SIMULATOR, MaskSource, hard, make_mask_source, segment, source_config
+
+FOLDER, QUALITY = "masks", "quality.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskColumn:
+    """Masks of every frame of a dataset.
+
+    :param name: of the column
+    :param meta: ``source`` and ``prompt``, and of physics the ``view`` that its frames were seen through, else None
+    :param soft: (F, H, W) uint8, 0 .. 255: how sure the source is; mapped from the disk
+    :param quality: against the simulator's masks, None where there were none
+    """
+
+    name: str
+    meta: dict[str, Any]
+    soft: NDArray[np.uint8]
+    quality: Quality | None
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], name: str) -> Self:
+        """Open a column.
+
+        :param folder: of the dataset
+        :param name: of the column
+        :raises ValueError: when there is none of that name, when it is damaged, unfinished, or of other frames
+        """
+        folder = Path(folder)
+        path = folder / FOLDER / name
+        if name not in (known := mask_columns(folder)):
+            command = f"masklam segment {folder} --mask-source SOURCE --name {name}"
+            raise ValueError(f"{folder}: {unknown_name('mask column', name, known)}; make one with `{command}`")
+        stored = open_store(path, read_manifest(path), verify=None)
+        _check_same(folder, name, stored.records, _records(folder), whole=True)
+        return cls(name, stored.meta, stored.arrays["mask"], _read_quality(path))
+
+    def check_seen(self, view: Any) -> None:
+        """Complain when the masks are of frames that were seen otherwise.
+
+        :param view: a :class:`~masklam_envs.view.View`
+        :raises ValueError: naming what differs
+        """
+        known, given = self.meta["view"] or {}, json.loads(json.dumps(view.config.to_json()))
+        # What the view makes of masks does not matter: they are replaced.
+        differing = sorted(key for key in known.keys() | given.keys() if known.get(key) != given.get(key))
+        differing = [key for key in differing if key not in ("mask_source", "mask_faults")]
+        if differing:
+            raise ValueError(
+                f"the masks {self.name!r} were made of other frames: {', '.join(differing)} "
+                f"{[known.get(key) for key in differing]} there, {[given.get(key) for key in differing]} here; make "
+                "the environment as it was for `masklam segment`, or segment again under another name"
+            )
+
+    def rows(self, index: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Masks (N, H, W) uint8 of frames (N,): 255 where the source is at least half sure, else 0."""
+        return np.where(self.soft[index] >= 128, np.uint8(255), np.uint8(0))
+
+    def warn_if_useless(self) -> None:
+        """Warn when nothing should be trained on these masks."""
+        complaints = self.quality.complaints if self.quality is not None else _without_truth(self.soft)
+        if complaints:
+            warnings.warn(
+                f"the masks {self.name!r} are of little use: {'; '.join(complaints)}; look at them (masklam segment "
+                "--sheet FILE) before you train on them",
+                stacklevel=3,
+            )
+
+
+def mask_columns(folder: str | os.PathLike[str]) -> tuple[str, ...]:
+    """The names of a dataset's columns, sorted."""
+    return tuple(sorted(path.parent.name for path in (Path(folder) / FOLDER).glob("*/manifest.json")))
+
+
+def segment_dataset(
+    folder: str | os.PathLike[str],
+    mask_source: Any,
+    *,
+    name: str | None = None,
+    prompt: Any = None,
+    env: str | None = None,
+    view: dict[str, Any] | None = None,
+    workers: int = 1,
+    progress_bar: bool = False,
+) -> MaskColumn:
+    """Add masks of every frame to a dataset, or go on with a run that was interrupted.
+
+    :param folder: of the dataset, physics or pixels
+    :param mask_source: a name or ``{"name": ..., option: value}``; ``"simulator"`` for the masks it was drawn with
+    :param name: of the column; None: the source's
+    :param prompt: what a source that can be told shall look for, the same in every episode
+    :param env: id of the environment through which physics is seen; None: the one it was recorded in
+    :param view: its keyword arguments
+    :param workers: processes, each with a source of its own; 1: this one
+    :param progress_bar: show one
+    :return: the column
+    :raises ValueError: when there is a column of that name that was made otherwise, or the source fails
+    :raises OSError: when the disk is full; the episodes before stay
+    """
+    from masklam_envs.data.formats.convert import open_own
+
+    folder, config = Path(folder), source_config(mask_source)
+    name = name or config["name"]
+    if not _NAME.fullmatch(name) or name == NONE:
+        raise ValueError(f"a mask column is named by letters, digits and _.-, got {name!r}")
+    if config["name"] == NONE or workers < 1:
+        raise ValueError(f"a mask source and at least one worker are needed, got {config['name']!r} and {workers}")
+    frames = open_own(folder, view=view, env=env)
+    records = _records(folder)
+    seen = frames.view.config.to_json() if isinstance(frames, LazyFrames) else None
+    path = folder / FOLDER / name
+    meta = {"source": config, "prompt": prompt, "view": seen, "weights": _weights(config)}
+    with EpisodeWriter(path, meta) as writer:
+        if writer.episodes:
+            _check_same(folder, name, read_records(path, read_fields(read_manifest(path), path)), records)
+        _append(writer, frames, config, prompt, records, workers, progress_bar)
+    quality = _against_simulator(frames, path)
+    if quality is not None:
+        _write_quality(path, quality)
+    column = MaskColumn.load(folder, name)
+    column.warn_if_useless()
+    return column
+
+
+def draw_sheet(
+    path: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    names: Sequence[str],
+    *,
+    env: str | None = None,
+    view: dict[str, Any] | None = None,
+) -> None:
+    """A PNG with some frames of a dataset and the outlines of several columns' masks, after those of its own.
+
+    :param path: of the picture
+    :param folder: of the dataset
+    :param names: of columns
+    :param env: as in :func:`segment_dataset`
+    :param view: likewise
+    """
+    from masklam_envs.data.formats.convert import open_own
+
+    frames = open_own(Path(folder), view=view, env=env)
+    chosen = np.unique(np.linspace(0, len(frames) - 1, 8).astype(np.int64))
+    rgbm, place = frames.rows(chosen)
+    shown = rgbm[place]
+    masks = {"own": shown[..., 3]} | {name: MaskColumn.load(folder, name).rows(chosen) for name in names}
+    contact_sheet(path, shown[..., :3], masks)
+
+
+def _append(
+    writer: EpisodeWriter,
+    frames: Frames | LazyFrames,
+    config: dict[str, Any],
+    prompt: Any,
+    records: NDArray[Any],
+    workers: int,
+    progress_bar: bool,
+) -> None:
+    """Segment the episodes that the column lacks."""
+    from tqdm.auto import tqdm
+
+    todo = range(writer.episodes, len(records))
+    bar = tqdm(total=len(records), initial=todo.start, disable=not progress_bar, desc="segment", unit="episode")
+    with bar:
+        for episode, soft in zip(todo, _segmented(frames, config, prompt, todo, workers), strict=True):
+            writer.append(
+                length=len(soft) - 1,
+                reset_seed=int(records["reset_seed"][episode]),
+                distractor_seed=int(records["crc"][episode]),
+                terminated=bool(records["terminated"][episode]),
+                mask=soft,
+            )
+            bar.update()
+
+
+def _weights(config: dict[str, Any]) -> int | None:
+    """The checksum of a source's weights: with others a column is not gone on with."""
+    if config["name"] == SIMULATOR:
+        return None
+    path = getattr(make_mask_source(config), "path", None)
+    if path is None or not Path(path).is_file():
+        return None
+    found = 0
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 22):
+            found = zlib.crc32(piece, found)
+    return found
+
+
+def _segmented(
+    frames: Frames | LazyFrames, config: dict[str, Any], prompt: Any, todo: range, workers: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Soft masks (T, H, W) uint8 of some episodes, in order."""
+    if config["name"] == SIMULATOR:
+        yield from (_episode(frames, e)[..., 3] for e in todo)
+        return
+    if workers == 1:
+        source = make_mask_source(config)
+        assert source is not None
+        yield from (_soft(source, _episode(frames, e)[..., :3], prompt) for e in todo)
+        return
+    # Spawned: a forked process would inherit the threads of ONNX Runtime, torch and OpenGL without what they hold.
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, context, _begin_worker, (config,)) as pool:
+        jobs = (pool.submit(_work, np.ascontiguousarray(_episode(frames, e)[..., :3]), prompt) for e in todo)
+        # A few episodes ahead, so that workers never wait and memory does not grow with the dataset.
+        ahead = list(itertools.islice(jobs, 2 * workers))
+        while ahead:
+            yield ahead.pop(0).result()
+            ahead.extend(itertools.islice(jobs, 1))
+
+
+_SOURCE: list[MaskSource] = []  # of a worker process
+
+
+def _begin_worker(config: dict[str, Any]) -> None:
+    source = make_mask_source(config)
+    assert source is not None
+    _SOURCE.append(source)
+
+
+def _work(frames: NDArray[np.uint8], prompt: Any) -> NDArray[np.uint8]:
+    return _soft(_SOURCE[0], frames, prompt)
+
+
+def _soft(source: MaskSource, frames: NDArray[np.uint8], prompt: Any) -> NDArray[np.uint8]:
+    return (segment(source, np.ascontiguousarray(frames), prompt) * 255 + 0.5).astype(np.uint8)
+
+
+def _episode(frames: Frames | LazyFrames, episode: int) -> NDArray[np.uint8]:
+    """Frames (T + 1, H, W, 4) of an episode."""
+    starts = frames.trajectories.first_frame
+    if isinstance(frames, Frames):
+        return frames.rgbm[starts[episode] : starts[episode + 1]]
+    return frames.select([episode]).rgbm
+
+
+def _records(folder: Path) -> NDArray[Any]:
+    """The records of a dataset's episodes."""
+    manifest = read_manifest(folder)
+    if manifest["format_version"] == 1:
+        raise ValueError(f"{folder} is of an older format: load it and save it under another name to give it masks")
+    return read_records(folder, read_fields(manifest, folder))
+
+
+def _check_same(folder: Path, name: str, own: NDArray[Any], dataset: NDArray[Any], *, whole: bool = False) -> None:
+    """Complain when a column's episodes are not the dataset's."""
+    count = min(len(own), len(dataset))
+    same = (own["distractor_seed"][:count] == dataset["crc"][:count]) & (
+        own["length"][:count] == dataset["length"][:count]
+    )
+    if not same.all() or len(own) > len(dataset):
+        raise ValueError(
+            f"the masks {name!r} in {folder / FOLDER} are of other episodes than the dataset's (from episode "
+            f"{int(same.argmin()) if not same.all() else count} on): remove that folder and segment again"
+        )
+    if whole and len(own) < len(dataset):
+        raise ValueError(
+            f"the masks {name!r} in {folder / FOLDER} are of {len(own)} of {len(dataset)} episodes: give the same "
+            "`masklam segment` command again to go on"
+        )
+
+
+def _against_simulator(frames: Frames | LazyFrames, path: Path) -> Quality | None:
+    """How good a column is, where the dataset has the simulator's masks."""
+    soft = open_store(path, read_manifest(path), verify=False).arrays["mask"]
+    if not len(soft):
+        return None
+    trajectories = frames.trajectories
+    if isinstance(frames, Frames):
+        if trajectories.meta.get("masks") not in (None, SIMULATOR):
+            return None
+        truth = frames.rgbm[..., 3]
+    else:
+        simple = frames.view.again(mask_source=SIMULATOR, mask_faults=None)
+        truth = np.concatenate([_truth(simple, frames, e) for e in range(trajectories.episodes)])
+    return measure(hard(soft.astype(np.float32) / 255), truth, (trajectories.lengths + 1).tolist())
+
+
+def _truth(view: Any, frames: LazyFrames, episode: int) -> NDArray[np.uint8]:
+    return LazyFrames(frames.trajectories, view).select([episode]).rgbm[..., 3]
+
+
+def _without_truth(soft: NDArray[np.uint8]) -> list[str]:
+    """What can be said against masks that nothing can be compared with."""
+    chosen = np.linspace(0, len(soft) - 1, min(len(soft), 1000)).astype(int)
+    empty = float((soft[chosen].max(axis=(1, 2)) < 128).mean())
+    return [f"{empty:.0%} of them are empty, more than {USELESS_EMPTY:.0%}"] if empty > USELESS_EMPTY else []
+
+
+def _write_quality(path: Path, quality: Quality) -> None:
+    part = path / f".{QUALITY}.part"
+    part.write_text(json.dumps(dataclasses.asdict(quality), indent=1))
+    os.replace(part, path / QUALITY)
+
+
+def _read_quality(path: Path) -> Quality | None:
+    try:
+        return Quality(**json.loads((path / QUALITY).read_text()))
+    except FileNotFoundError:
+        return None
+    except (json.JSONDecodeError, TypeError) as error:
+        raise ValueError(f"{path / QUALITY} is damaged ({error}); remove it and segment again") from error

@@ -1,0 +1,100 @@
+"""Masks of what moves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from masklam_envs.masks.motion import Motion
+from masklam_envs.masks.sources import make_mask_source
+
+
+def blobs(count=30, size=64):
+    frames = np.full((count, size, size, 3), 90, np.uint8)
+    for t in range(count):
+        frames[t, 20:40, t : t + 20] = 200
+    return frames
+
+
+def test_a_still_clip_moves_nowhere():
+    noise = np.random.default_rng(0).integers(-3, 4, (20, 32, 32, 3))
+    assert not Motion().segment(np.clip(90 + noise, 0, 255).astype(np.uint8)).any()
+
+
+def test_motion_is_where_the_picture_differs_from_its_median():
+    mask = Motion(radius=0).segment(blobs())
+    want = (blobs() != np.median(blobs(), axis=0)).any(axis=3)
+    assert (mask.shape, mask.dtype) == ((30, 64, 64), np.float32)
+    assert np.array_equal(mask > 0.5, want)
+
+
+def test_specks_are_opened_away():
+    frames = blobs()
+    frames[5, 60, 60] = 255
+    assert Motion(radius=0).segment(frames)[5, 60, 60] == 1
+    assert Motion(radius=2).segment(frames)[5, 60, 60] == 0
+
+
+def test_a_higher_threshold_finds_less():
+    frames = np.random.default_rng(0).normal(90, 12, (20, 32, 32, 3)).clip(0, 255).astype(np.uint8)
+    low, high = (Motion(threshold, radius=0, camera="still").segment(frames).mean() for threshold in (1.5, 3.0))
+    assert low > high
+
+
+def test_a_moving_camera_is_followed():
+    rng = np.random.default_rng(0)
+    scene = rng.integers(0, 256, (40, 60, 3)).repeat(4, axis=0).repeat(4, axis=1).astype(np.uint8)
+    frames, want = np.zeros((30, 96, 96, 3), np.uint8), np.zeros((30, 96, 96), bool)
+    for t, frame in enumerate(frames):
+        frame[:] = scene[20 : 20 + 96, 3 * t : 3 * t + 96]
+        want[t, 30:54, 80 - 2 * t : 104 - 2 * t] = True
+    frames[want] = rng.integers(0, 256, (30, 96, 96, 3)).astype(np.uint8)[want]
+    found = Motion().segment(frames) > 0.5
+    inside, outside = found[want].mean(), found[~want].mean()
+    assert inside > 0.6 and outside < 0.1
+    still = Motion(camera="still").segment(frames) > 0.5
+    assert abs(still[want].mean() - still[~want].mean()) < inside - outside
+
+
+def test_names():
+    assert make_mask_source("none") is None
+    with pytest.raises(ValueError, match="unknown camera 'stil'. Did you mean 'still'"):
+        make_mask_source("motion", camera="stil")
+    with pytest.raises(ValueError, match="mask source 'none' has no options"):
+        make_mask_source("none", threshold=1)
+
+
+def walker(count=12, size=64, shift=0):
+    """A textured square that moves by two pixels a frame before a textured background, which moves by ``shift``."""
+    rng = np.random.default_rng(0)
+    scene, thing = (rng.integers(0, 256, (n, n, 3)).repeat(4, 0).repeat(4, 1).astype(np.uint8) for n in (40, 5))
+    frames, want = np.zeros((count, size, size, 3), np.uint8), np.zeros((count, size, size), bool)
+    for t, frame in enumerate(frames):
+        frame[:] = scene[10 : 10 + size, shift * t : shift * t + size]
+        want[t, 20:40, 8 + 2 * t : 28 + 2 * t] = True
+        frame[want[t]] = thing.reshape(-1, 3)
+    return frames, want
+
+
+@pytest.mark.parametrize("shift", [0, 3])
+@pytest.mark.parametrize("method", ["difference", "flow"])
+def test_what_looks_back_finds_what_moves_otherwise(method, shift):
+    frames, want = walker(shift=shift)
+    found = Motion(method=method).segment(frames)
+    assert Motion(method=method).memory == 1 and not found[0].any()
+    inside, outside = found[1:][want[1:]].mean(), found[1:][~want[1:]].mean()
+    assert inside > 0.6 and outside < 0.15
+    assert np.array_equal(found, Motion(method=method).segment(frames))
+
+
+def test_a_frame_pair_is_enough_for_what_looks_back():
+    frames, _ = walker()
+    for method in ("difference", "flow"):
+        source = Motion(method=method)
+        assert np.array_equal(source.segment(frames)[7], source.segment(frames[6:8])[1])
+
+
+def test_the_methods_have_names():
+    assert Motion().memory is None
+    with pytest.raises(ValueError, match="unknown method 'flwo'. Did you mean 'flow'"):
+        Motion(method="flwo")

@@ -1,0 +1,172 @@
+"""rembg's models: real sessions on small model files, and never a download."""
+
+import numpy as np
+import pytest
+
+from masklam_agents.segmenter.onnx_file import FLOAT, Graph
+from masklam_envs.masks import make_mask_source, segment
+from masklam_envs.masks.rembg import Rembg, rembg_models
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("rembg")
+
+
+def model_file(path, *, batch=1, sigmoid=True, channels=1, output=None):
+    """An ONNX file that finds bright pixels: the mean over channels, then a sigmoid."""
+    graph = Graph()
+    x = graph.node("ReduceMean", "x", axes=[1], keepdims=1)
+    if sigmoid:
+        x = graph.node("Sigmoid", x)
+    if channels > 1:
+        x = graph.node("Concat", *[x] * channels, axis=1)
+    if output is not None:
+        x = graph.node("Reshape", x, graph.weight(np.array(output, np.int64)))
+    graph.node("Identity", x, output="y")
+    shape = output or (batch, channels, 320, 320)
+    path.write_bytes(graph.file({"x": (FLOAT, (batch, 3, 320, 320))}, {"y": (FLOAT, shape)}, {}))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch, tmp_path):
+    """Any connection fails, and no model lies in the home folder."""
+    import socket
+
+    def refuse(*_):
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("REMBG_HOME", "U2NET_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def squares():
+    frames = np.zeros((3, 64, 64, 3), np.uint8)
+    frames[:2, 16:48, 16:48] = 255
+    return frames
+
+
+def test_a_model_file_finds_what_it_was_made_for(tmp_path):
+    source = Rembg("u2net_custom", model_file(tmp_path / "bright.onnx"))
+    mask = segment(source, squares())
+    assert mask[0, 20:44, 20:44].min() > 0.9 and mask[0, :10].max() < 0.15
+    assert source.providers == ("CPUExecutionProvider",)
+
+
+def test_an_empty_frame_stays_empty_where_rembg_makes_noise(tmp_path):
+    """The same pixel has the same number whatever else is in the frame."""
+    from PIL import Image
+
+    frames = squares()
+    frames[2, 30, 30] = 9
+    source = Rembg("u2net_custom", model_file(tmp_path / "bright.onnx"), low=0.2)
+    mask = segment(source, frames)
+    stretched = np.asarray(source._session.predict(Image.fromarray(frames[0]))[0])
+    assert stretched.max() == 255 and stretched.min() == 0
+    # rembg prepares every frame by its own brightest pixel, so a dim speck is bright to the network; nothing else is.
+    assert mask[2][np.abs(np.indices((64, 64)) - 30).max(axis=0) > 3].max() < 0.15
+    assert np.array_equal(mask[0], mask[1])
+
+
+def test_several_frames_at_a_time_make_the_same_masks(tmp_path):
+    one = Rembg("u2net_custom", model_file(tmp_path / "one.onnx"), batch=2)
+    many = Rembg("u2net_custom", model_file(tmp_path / "many.onnx", batch="n"), batch=2)
+    assert not one._batches and many._batches
+    assert np.allclose(one.segment(squares()), many.segment(squares()), atol=1e-6)
+
+
+def test_a_session_is_made_once(tmp_path):
+    file = model_file(tmp_path / "bright.onnx")
+    assert Rembg("u2net_custom", file)._session is Rembg("u2net_custom", file, low=0.1)._session
+
+
+def test_logits_are_told_and_taken(tmp_path):
+    file = model_file(tmp_path / "logits.onnx", sigmoid=False)
+    with pytest.raises(ValueError, match="logits. Then use activation='sigmoid'"):
+        bright = np.full((1, 32, 32, 3), 255, np.uint8)
+        Rembg("u2net_custom", file, low=2.0, high=3.0).segment(bright)
+    shares = model_file(tmp_path / "bright.onnx")
+    assert np.allclose(
+        Rembg("u2net_custom", file, activation="sigmoid").segment(squares()),
+        Rembg("u2net_custom", shares).segment(squares()),
+        atol=1e-5,
+    )
+
+
+def test_small_frames_are_enlarged_first(tmp_path):
+    file = model_file(tmp_path / "bright.onnx")
+    plain, large = (Rembg("u2net_custom", file, upscale=size).segment(squares()) for size in (0, 160))
+    assert plain.shape == large.shape == (3, 64, 64)
+    assert 0 < np.abs(plain - large).max() < 0.5
+
+
+def test_every_model_that_runs_here_has_a_name():
+    names = rembg_models()
+    assert {"u2net", "u2netp", "isnet-general-use", "birefnet-general", "silueta", "u2net_custom"} <= set(names)
+    assert not {"atlascloud", "withoutbg"} & set(names)  # these send the frames away
+    with pytest.raises(ValueError, match="unknown rembg model 'u2nte'. Did you mean 'u2net'"):
+        Rembg("u2nte")
+
+
+@pytest.mark.parametrize("model", ["u2net", "birefnet-general", "bria-rmbg"])
+def test_a_model_that_is_not_there_is_named_and_not_downloaded(model, tmp_path):
+    folder = tmp_path / ".rembg" / "models" / model
+    with pytest.raises(FileNotFoundError, match=rf"file {model}.onnx .* is not in {folder}, .*get it with `python -c"):
+        make_mask_source("rembg", model=model)
+
+
+@pytest.mark.parametrize("name", ["u2netp", "isnet-general-use", "silueta"])
+def test_a_stock_model_in_its_folder_is_used(name, tmp_path):
+    """Stand-ins for the files that rembg would download; their sessions prepare frames in their own way."""
+    folder = tmp_path / ".rembg" / "models" / name
+    folder.mkdir(parents=True)
+    graph = Graph()
+    graph.node("Sigmoid", graph.node("ReduceMean", "x", axes=[1], keepdims=1), output="y")
+    shape = ("n", 3, "h", "w")
+    (folder / f"{name}.onnx").write_bytes(graph.file({"x": (FLOAT, shape)}, {"y": (FLOAT, ("n", 1, "h", "w"))}, {}))
+    mask = Rembg(name).segment(squares())
+    assert mask[0, 32, 32] > mask[0, 2, 2] + 0.15
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        (None, ValueError, "needs model_path, the .onnx file"),
+        ("nothing.onnx", FileNotFoundError, "there is no model file nothing.onnx in /"),
+    ],
+)
+def test_a_custom_model_needs_its_file(path, error, message):
+    with pytest.raises(error, match=message):
+        Rembg("u2net_custom", path)
+
+
+def test_a_file_that_is_no_segmenter(tmp_path):
+    (tmp_path / "text.onnx").write_text("no network")
+    with pytest.raises(ValueError, match=r"text.onnx is no ONNX file that can be read"):
+        Rembg("u2net_custom", tmp_path / "text.onnx")
+    with pytest.raises(ValueError, match=r"classifier.onnx is no segmentation model .* shape \(1, 102400\)"):
+        Rembg("u2net_custom", model_file(tmp_path / "classifier.onnx", output=(1, 102400)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"providers": ["CUDAExecutionProvidre"]}, "unknown provider of ONNX Runtime 'CUDAExecutionProvidre'"),
+        ({"activation": "softmax"}, "unknown activation 'softmax'"),
+        ({"low": 1.0}, "low must be below high"),
+        ({"batch": 0}, "batch and threads >= 1"),
+    ],
+)
+def test_options_are_checked(options, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        Rembg("u2net_custom", model_file(tmp_path / "bright.onnx"), **options)
+
+
+def test_without_an_onnx_runtime_the_extra_is_named(monkeypatch):
+    import importlib.util
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else real(name))
+    with pytest.raises(ImportError, match=r"pip install 'masklam\[rembg\]'"):
+        make_mask_source("rembg")
