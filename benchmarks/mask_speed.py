@@ -2,9 +2,9 @@
 
     python benchmarks/mask_speed.py --student student.onnx
 
-Records a few episodes, draws them under a distractor, and lets every source that runs here make masks of the same frames.
-Frames a second are those of one core: processor time, the better of two runs, sources with one thread.  A student is
-trained with
+Records a few episodes, draws them under a distractor, and lets every source that runs here make masks of the same
+frames.  Frames a second are those of one core: processor time, the better of two runs, sources with one thread.  A
+student is trained with
 
     masklam collect MaskCheetah-v0 --out data --episodes 40
     masklam train-segmenter data --out student.onnx --view '{"distractor": "video"}' --view '{"distractor": "action"}'
@@ -19,6 +19,7 @@ import json
 import time
 from typing import Any
 
+import cv2
 import gymnasium as gym
 import numpy as np
 import tyro
@@ -60,6 +61,7 @@ def configs(args: Args) -> dict[str, Any]:
 
 
 def main(args: Args) -> None:
+    cv2.setNumThreads(1)
     prompt = None if args.prompt is None else json.loads(args.prompt)
     print(f"{args.task}, {args.episodes} episodes of {args.steps} steps, seed {args.seed}")
     print(f"{'source':<24} {'live':<5} {'distractor':<16} {'frames/s':>9} {'IoU':>6} {'worst 5%':>9} {'bound. F':>9} "

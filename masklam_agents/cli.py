@@ -14,7 +14,7 @@ import typer
 
 PACKAGES = (
     *("masklam", "gymnasium", "mujoco", "numpy", "numba", "torch", "stable-baselines3", "safetensors"),
-    *("opencv-python-headless", "opencv-python", "rembg", "onnxruntime"),
+    *("opencv-python-headless", "opencv-python", "rembg", "onnxruntime", "transformers"),
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Latent action models under visual distractors.")
@@ -126,7 +126,7 @@ def convert(
 def import_(
     videos: Annotated[list[Path], typer.Argument(help="video files, or a folder of them")],
     out: Annotated[Path, typer.Option(help="folder of the dataset")],
-    mask_source: Annotated[str | None, typer.Option(help="motion, rembg or none; the PNG beside the clips")] = None,
+    mask_source: Annotated[str | None, typer.Option(help="as of `segment`, or none; the PNG beside the clips")] = None,
     mask_option: Annotated[list[str] | None, typer.Option(help="name=value of the mask source")] = None,
     size: Annotated[int, typer.Option(min=4, help="side of the frames, pixels")] = 64,
     stride: Annotated[int, typer.Option(min=1, help="take every so many-th frame")] = 1,
@@ -289,6 +289,15 @@ def doctor() -> None:
         except metadata.PackageNotFoundError:
             typer.echo(f"{name} not installed")
     typer.echo(f"OpenGL {_opengl()}")
+    typer.echo(f"providers of ONNX Runtime: {_providers()}")
+
+
+def _providers() -> str:
+    try:
+        import onnxruntime
+    except ImportError:
+        return "none, it is not installed: pip install 'masklam[rembg]'"
+    return ", ".join(onnxruntime.get_available_providers())
 
 
 def _opengl() -> str:

@@ -66,7 +66,8 @@ def train_segmenter(
     if not (train[..., 3] > 127).any():
         raise ValueError("no frame has an agent in its mask: there is nothing to learn; name other masks (--masks)")
     th.manual_seed(seed)
-    net = SegmenterNet(base).to(memory_format=th.channels_last)
+    net = SegmenterNet(base)
+    net.to(memory_format=th.channels_last)  # type: ignore[call-overload]  # torch's own hint leaves it out
     _fit(net, train, rng, updates, batch_size, learning_rate, precision, progress_bar)
     net.eval()
     with th.no_grad():
@@ -110,7 +111,8 @@ def _frames(
     datasets: Sequence[Frames | LazyFrames], held_out: float, pool: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Frames (N, H, W, 4) to train on and others to score, of different episodes."""
-    train, test = [], []
+    train: list[NDArray[np.uint8]] = []
+    test: list[NDArray[np.uint8]] = []
     for data in datasets:
         starts = data.trajectories.first_frame
         kept = max(1, round(held_out * data.trajectories.episodes))

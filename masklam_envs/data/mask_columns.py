@@ -36,7 +36,7 @@ from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.data.store import EpisodeWriter, open_store, read_fields, read_manifest, read_records
 from masklam_envs.errors import unknown_name
 from masklam_envs.masks.quality import USELESS_EMPTY, Quality, contact_sheet, measure
-from masklam_envs.masks.sources import NONE, SIMULATOR, MaskSource, hard, make_mask_source, segment, source_config
+from masklam_envs.masks.sources import NONE, SIMULATOR, MaskSource, make_mask_source, segment, source_config
 
 FOLDER, QUALITY = "masks", "quality.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -314,7 +314,7 @@ def _against_simulator(frames: Frames | LazyFrames, path: Path) -> Quality | Non
     else:
         simple = frames.view.again(mask_source=SIMULATOR, mask_faults=None)
         truth = np.concatenate([_truth(simple, frames, e) for e in range(trajectories.episodes)])
-    return measure(hard(soft.astype(np.float32) / 255), truth, (trajectories.lengths + 1).tolist())
+    return measure(soft, truth, (trajectories.lengths + 1).tolist())
 
 
 def _truth(view: Any, frames: LazyFrames, episode: int) -> NDArray[np.uint8]:

@@ -23,6 +23,8 @@ from masklam_envs.optional import require
 PROMPTS = ("box", "points", "text")
 # Box and text threshold of GroundingDINO, and those of a second try (the authors' code for Meta-World).
 THRESHOLDS = ((0.3, 0.25), (0.15, 0.15))
+# Of ImageNet's colours, as SAM 2 was trained.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Sam:
@@ -73,7 +75,9 @@ class Sam:
         # The paper's bf16 on a GPU; on a CPU it is slower than float32 more often than not.
         self._dtype = self._torch.bfloat16 if self.device.startswith("cuda") else self._torch.float32
         self._model = _loaded(package.Sam2VideoModel, model).to(self.device, self._dtype).eval()
-        self._processor = _loaded(package.Sam2VideoProcessor, model)
+        self._session = package.Sam2VideoInferenceSession
+        side = self._model.config.image_size
+        self._side = int(side if isinstance(side, int) else side[0])
         self._found: tuple[Any, Any] | None = None
 
     def segment(self, frames: NDArray[np.uint8], prompt: Any = None) -> NDArray[np.float32]:
@@ -142,22 +146,46 @@ class Sam:
     def _tracked(self, frames: NDArray[np.uint8], shown: _Shown) -> Iterator[NDArray[np.float32]]:
         """Masks (H, W) in [0, 1] of frames one after the other, the first of which is prompted."""
         torch, size = self._torch, frames.shape[1:3]
-        session = self._processor.init_video_session(
-            video=list(frames), inference_device=self.device, dtype=self._dtype, processing_device="cpu"
+        session = self._session(
+            video=self._prepared(frames),
+            video_height=size[0],
+            video_width=size[1],
+            inference_device=self.device,
+            inference_state_device=self.device,
+            video_storage_device=self.device,
+            dtype=self._dtype,
         )
-        given: dict[str, Any] = {}
-        if shown.mask is not None:
-            given["input_masks"] = shown.mask
-        elif shown.box is not None:
-            given["input_boxes"] = [[shown.box]]
-        else:
-            given |= {"input_points": [[shown.points]], "input_labels": [[shown.labels]]}
-        self._processor.add_inputs_to_inference_session(session, frame_idx=0, obj_ids=1, **given)
+        self._show(session, shown, size)
         with torch.inference_mode():
             for found in self._model.propagate_in_video_iterator(session, start_frame_idx=0):
                 logits = found.pred_masks.float()
                 large = torch.nn.functional.interpolate(logits, size, mode="bilinear", align_corners=False)
                 yield large[0, 0].sigmoid().cpu().numpy()
+
+    def _prepared(self, frames: NDArray[np.uint8]) -> Any:
+        """Frames (T, 3, S, S) as the model wants them: what its processor does, without its need of torchvision."""
+        torch = self._torch
+        x = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+        x = torch.nn.functional.interpolate(x, (self._side,) * 2, mode="bilinear", align_corners=False, antialias=True)
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+        return (x - mean) / std
+
+    def _show(self, session: Any, shown: _Shown, size: tuple[int, ...]) -> None:
+        """Tell a session what the object is, on its first frame."""
+        torch, index = self._torch, session.obj_id_to_idx(1)
+        if shown.mask is not None:
+            mask = torch.from_numpy(shown.mask)[None, None].float().to(self.device)
+            side = (self._side,) * 2
+            large = torch.nn.functional.interpolate(mask, side, mode="bilinear", align_corners=False, antialias=True)
+            session.add_mask_inputs(index, 0, (large >= 0.5).float())
+        else:
+            # A box is its two corners, by labels of their own.
+            points = np.reshape(shown.box, (2, 2)) if shown.box is not None else np.asarray(shown.points)
+            labels = [2, 3] if shown.box is not None else shown.labels
+            scaled = torch.tensor(points * self._side / np.array(size[::-1]), dtype=torch.float32)[None, None]
+            given = {"point_coords": scaled, "point_labels": torch.tensor(labels, dtype=torch.int32)[None, None]}
+            session.add_point_inputs(index, 0, given)
+        session.obj_with_new_inputs = [1]
 
     def _look_for(self, frame: NDArray[np.uint8], text: str) -> list[float]:
         """The box of the best match of some words in a frame."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from masklam_envs.data.formats.episodes import Episode, episodes_of, pixel_meta, provenance, require, rgbm_of, whole
 from masklam_envs.data.formats.images import VideoWriter, png, video_chunks
 from masklam_envs.data.frames import Frames, LazyFrames
-from masklam_envs.masks.sources import MaskSource, make_mask_source
+from masklam_envs.masks.sources import MaskSource, make_mask_source, segment, working_size
 
 VIDEO_SUFFIXES = frozenset({".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 LONGEST = 1_000
@@ -64,8 +64,8 @@ def read(
 
     :param path: a folder of video files, one file, or several
     :param size: side of the frames, pixels
-    :param mask_source: ``"motion"``, ``"rembg"``, ``"none"``; None: the PNG beside the clips where there are any for
-        all of them, else ``"none"``
+    :param mask_source: a name of :mod:`masklam_envs.masks.sources`, or ``"none"``; None: the PNG beside the clips where
+        there are any for all of them, else ``"none"``
     :param mask_options: of the source, see :mod:`masklam_envs.masks.sources`
     :param stride: take every so many-th frame
     :param longest: frames of an episode at most; a longer clip becomes several
@@ -129,7 +129,7 @@ def _clip_episodes(
     numbers: Iterator[int],
 ) -> Iterator[Episode]:
     """A clip in episodes of at most ``longest`` frames."""
-    largest = max(2 * size, source.working_size if source is not None else WORKING_SIZE)
+    largest = max(2 * size, working_size(source) if source is not None else WORKING_SIZE)
     chunks = video_chunks(clip, longest, fit=lambda frame: _square(frame, largest), stride=stride)
     files = sorted(clip.with_suffix("").glob("*.png"))[::stride] if beside else []
     actions = _actions(clip, width, stride)
@@ -144,7 +144,7 @@ def _clip_episodes(
         end = first + len(frames)
         mask: Any = None
         if source is not None:
-            mask = source.segment(frames)
+            mask = segment(source, frames)
         elif beside and len(files) >= end:
             mask = np.stack([_read_mask(file, frames.shape[1]) for file in files[first:end]])
         if len(frames) > 1 and (mask is not None or not beside):
