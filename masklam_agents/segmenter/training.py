@@ -150,9 +150,10 @@ def _fit(
         loss.backward()
         optimizer.step()
         if update % LOG_EVERY == 0:
-            if not math.isfinite(float(loss.detach())):
-                raise FloatingPointError(f"the loss is {float(loss)} at update {update}; lower the learning rate")
-            bar.set_postfix(loss=f"{float(loss):.3f}")
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise FloatingPointError(f"the loss is {value} at update {update}; lower the learning rate")
+            bar.set_postfix(loss=f"{value:.3f}")
 
 
 def _varied(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

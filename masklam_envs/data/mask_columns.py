@@ -140,10 +140,10 @@ def segment_dataset(
 
     folder, config = Path(folder), source_config(mask_source)
     name = name or config["name"]
-    if not _NAME.fullmatch(name) or name == NONE:
-        raise ValueError(f"a mask column is named by letters, digits and _.-, got {name!r}")
     if config["name"] == NONE or workers < 1:
         raise ValueError(f"a mask source and at least one worker are needed, got {config['name']!r} and {workers}")
+    if not _NAME.fullmatch(name) or name == NONE:
+        raise ValueError(f"a mask column is named by letters, digits and _.-, and not 'none', got {name!r}")
     frames = open_own(folder, view=view, env=env)
     records = _records(folder)
     seen = frames.view.config.to_json() if isinstance(frames, LazyFrames) else None

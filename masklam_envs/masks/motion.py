@@ -157,10 +157,12 @@ def _grey(cv2: Any, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _difference(cv2: Any, now: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """How a grey picture differs from another that is laid over it by their common displacement."""
+    """How a grey picture differs from another that is laid over it by their common displacement, or by none."""
     window = cv2.createHanningWindow(now.shape[::-1], cv2.CV_32F)
     (x, y), _ = cv2.phaseCorrelate(other.astype(np.float32), now.astype(np.float32), window)
     moved = cv2.warpAffine(
         other, np.array([[1, 0, x], [0, 1, y]], np.float32), now.shape[::-1], borderMode=cv2.BORDER_REPLICATE
     )
-    return np.asarray(cv2.absdiff(now, moved), np.uint8)
+    # An agent in the middle may be taken for the scene: then a still background differs less without displacement.
+    differences = [np.asarray(cv2.absdiff(now, each), np.uint8) for each in (moved, other)]
+    return min(differences, key=lambda difference: float(np.median(difference)) + float(difference.mean()))

@@ -75,9 +75,7 @@ class Quality:
         if not self.iou_mean >= USELESS_IOU:
             found.append(f"their IoU with the simulator's is {self.iou_mean:.2f}, below {USELESS_IOU}")
         if self.empty > USELESS_EMPTY:
-            found.append(
-                f"{self.empty:.0%} of them are empty although the agent is there, more than {USELESS_EMPTY:.0%}"
-            )
+            found.append(f"{self.empty:.0%} of them are empty where the agent is seen, more than {USELESS_EMPTY:.0%}")
         return found
 
 

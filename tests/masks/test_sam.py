@@ -43,16 +43,16 @@ def model(tmp_path_factory):
     import torch
 
     torch.manual_seed(0)
-    size, wide = 64, 32
+    size, wide = 64, 128
     backbone = {
         "hidden_size": 8,
         "num_attention_heads": 1,
         "image_size": [size, size],
-        "blocks_per_stage": [1, 1, 1, 1],
+        "blocks_per_stage": [1, 1, 2, 1],
         "embed_dim_per_stage": [8, 16, 32, 64],
         "num_attention_heads_per_stage": [1, 1, 1, 1],
-        "window_size_per_stage": [4, 2, 2, 2],
-        "global_attention_blocks": [2],
+        "window_size_per_stage": [4, 4, 4, 2],
+        "global_attention_blocks": [3],
         "window_positional_embedding_background_size": [4, 4],
     }
     vision = {
@@ -72,13 +72,16 @@ def model(tmp_path_factory):
         memory_attention_num_layers=1,
         memory_attention_rope_feat_sizes=[4, 4],
         memory_encoder_hidden_size=wide,
-        memory_encoder_output_channels=8,
+        memory_encoder_output_channels=64,
         mask_downsampler_embed_dim=wide,
         memory_fuser_embed_dim=wide,
         memory_fuser_intermediate_dim=32,
     )
     folder = tmp_path_factory.mktemp("sam")
-    transformers.Sam2VideoModel(config).save_pretrained(folder)
+    made = transformers.Sam2VideoModel(config)
+    # Random weights may say that the object is not there; then every mask is empty.
+    torch.nn.init.constant_(made.mask_decoder.pred_obj_score_head.proj_out.bias, 10.0)
+    made.save_pretrained(folder)
     return str(folder)
 
 
