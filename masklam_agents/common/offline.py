@@ -183,7 +183,7 @@ class OfflineAlgorithm(BaseAlgorithm):
                 f"the dataset's frames are {self.dataset.image_size} pixels wide, the agent was made for "
                 f"{self.policy.image_size}; render the dataset at image_size={self.policy.image_size}"
             )
-        if self._reads_masks and self.dataset.trajectories.meta.get("masks") == "none":
+        if self._learns_from_masks and self.dataset.trajectories.meta.get("masks") == "none":
             raise ValueError(
                 f"this {type(self).__name__} learns from masks and the dataset has none: import it with a mask source "
                 "(masklam import --mask-source motion), or use mask_channel=False, mask_input=False, loss='plain'"
@@ -191,7 +191,7 @@ class OfflineAlgorithm(BaseAlgorithm):
         return self.dataset
 
     @property
-    def _reads_masks(self) -> bool:
+    def _learns_from_masks(self) -> bool:
         reads = self.config.get("mask_channel") or self.config.get("mask_input")
         return bool(reads or self.config.get("loss", "plain") != "plain")
 
@@ -233,7 +233,7 @@ class OfflineAlgorithm(BaseAlgorithm):
         if reset_num_timesteps:
             self.progress = dict.fromkeys(self.stages, 0)
             self.num_timesteps, self._optimizer_state = 0, {}
-        if self._reads_masks:
+        if self._learns_from_masks:
             warn_of_useless_masks(self._need_dataset())
         self._total_timesteps = total_timesteps
         self.start_time, self._num_timesteps_at_start = time.time_ns(), self.num_timesteps

@@ -1,4 +1,6 @@
+import dataclasses
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -256,3 +258,14 @@ def test_what_is_missing_is_named(frames):
 def test_the_paper_preset_has_the_paper_loss(frames):
     assert MaskLAM(dataset=frames, preset="paper").config["loss"] == "paper"
     assert MaskLAM(dataset=frames).config["loss"] == "fixed"
+
+
+@pytest.mark.parametrize(("method", "told"), [(MaskLAM, True), (LAPO, False)])
+def test_who_learns_from_masks_warns_of_useless_ones_before_training(method, told, frames):
+    empty = frames.rgbm.copy()
+    empty[::5, ..., 3] = 0
+    agent = make(method, dataclasses.replace(frames, rgbm=empty))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        agent.learn(16)
+    assert any("masks are of little use for training" in str(warning.message) for warning in caught) == told
