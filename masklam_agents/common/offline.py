@@ -343,7 +343,10 @@ class OfflineAlgorithm(BaseAlgorithm):
             state = optimizer.state_dict()
             for name, tensor in self._optimizer_state.items():
                 index, key = name.split(".")
-                state["state"].setdefault(int(index), {})[key] = tensor
+                # The fused step goes through memory as it lies: momenta must lie as their weights do (channels last).
+                like = parameters[int(index)]
+                laid = th.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
+                state["state"].setdefault(int(index), {})[key] = laid
             optimizer.load_state_dict(state)
             self._optimizer_state = {}
         return optimizer

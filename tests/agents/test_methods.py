@@ -334,3 +334,15 @@ def test_every_name_is_in_the_documentation(repo):
     page = (repo / "docs" / "methods.md").read_text()
     assert [name for name in METHODS if f"`{name}`" not in page] == []
     assert f"any of [{len(METHODS)} named methods]" in (repo / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["laom-labels", "idm-paper"])
+def test_networks_of_images_serve_methods_with_models_of_their_own(name, frames):
+    """Drawn block by block, stopped in the middle of one, at the papers' layout and a fraction of their width."""
+    narrow = {"encoder_scale": 1, "head_dim": 16, "labels": 8}
+    lazy = LazyFrames(frames.trajectories, make_env(), block=2)
+    whole = make(name, lazy, network="paper", batch_size=4, **narrow).learn(4 * 6)
+    make(name, lazy, network="paper", batch_size=4, **narrow).learn(4 * 6, callback=StopAt(1)).save("part")
+    part = load_agent("part", dataset=lazy).learn(4 * 6, reset_num_timesteps=False)
+    assert equal(weights(whole), weights(part))
+    assert np.isfinite(whole.predict(frames.pixels[0])[0]).all()
