@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from masklam_agents import LAPO, MaskLAM
 from masklam_envs.experts.policy import Expert
 
 pytestmark = pytest.mark.slow
@@ -54,3 +55,20 @@ def test_train_expert_goes_on_from_an_expert_under_observation_noise(repo, tmp_p
     run(repo, "train_expert.py", *sizes, *noisy, "--warm-up", 2048, "--out", second)
     moved = Expert.load(second)
     assert not any(np.array_equal(a, b) for (a, _), (b, _) in zip(start.layers, moved.layers, strict=True))
+
+
+def test_finetune_writes_curves_from_every_start_and_goes_on(repo, tmp_path):
+    agents, out = tmp_path / "agents", tmp_path / "out"
+    for method in (LAPO, MaskLAM):
+        method(env="MaskCheetah-v0").save(agents / method.__name__.lower() / "agent")
+    arguments = ("--agents", agents, "--out", out, "--envs", 2, "--rollout", 64, "--evaluation-episodes", 1)
+    run(repo, "finetune.py", *arguments, "--steps", 128, "--every", 128)
+    printed = run(repo, "finetune.py", *arguments, "--steps", 256, "--every", 128)
+    assert all(start in printed for start in ("scratch", "LAPO", "MaskLAM"))
+    for line in (out / "curves.jsonl").read_text().splitlines():
+        curve = json.loads(line)["curve"]
+        assert [row["steps"] for row in curve] == [0, 128, 256]
+        assert np.isfinite([row["return"] for row in curve]).all()
+    assert (out / "curves.png").stat().st_size > 0
+    again = run(repo, "finetune.py", *arguments, "--steps", 256, "--every", 128)
+    assert again == printed
