@@ -13,6 +13,7 @@ from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 from masklam_agents.common.base import LatentActionAlgorithm
+from masklam_agents.methods import load_agent
 
 
 class LatentActionEnv(gym.ActionWrapper[Any, Any, Any], RecordConstructorArgs):
@@ -23,14 +24,16 @@ class LatentActionEnv(gym.ActionWrapper[Any, Any, Any], RecordConstructorArgs):
     and any algorithm of SB3 mean the same by a number.
 
     :param env: an environment that the agent can act in
-    :param agent: an agent whose latent policy is cloned and whose decoder is trained
+    :param agent: an agent whose latent policy is cloned and whose decoder is trained, or its file
     :param bound: latents lie in [-bound, bound] in every coordinate
     :raises TypeError: when the agent has no latent actions
     :raises ValueError: when its decoder is not trained, its actions are not the environment's, or ``bound`` is not a
         finite number above 0
     """
 
-    def __init__(self, env: gym.Env[Any, Any], agent: LatentActionAlgorithm, bound: float = 3.0) -> None:
+    def __init__(self, env: gym.Env[Any, Any], agent: LatentActionAlgorithm | str, bound: float = 3.0) -> None:
+        given = agent
+        agent = load_agent(agent) if isinstance(agent, str) else agent  # type: ignore[assignment]
         if not isinstance(agent, LatentActionAlgorithm):
             raise TypeError(f"LatentActionEnv needs an agent with latent actions, got {type(agent).__name__}")
         if not agent.progress.get("decode"):
@@ -42,7 +45,7 @@ class LatentActionEnv(gym.ActionWrapper[Any, Any, Any], RecordConstructorArgs):
             raise ValueError(f"the agent acts in {agent.action_space}, the environment in {env.action_space}")
         if not 0 < bound < math.inf:
             raise ValueError(f"bound must be a finite number above 0, got {bound}")
-        RecordConstructorArgs.__init__(self, agent=agent, bound=bound, _disable_deepcopy=True)
+        RecordConstructorArgs.__init__(self, agent=given, bound=bound, _disable_deepcopy=True)
         gym.ActionWrapper.__init__(self, env)
         self.agent = agent
         self.action_space = spaces.Box(-bound, bound, (len(agent.policy.latent_mean),), np.float32)

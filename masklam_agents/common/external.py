@@ -34,8 +34,10 @@ from torch import nn
 
 from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_agents.common.gather import gather
+from masklam_agents.common.networks import NetworkFamily
 from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast
+from masklam_agents.methods import METHODS, register_method
 from masklam_envs.data.frames import Frames
 from masklam_envs.data.windows import Windows
 from masklam_envs.errors import unknown_name
@@ -58,18 +60,22 @@ class LAMBatch:
 
 
 def register_lam(name: str, entry_point: str) -> None:
-    """Make a latent action model available by name.
+    """Make a latent action model available by name, also to ``make_agent`` and everything else that takes a method.
 
-    :param name: what configurations and agent files call it
+    :param name: what configurations, agent files and tables of methods call it
     :param entry_point: ``"module:Class"``, imported when the name is first used and called with the keyword arguments
         ``image_size``, ``frame_stack``, ``latent_dim`` and the agent's ``lam_kwargs``
-    :raises ValueError: when the name stands for another model, or the entry point has another form
+    :raises ValueError: when the name stands for something else, or the entry point has another form
     """
     module, _, attribute = entry_point.partition(":")
     if not (name and module and attribute):
         raise ValueError(f"entry point {entry_point!r} of model {name!r} must be 'module:Class'")
-    if _LAMS.setdefault(name, entry_point) != entry_point:
-        raise ValueError(f"a model named {name!r} is registered already ({_LAMS[name]}); choose another name")
+    if _LAMS.get(name) == entry_point:
+        return
+    if name in METHODS:
+        raise ValueError(f"{name!r} is registered already ({METHODS[name].summary}); choose another name")
+    _LAMS[name] = entry_point
+    register_method(name, "masklam_agents:ExternalLAM", f"the model {entry_point}", lam=name)
 
 
 def lam_class(name: str) -> Callable[..., Any]:
@@ -96,13 +102,15 @@ class ExternalPolicy(LatentActionPolicy):
     lam: Any
 
     def __init__(self, *args: Any, lam: str, lam_kwargs: dict[str, Any], **kwargs: Any) -> None:
+        self._lam_name, self._lam_kwargs = lam, lam_kwargs
         super().__init__(*args, **kwargs)
-        del self.idm, self.fdm
-        self.lam = lam_class(lam)(
-            image_size=self.image_size, frame_stack=self.frame_stack, latent_dim=len(self.latent_mean), **lam_kwargs
-        )
+
+    def _make_models(self, family: NetworkFamily, channels: int, latent_dim: int) -> None:
+        shown = {"image_size": self.image_size, "frame_stack": self.frame_stack, "latent_dim": latent_dim}
+        self.lam = lam_class(self._lam_name)(**shown, **self._lam_kwargs)
         if not callable(getattr(self.lam, "encode", None)):
-            raise TypeError(f"model {lam!r} needs a method encode(obs, next_obs), {type(self.lam).__name__} has none")
+            name = type(self.lam).__name__
+            raise TypeError(f"model {self._lam_name!r} needs a method encode(obs, next_obs), {name} has none")
 
 
 class ExternalLAM(LatentActionAlgorithm):

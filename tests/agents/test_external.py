@@ -8,7 +8,7 @@ import pytest
 import torch as th
 from torch import nn
 
-from masklam_agents import ExternalLAM, register_lam
+from masklam_agents import ExternalLAM, load_agent, make_agent, register_lam
 from masklam_agents.common.evaluation import episode_returns
 from masklam_envs import Windows
 from tests.agents.conftest import SIZE, make_env
@@ -141,6 +141,14 @@ def test_one_seed_gives_equal_weights_and_files_keep_them(lam, frames):
     assert equal(agent, loaded) and loaded.config == agent.config
     observation, _ = make_env().reset(seed=1)
     assert np.array_equal(agent.predict(observation)[0], loaded.predict(observation)[0])
+
+
+def test_a_registered_model_is_a_method_by_its_name(frames):
+    agent = make_agent("test-linear", dataset=frames, **TINY)
+    agent.save("by_name")
+    assert isinstance(load_agent("by_name").policy.lam, Linear)
+    with pytest.raises(ValueError, match="'lapo' is registered already"):
+        register_lam("lapo", "elsewhere:LAPO")
 
 
 def test_a_file_has_no_unregistered_model_imported(frames, monkeypatch):

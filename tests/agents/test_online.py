@@ -192,6 +192,15 @@ def test_mistakes_are_named(trained):
         LatentActionEnv(make_env(), agent, bound=0)
 
 
+def test_the_latent_environment_reads_an_agents_file_and_its_spec_survives_json(trained, tmp_path):
+    trained["MaskLAM"].save("agent")
+    env = LatentActionEnv(make_env(), "agent", bound=2.0)
+    again = gym.make(gym.envs.registration.EnvSpec.from_json(env.spec.to_json()))
+    action = env.action_space.sample()
+    assert again.action_space == env.action_space == gym.spaces.Box(-2, 2, (8,), np.float32)
+    assert np.array_equal(again.action(action), LatentActionEnv(make_env(), trained["MaskLAM"], 2.0).action(action))
+
+
 def test_the_cloned_policys_latents_do_in_the_latent_environment_what_its_actions_do_outside(trained):
     agent = trained["MaskLAM"]
     latent, plain = LatentActionEnv(make_env(), agent), make_env()
