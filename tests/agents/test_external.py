@@ -8,7 +8,8 @@ import pytest
 import torch as th
 from torch import nn
 
-from masklam_agents import ExternalLAM, load_agent, make_agent, register_lam
+from masklam_agents import ExternalLAM, load_agent, make_agent, methods, register_lam
+from masklam_agents.common import external
 from masklam_agents.common.evaluation import episode_returns
 from masklam_envs import Windows
 from tests.agents.conftest import SIZE, make_env
@@ -57,8 +58,15 @@ class Mute:
         pass
 
 
-for cls in (Linear, Trained, Mute):
-    register_lam(f"test-{cls.__name__.lower()}", f"{__name__}:{cls.__name__}")
+@pytest.fixture(autouse=True)
+def registered():
+    """The models' names, gone again after the test: other tests go through every registered method."""
+    names = {f"test-{cls.__name__.lower()}": f"{__name__}:{cls.__name__}" for cls in (Linear, Trained, Mute)}
+    for name, entry_point in names.items():
+        register_lam(name, entry_point)
+    yield
+    for name in names:
+        del methods.METHODS[name], external._LAMS[name]
 
 
 def make(frames, lam="test-linear", **kwargs):
