@@ -59,14 +59,14 @@ class Mute:
 
 
 @pytest.fixture(autouse=True)
-def registered():
+def registered(monkeypatch):
     """The models' names, gone again after the test: other tests go through every registered method."""
-    names = {f"test-{cls.__name__.lower()}": f"{__name__}:{cls.__name__}" for cls in (Linear, Trained, Mute)}
-    for name, entry_point in names.items():
-        register_lam(name, entry_point)
-    yield
-    for name in names:
-        del methods.METHODS[name], external._LAMS[name]
+    for cls in (Linear, Trained, Mute):
+        name = f"test-{cls.__name__.lower()}"
+        for registry in (methods.METHODS, external._LAMS):
+            monkeypatch.setitem(registry, name, None)  # notes that there was none, to be undone
+            del registry[name]
+        register_lam(name, f"{__name__}:{cls.__name__}")
 
 
 def make(frames, lam="test-linear", **kwargs):
