@@ -14,6 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from masklam_envs.batch import calls
 from masklam_envs.batch.infos import merged
 from masklam_envs.batch.physics import OneByOne, StepByAddress, make_physics
 from masklam_envs.batch.runners import Runners
@@ -454,3 +455,9 @@ def test_tracks_together_are_live_tracks(data: st.DataObject) -> None:
             alone[1] = distractor.live(t)
             together.start(1, distractor.live(t))
         assert all(np.array_equal(together.rows[i], alone[i].row) for i in range(3))
+
+
+def test_no_cached_kernel_holds_a_number_of_this_mujoco():
+    # Numba caches code with the values of its globals, and the cache outlives the MuJoCo it was made with.
+    for kernel in (calls.step_states, calls.step_environments, calls.read_states):
+        assert "WHOLE_STATE" not in kernel.py_func.__code__.co_names

@@ -35,7 +35,8 @@ NAMES = (
     "mj_getState",
     "mj_setState",
 )
-# Everything that the next steps depend on.
+# Everything that the next steps depend on.  Kernels take it as an argument: Numba keeps the values of globals in the code
+# it caches, and another MuJoCo has another value.
 WHOLE_STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 # Columns of `structs` (n, 6): the addresses of an environment's model, data, copy of the data (0 for none), controls,
 # positions and velocities.
@@ -162,7 +163,8 @@ def step_states(
     Args:
         functions: (8,) addresses of ``NAMES``.
         structs: (n, STRUCT_COLUMNS) addresses.
-        bench: (3,) addresses of the data that does the work, of its controls, and of room for a whole state.
+        bench: (4,) addresses of the data that does the work, of its controls, and of room for a whole state; then
+            ``WHOLE_STATE``.
         moves: (n,) whether an environment is stepped.
         actions: (n, nu) float32, written as the controls.
         qpos: (n, nq) positions after it, written.
@@ -171,8 +173,7 @@ def step_states(
         first: first environment.
         last: one past the last environment.
     """
-    whole = np.int32(WHOLE_STATE)
-    data, room = bench[0], bench[2]
+    data, room, whole = bench[0], bench[2], np.int32(bench[3])
     ctrl = carray(doubles_at(bench[1]), actions.shape[1])
     for i in range(first, last):
         if not moves[i]:

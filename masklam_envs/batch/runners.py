@@ -76,7 +76,7 @@ class _Bench:
         self._data = mujoco.MjData(model)
         self._room = np.zeros(mujoco.mj_stateSize(model, calls.WHOLE_STATE))
         arrays = [array.ctypes.data for array in (self._data.ctrl, self._room)]
-        self.addresses = np.array([self._data._address, *arrays], np.uintp)
+        self.addresses = np.array([self._data._address, *arrays, calls.WHOLE_STATE], np.uintp)
 
 
 def outcomes(physics: Any, before: Floats, actions: Actions, qpos: Floats, qvel: Floats) -> Outcomes:
