@@ -35,8 +35,8 @@ NAMES = (
     "mj_getState",
     "mj_setState",
 )
-# Everything that the next steps depend on.  Kernels take it as an argument: Numba keeps the values of globals in the code
-# it caches, and another MuJoCo has another value.
+# Everything that the next steps depend on.  Kernels take it as an argument: Numba keeps the values of globals in the
+# code it caches, and another MuJoCo has another value.
 WHOLE_STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 # Columns of `structs` (n, 6): the addresses of an environment's model, data, copy of the data (0 for none), controls,
 # positions and velocities.
