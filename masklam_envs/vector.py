@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from masklam_envs.errors import unknown_name
 from masklam_envs.rendering.look import CLEAN
 
 if TYPE_CHECKING:
-    from masklam_envs.rendering.batch import BatchPainter
+    from masklam_envs.rendering.batch import Plates, RaycastBatch
 
 # Channels of the images that may be drawn.
 _CHANNELS = {"pixels": 3, "mask": 1, "clean": 3}
@@ -91,7 +92,7 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         self._track = BatchTrack(first.view.distractor, num_envs)
         self._threads = Threads(min(threads or usable_cores(), -(-num_envs // 4)))
         self._physics = make_physics([env.base for env in self.envs], self._threads.count)
-        self._painters: list[BatchPainter | None] = [None] * self._threads.count
+        self._painters: list[RaycastBatch | None] = [None] * self._threads.count
         self._distractor = first.view.distractor
         self._has_faults = bool(first.view.faults) or first.view.mask_source is not None
         self._states: list[Any] = [None] * num_envs
@@ -242,64 +243,89 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
     def _advance(self, moves: NDArray[np.bool_], actions: NDArray[np.float32]) -> Outcomes:
         """Step and draw all; a thread draws the chunk that it has stepped while another one steps."""
         indices = np.arange(self.num_envs)
+        plates = self._plates_of(indices)
 
         def work(worker: int, first: int, last: int) -> None:
             self._physics.run(worker, first, last)
-            if together:
-                self._draw(worker, indices[first:last])
+            if self._draws_in_threads:
+                self._draw_together(worker, indices[first:last], plates)
 
-        together = self._draws_in_threads()
         self._physics.begin(moves, actions)
         self._threads.run(work, self.num_envs)
-        if not together:
-            self._draw(0, indices)
+        if not self._draws_in_threads:
+            self._draw_one_by_one(indices)
         outcomes = self._physics.end()
-        for i in np.flatnonzero(moves).tolist():
-            self._states[i] = outcomes.states[i]
+        if "state" in self._keys:
+            for i in np.flatnonzero(moves).tolist():
+                self._states[i] = outcomes.states[i]
         return outcomes
-
-    def _draws_in_threads(self) -> bool:
-        return self._one_view and self._painter(0).threaded
 
     def _draw_all(self, which: NDArray[np.int64]) -> None:
         """Draw these environments after resets."""
         self._physics.read()
-        if self._draws_in_threads():
-            self._threads.run(lambda worker, first, last: self._draw(worker, which[first:last]), len(which))
-        else:
-            self._draw(0, which)
+        if not self._draws_in_threads:
+            self._draw_one_by_one(which)
+            return
+        plates = self._plates_of(which)
+        self._threads.run(
+            lambda worker, first, last: self._draw_together(worker, which[first:last], plates), len(which)
+        )
 
-    def _draw(self, worker: int, which: NDArray[np.int64]) -> None:
-        """Draw these environments."""
-        images, chosen = self._images, which.tolist()
-        if self._one_view:
-            self._draw_together(worker, which)
+    @functools.cached_property
+    def _draws_in_threads(self) -> bool:
+        """Whether each thread draws, with a painter of its own; else the caller's does, frame by frame."""
+        from masklam_envs.rendering.batch import can_draw_together
+
+        return self._one_view and can_draw_together(self.envs[0].view.renderer)
+
+    @functools.cached_property
+    def _plates(self) -> Plates:
+        from masklam_envs.rendering.batch import Plates
+
+        return Plates(self.num_envs, self.envs[0].view.config.image_size, self._distractor.ground_alpha)
+
+    def _plates_of(self, which: NDArray[np.int64]) -> Plates | None:
+        """The plates of all, those of ``which`` brought up to date; None where there is more to these than a plate."""
+        backdrops = self._distractor.backdrops(self._track.rows[which]) if self._draws_in_threads else None
+        return self._plates if backdrops is not None and self._plates.put(which, backdrops) else None
+
+    def _draw_together(self, worker: int, which: NDArray[np.int64], plates: Plates | None) -> None:
+        """Draw these environments in a thread."""
+        painter, images, qpos = self._painter(worker), self._images, self._physics.qpos
+        if plates is not None:
+            painter.draw_plates(which, qpos, plates, images["pixels"], images["mask"])
         else:
-            for i in chosen:
-                view, qpos = self.envs[i].view, self.envs[i].physics.data.qpos
-                images["pixels"][i], images["mask"][i] = view.frame(qpos, self._track.rows[i])
-                if "clean" in images:
-                    images["clean"][i] = view.clean(qpos)
+            looks = [self._distractor.look(*pair) for pair in zip(self._track.rows[which], qpos[which], strict=True)]
+            painter.draw(which, qpos, looks, images["pixels"], images["mask"])
+        if "clean" in images:
+            painter.draw(which, qpos, [CLEAN] * len(which), images["clean"], np.empty_like(images["mask"]))
+        self._spoil(which)
+
+    def _draw_one_by_one(self, which: NDArray[np.int64]) -> None:
+        """Draw these environments, each through its own view."""
+        images = self._images
+        for i in which.tolist():
+            view, qpos = self.envs[i].view, self.envs[i].physics.data.qpos
+            images["pixels"][i], images["mask"][i] = view.frame(qpos, self._track.rows[i])
+            if "clean" in images:
+                images["clean"][i] = view.clean(qpos)
+        self._spoil(which)
+
+    def _spoil(self, which: NDArray[np.int64]) -> None:
+        """What is wrong with the masks of these environments, where that was asked for."""
         if self._has_faults:
-            for i in chosen:
+            images = self._images
+            for i in which.tolist():
                 pair = images["pixels"][i].copy(), images["mask"][i].copy()
                 images["pixels"][i], images["mask"][i] = self.envs[i].with_faults(self._track.rows[i], *pair)
 
-    def _draw_together(self, worker: int, which: NDArray[np.int64]) -> None:
-        painter, images = self._painter(worker), self._images
-        qpos = self._physics.qpos[which]
-        looks = [self._distractor.look(*pair) for pair in zip(self._track.rows[which], qpos, strict=True)]
-        painter.draw(which, qpos, looks, images["pixels"], images["mask"])
-        if "clean" in images:
-            painter.draw(which, qpos, [CLEAN] * len(which), images["clean"], np.empty_like(images["mask"]))
-
-    def _painter(self, worker: int) -> BatchPainter:
+    def _painter(self, worker: int) -> RaycastBatch:
         """The painter of a thread, made at first use."""
         painter = self._painters[worker]
         if painter is None:
-            from masklam_envs.rendering.batch import batch_painter
+            from masklam_envs.rendering.batch import RaycastBatch
 
-            painter = self._painters[worker] = batch_painter(self.envs[0].view.new_renderer())
+            painter = self._painters[worker] = RaycastBatch(self.envs[0].view.new_renderer())
         return painter
 
     def _restarted(

@@ -21,6 +21,7 @@ from masklam_envs.batch.runners import Runners
 from masklam_envs.batch.threads import CHUNK, Threads
 from masklam_envs.batch.tracks import BatchTrack
 from masklam_envs.distractors import ActionReference, make_distractor, presets
+from masklam_envs.distractors.procedural import ProceduralFootage
 from masklam_envs.vector import MaskVectorEnv
 
 ALL_KEYS = ("pixels", "mask", "state", "clean")
@@ -112,6 +113,9 @@ def test_equals_async() -> None:
         ["video", "action"],
         ["video", "test-walk", "test-light"],
         ["test-turn", "video", "test-walk"],
+        ["video", {"name": "action", "motion": ["speed", "rotation"], "gain": 4.0}],
+        ["flat", "action"],
+        {"name": "still", "ground_alpha": 0.5},
         ["test-light"],
         [{"name": "state", "lag": 2}, "camera"],
         "everything",
@@ -167,6 +171,34 @@ def test_actions_are_clipped_as_in_a_single_environment() -> None:
     one, other = ours.step(wild), single.step(wild[0])
     assert one[1][0] == other[1]
     assert np.array_equal(one[0]["pixels"][0], other[0]["pixels"])
+
+
+def test_footage_is_asked_for_a_frame_only_where_another_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    frame = ProceduralFootage.frame
+
+    def counted(self: Any, clip: int, index: int) -> Any:
+        asked.append((clip, index))
+        return frame(self, clip, index)
+
+    monkeypatch.setattr(ProceduralFootage, "frame", counted)
+    envs = make_ours("MaskCheetah-v0", 4, distractor="action", max_episode_steps=3)
+    envs.reset(seed=0)
+    counts = []
+    for actions in actions_for(envs, 5):
+        envs.step(actions)
+        counts.append(len(asked))
+    assert counts == [4, 4, 4, 8, 8]
+
+
+def test_footage_that_the_kernel_cannot_read_is_the_renderers_to_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = ProceduralFootage.frame
+    monkeypatch.setattr(ProceduralFootage, "frame", lambda *place: frame(*place)[:, ::-1])  # not contiguous
+    kwargs: dict[str, Any] = {"distractor": "still"}
+    assert_steps_agree(make_ours("MaskCheetah-v0", **kwargs), make_gymnasium("MaskCheetah-v0", **kwargs), 2)
+    monkeypatch.setattr(ProceduralFootage, "frame", lambda *place: frame(*place)[:20])
+    with pytest.raises(ValueError, match="image_size"):
+        make_ours("MaskCheetah-v0", **kwargs).reset(seed=0)
 
 
 # ------------------------------------------------------------------------------------------------- resets and modes

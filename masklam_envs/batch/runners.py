@@ -35,12 +35,12 @@ class Runners(ByAddress):
     def __init__(self, physics: list[Any], workers: int = 1) -> None:
         super().__init__(physics, saves=False)
         self._first_models = [own.model for own in physics]
+        self._replaced = np.zeros(len(physics), np.bool_)
         self._benches = [_Bench(physics[0].model) for _ in range(workers)]
 
     def run(self, worker: int, first: int, last: int) -> None:
         """See :class:`Physics`."""
-        # A model may be changed in place; one that took its place may need a data of another size.
-        if any(model is not known for model, known in zip(self._models, self._first_models, strict=True)):
+        if self._any_replaced:
             super().run(worker, first, last)
         elif self._calls:
             calls.step_states(
@@ -59,11 +59,17 @@ class Runners(ByAddress):
     def begin(self, moves: Moves, actions: Actions) -> None:
         """See :class:`Physics`."""
         self._before = self.qpos[:, 0].copy()
+        self._any_replaced = self._replaced.any()
         super().begin(moves, actions)
 
     def end(self) -> Outcomes:
         """See :class:`Physics`."""
         return outcomes(self.physics[0], self._before, self._actions, self.qpos, self.qvel)
+
+    def _bind(self, i: int) -> None:
+        super()._bind(i)
+        # A model may be changed in place; one that took its place may need a data of another size.
+        self._replaced[i] = self._models[i] is not self._first_models[i]
 
 
 class _Bench:

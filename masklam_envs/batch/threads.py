@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-# The least that is taken at a time: less would cost more in Python than in MuJoCo.
-CHUNK = 4
+# The least that is taken at a time: less would cost too much Python for each step of MuJoCo.
+CHUNK = 2
 
 
 def usable_cores() -> int:
@@ -20,8 +20,8 @@ def chunks(size: int, count: int) -> list[tuple[int, int]]:
 
     Large ones cost less in Python; small ones at the end leave no thread waiting long for another that is held up.
 
-    >>> chunks(64, 2)
-    [(0, 16), (16, 28), (28, 37), (37, 43), (43, 48), (48, 52), (52, 56), (56, 60), (60, 64)]
+    >>> chunks(32, 2)
+    [(0, 8), (8, 14), (14, 18), (18, 21), (21, 23), (23, 25), (25, 27), (27, 29), (29, 31), (31, 32)]
     """
     ranges, first = [], 0
     while first < size:

@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from masklam_envs.distractors.base import Backdrop, Context, Footage, Part
+from masklam_envs.distractors.base import Backdrop, Backdrops, Context, Footage, Part
 from masklam_envs.distractors.compose import Distractor, LiveTrack
 from masklam_envs.distractors.presets import PRESETS, distractor_names, make_distractor, register_distractor
 from masklam_envs.distractors.reference import ActionReference
@@ -23,6 +23,7 @@ __all__ = [
     "PRESETS",
     "ActionReference",
     "Backdrop",
+    "Backdrops",
     "Context",
     "Distractor",
     "Footage",

@@ -12,6 +12,7 @@ import numpy as np
 from masklam_envs.distractors.base import (
     REFERENCE_SIZE,
     Backdrop,
+    Backdrops,
     Context,
     Float32Array,
     Float64Array,
@@ -19,7 +20,7 @@ from masklam_envs.distractors.base import (
 )
 from masklam_envs.distractors.footage import PROCEDURAL, footage_name, open_footage
 from masklam_envs.distractors.options import checked_alpha, checked_integer, checked_number
-from masklam_envs.distractors.video import bounced
+from masklam_envs.distractors.video import all_bounced, bounced
 from masklam_envs.errors import unknown_name
 
 MAX_GAIN = 32.0
@@ -111,6 +112,17 @@ class Driven(Part):
                 backdrop.index = bounced(backdrop.index + math.floor(value), length)
             else:
                 setattr(backdrop, name, getattr(backdrop, name) + SCALES[name] * value)
+
+    def paint_all(self, rows: Float64Array, backdrops: Backdrops) -> None:
+        """As :meth:`paint`."""
+        if self.own_footage or backdrops.footage is None:
+            backdrops.show(self.footage, rows[:, 0], rows[:, 1])
+        for name, value in zip(self.components, rows[:, 2:].T, strict=True):
+            if name == "index":
+                places = backdrops.index + np.floor(value).astype(np.int64)
+                backdrops.index = all_bounced(places, backdrops.lengths())
+            else:
+                setattr(backdrops, name, getattr(backdrops, name) + SCALES[name] * value)
 
     def motion(self, rows: Float64Array) -> Float64Array:
         """What each step adds to the driven components, in their units: (T, rank)."""

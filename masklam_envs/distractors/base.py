@@ -2,6 +2,7 @@
 
 * :class:`Context` - what every part is told when it is made.
 * :class:`Backdrop` - what the parts change, one after the other, before it is drawn.
+* :class:`Backdrops` - the same of many frames at once, for parts that only show footage and move it.
 * :class:`Part` - the base class; third parties subclass it and call ``register_distractor``.
 """
 
@@ -22,6 +23,7 @@ __all__ = [
     "REFERENCE_SIZE",
     "SPLITS",
     "Backdrop",
+    "Backdrops",
     "Context",
     "Float32Array",
     "Float64Array",
@@ -110,6 +112,32 @@ class Backdrop:
         self.qpos = qpos
 
 
+class Backdrops:
+    """As :class:`Backdrop`, of n frames at once whose parts show one footage and move it, and do nothing else.
+
+    All but ``footage`` are arrays (n,): ``clip`` and ``index`` int64, ``x``, ``y``, ``turn`` and ``zoom`` float64.
+
+    :param count: n
+    """
+
+    footage: Footage | None = None
+
+    def __init__(self, count: int) -> None:
+        self.clip, self.index = np.zeros((2, count), np.int64)
+        self.x, self.y, self.turn, self.zoom = np.zeros((4, count))
+
+    def show(self, footage: Footage, clip: Float64Array, index: Float64Array) -> None:
+        """Give all frames a picture; ``clip`` and ``index`` (n,) are rounded towards 0."""
+        self.footage, self.clip, self.index = footage, clip.astype(np.int64), index.astype(np.int64)
+
+    def lengths(self) -> NDArray[np.int64]:
+        """How many frames each one's clip has: (n,)."""
+        assert self.footage is not None
+        clips = self.clip.tolist()
+        known = {clip: self.footage.length(clip) for clip in set(clips)}
+        return np.array([known[clip] for clip in clips], np.int64)
+
+
 class Part(ABC):
     """One part of a distractor.
 
@@ -122,7 +150,8 @@ class Part(ABC):
     draw in the order of the steps, by one call for all T (``rng.standard_normal((T, K))``), and use no matrix product:
     BLAS sums in another order for another T.
 
-    **Painter.** ``paint`` writes what a row means into the backdrop.
+    **Painter.** ``paint`` writes what a row means into the backdrop.  A part that only shows footage and moves it may
+    have ``paint_all`` beside it, which does so for many rows at once.
 
     A part sets ``width``, the number of its columns; ``lag`` and ``state_lag``, how many steps late it hears of the
     actions and the states (before the first it hears the reference's mean and the first state); and ``ground_alpha``,
@@ -168,6 +197,19 @@ class Part(ABC):
     @abstractmethod
     def paint(self, row: Float64Array, backdrop: Backdrop) -> None:
         """Change the backdrop as the columns ``row`` (width,) say."""
+
+    def paint_all(self, rows: Float64Array, backdrops: Backdrops) -> None:
+        """Change the backdrops of n frames, to the bit as ``paint`` changes each; ``rows`` is (n, width).
+
+        It is called where all parts of a distractor have it, defined in the class that defines ``paint`` or below it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} paints one row at a time")
+
+    @property
+    def paints_together(self) -> bool:
+        """Whether there is a ``paint_all`` that knows of the part's ``paint``."""
+        line = [name for cls in type(self).__mro__ for name in ("paint_all", "paint") if name in vars(cls)]
+        return line[0] == "paint_all"
 
     def motion(self, rows: Float64Array) -> Float64Array | None:
         """The (T, K) displacements between the columns of T + 1 rows; None where nothing moves."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from masklam_envs.distractors.base import Backdrop, Context, Float32Array, Float64Array, Image, Part
+from masklam_envs.distractors.base import Backdrop, Backdrops, Context, Float32Array, Float64Array, Image, Part
 from masklam_envs.rendering.look import Look, Plate
 
 NO_POSE = np.zeros(0)
@@ -34,6 +34,7 @@ class Distractor:
         #: each part's columns of the row
         self.columns = [slice(first, last) for first, last in itertools.pairwise(edges)]
         self._painters = list(zip(self.parts, self.columns, strict=True))
+        self._paints_together = all(part.paints_together for part in self.parts)
         self.width: int = edges[-1]
         alphas = [part.ground_alpha for part in self.parts if part.ground_alpha is not None]
         #: how opaque the scene's ground is over the plate, in [0, 1]; the last part that says so decides
@@ -81,6 +82,15 @@ class Distractor:
         for part, columns in self._painters:
             part.paint(row[columns], backdrop)
         return _look(backdrop, self.ground_alpha)
+
+    def backdrops(self, rows: Float64Array) -> Backdrops | None:
+        """What :meth:`look` says of n rows (n, D), at once; None where a part does not paint many rows together."""
+        if not self._paints_together:
+            return None
+        backdrops = Backdrops(len(rows))
+        for part, columns in self._painters:
+            part.paint_all(rows[:, columns], backdrops)
+        return backdrops
 
     def plate(self, row: Float64Array) -> Image | None:
         """The background of a row (D,): (H, W, 3) uint8, a fresh array; None: the scene's own sky and ground stay.

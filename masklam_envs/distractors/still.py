@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from masklam_envs.distractors.base import Backdrop, Context, Float64Array, Image, Part
+from masklam_envs.distractors.base import Backdrop, Backdrops, Context, Float64Array, Image, Part
+from masklam_envs.distractors.cache import FRAMES
 from masklam_envs.distractors.footage import PROCEDURAL, footage_name, open_footage
 from masklam_envs.distractors.options import checked_alpha, checked_integer
 from masklam_envs.distractors.video import chosen_clips
@@ -44,23 +45,24 @@ class Still(Part):
         """Show the frame."""
         backdrop.footage, backdrop.clip, backdrop.index = self.footage, int(row[0]), int(row[1])
 
+    def paint_all(self, rows: Float64Array, backdrops: Backdrops) -> None:
+        """As :meth:`paint`."""
+        backdrops.show(self.footage, rows[:, 0], rows[:, 1])
+
 
 class FlatFootage:
-    """Footage of one colour.
+    """Footage of one colour: clip ``65536 r + 256 g + b`` is one frame of red r, green g and blue b in [0, 255].
 
-    :param colour: red, green and blue in [0, 255]
     :param size: side of the picture, pixels
     """
 
     wraps = True
 
-    def __init__(self, colour: Sequence[int], size: int) -> None:
-        self._picture = np.empty((size, size, 3), np.uint8)
-        self._picture[:] = colour
-        self._picture.flags.writeable = False
+    def __init__(self, size: int) -> None:
+        self.size = size
 
     def clips(self, split: str) -> tuple[int, ...]:
-        """One clip for every split."""
+        """Black; which colours are shown is the part's choice."""
         return (0,)
 
     def length(self, clip: int) -> int:
@@ -68,8 +70,13 @@ class FlatFootage:
         return 1
 
     def frame(self, clip: int, index: int) -> Image:
-        """The picture."""
-        return self._picture
+        """The picture: (size, size, 3) uint8 RGB, read-only."""
+        return FRAMES.get(("flat", self.size, clip), lambda: self._make(clip))
+
+    def _make(self, clip: int) -> Image:
+        picture = np.empty((self.size, self.size, 3), np.uint8)
+        picture[:] = clip >> 16, clip >> 8 & 255, clip & 255
+        return picture
 
 
 class Flat(Part):
@@ -91,6 +98,7 @@ class Flat(Part):
                 raise ValueError(f"flat: colour is {colour!r}; give three whole numbers from 0 to 255, or null")
             colour = [checked_integer("flat", "colour", value, 0, 255) for value in colour]
         self.colour = colour
+        self.footage = FlatFootage(context.image_size)
         self.ground_alpha = checked_alpha("flat", ground_alpha, context)
 
     def start(self, rng: np.random.Generator) -> Float64Array:
@@ -100,5 +108,9 @@ class Flat(Part):
 
     def paint(self, row: Float64Array, backdrop: Backdrop) -> None:
         """Show it."""
-        colour = [int(value) for value in row.tolist()]
-        backdrop.footage, backdrop.clip, backdrop.index = FlatFootage(colour, self.context.image_size), 0, 0
+        red, green, blue = (int(value) for value in row.tolist())
+        backdrop.footage, backdrop.clip, backdrop.index = self.footage, red << 16 | green << 8 | blue, 0
+
+    def paint_all(self, rows: Float64Array, backdrops: Backdrops) -> None:
+        """As :meth:`paint`."""
+        backdrops.show(self.footage, np.add.reduce(rows * (1 << 16, 1 << 8, 1), axis=1), np.zeros(len(rows)))

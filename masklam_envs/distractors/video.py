@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from masklam_envs.distractors.base import Backdrop, Context, Float32Array, Float64Array, Part
+from masklam_envs.distractors.base import Backdrop, Backdrops, Context, Float32Array, Float64Array, Part
 from masklam_envs.distractors.footage import PROCEDURAL, footage_name, open_footage
 from masklam_envs.distractors.options import checked_alpha, checked_integer, checked_number
 
@@ -65,6 +66,11 @@ class BouncingVideo(Part):
         backdrop.footage, backdrop.clip = self.footage, clip
         backdrop.index = bounced(int(row[1]), self.footage.length(clip))
 
+    def paint_all(self, rows: Float64Array, backdrops: Backdrops) -> None:
+        """As :meth:`paint`."""
+        backdrops.show(self.footage, rows[:, 0], rows[:, 1])
+        backdrops.index = all_bounced(backdrops.index, backdrops.lengths())
+
     def motion(self, rows: Float64Array) -> Float64Array:
         """Frames played at each step: (T, 1)."""
         return np.diff(rows[:, 1:], axis=0)
@@ -81,6 +87,13 @@ def bounced(place: int, length: int) -> int:
         return 0
     place %= 2 * length - 2
     return min(place, 2 * length - 2 - place)
+
+
+def all_bounced(places: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """As :func:`bounced`, of n places (n,) in clips of n lengths."""
+    ends = np.maximum(2 * lengths - 2, 1)
+    places = places % ends
+    return np.minimum(places, ends - places) * (lengths > 1)
 
 
 def turned(frame: int, length: int) -> int:

@@ -3,6 +3,9 @@
 The kernel does what :meth:`RaycastRenderer.draw` does for a look that is no more than a displaced plate: it calls
 MuJoCo's kinematics, the pan and the drawing functions one after the other, and so makes the same bytes.  Any other look
 is drawn by the renderer itself, frame by frame.
+
+The kernel is told of a plate by a row of numbers: made of a look, or kept up for a whole batch by :class:`Plates` where
+the distractor paints many rows at once.
 """
 
 # Numba infers the types of the inner functions.
@@ -11,113 +14,127 @@ is drawn by the renderer itself, frame by frame.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numba import carray, njit
 from numpy.typing import NDArray
 
 from masklam_envs.batch import calls
+from masklam_envs.distractors.base import Backdrops, Footage
 from masklam_envs.distractors.plate import pan_into
 from masklam_envs.rendering import raycast
 from masklam_envs.rendering.look import REFERENCE_SIZE, Image, Look
 from masklam_envs.rendering.renderer import RaycastRenderer
 
-# Columns of `plates` (m, 7) float64: the frame's address (below 2**53, so exact; 0 for no plate), height, width,
+# Columns of `plates` (n, 7) float64: the frame's address (below 2**53, so exact; 0 for no plate), height, width,
 # whether it wraps; its displacement in pixels of the result; the opacity of the ground.
 FRAME, HEIGHT, WIDTH, WRAPS, X, Y, GROUND = range(7)
 _NO_PLATE = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 
 
-class BatchPainter(Protocol):
-    """Draws several frames."""
-
-    #: whether painters of one view may draw at the same time in different threads
-    threaded: bool
-
-    def draw(
-        self, which: NDArray[np.int64], qpos: NDArray[np.float64], looks: Sequence[Look], pixels: Image, mask: Image
-    ) -> None:
-        """Draw m frames into some of n images.
-
-        :param which: (m,) the images
-        :param qpos: (m, nq) positions
-        :param looks: m looks
-        :param pixels: (n, H, W, 3) uint8, written
-        :param mask: (n, H, W, 1) uint8, written
-        """
+def can_draw_together(renderer: Any) -> bool:
+    """Whether :class:`RaycastBatch` draws what the renderer does."""
+    return isinstance(renderer, RaycastRenderer) and calls.functions() is not None
 
 
-def batch_painter(renderer: Any) -> BatchPainter:
-    """The fastest painter for a renderer; its frames are those of ``renderer.draw``."""
-    can_call = calls.functions() is not None
-    return RaycastBatch(renderer) if isinstance(renderer, RaycastRenderer) and can_call else FrameByFrame(renderer)
+class Plates:
+    """The plates of n images, kept up from step to step.
 
-
-class FrameByFrame:
-    """Draws with any renderer.
-
-    :param renderer: has ``draw(qpos, look)``
+    :param count: n
+    :param size: side of the images, pixels
+    :param ground_alpha: how opaque the ground is over a plate, in [0, 1]
     """
 
-    threaded = False
+    def __init__(self, count: int, size: int, ground_alpha: float = 1.0) -> None:
+        #: (n, 7), see above
+        self.rows = np.tile(_NO_PLATE, (count, 1))
+        self._size, self._ground_alpha = size, ground_alpha
+        self._footage: Footage | None = None
+        # Clip and index of the frame in an image's row, and the frame itself, which must live as long as its address.
+        self._shown = np.full((2, count), -1)
+        self._frames: list[Image | None] = [None] * count
 
-    def __init__(self, renderer: Any) -> None:
-        self.renderer = renderer
+    def put(self, which: NDArray[np.int64], backdrops: Backdrops) -> bool:
+        """Take over the backdrops of the images ``which``; False: there is one that the kernel does not draw."""
+        footage = backdrops.footage
+        if footage is None:
+            self.rows[which], self._shown[:, which] = _NO_PLATE, -1
+            return True
+        if backdrops.turn.any() or backdrops.zoom.any() or not self._show(which, footage, backdrops):
+            return False
+        scale = self._size / REFERENCE_SIZE
+        self.rows[which, X], self.rows[which, Y] = backdrops.x * scale, backdrops.y * scale
+        return True
 
-    def draw(
-        self, which: NDArray[np.int64], qpos: NDArray[np.float64], looks: Sequence[Look], pixels: Image, mask: Image
-    ) -> None:
-        """See :class:`BatchPainter`."""
-        for i, position, look in zip(which.tolist(), qpos, looks, strict=True):
-            pixels[i], mask[i] = self.renderer.draw(position, look)
+    def _show(self, which: NDArray[np.int64], footage: Footage, backdrops: Backdrops) -> bool:
+        """Ask for the frames that are others than before; False: one is no picture."""
+        shown = np.stack((backdrops.clip, backdrops.index))
+        if footage is not self._footage:
+            self._footage, self._shown[:] = footage, -1
+        changed = (self._shown[:, which] != shown).any(axis=0)
+        images = which[changed].tolist()
+        frames = [footage.frame(clip, index) for clip, index in shown[:, changed].T.tolist()]
+        if not all(_is_picture(frame, self._size) for frame in frames):
+            return False  # the renderer says what is wrong
+        for i, frame in zip(images, frames, strict=True):
+            self._frames[i] = frame
+            self.rows[i, : WRAPS + 1] = _address(frame), *frame.shape[:2], footage.wraps
+        self.rows[images, GROUND], self._shown[:, which] = self._ground_alpha, shown
+        return True
 
 
 class RaycastBatch:
-    """Draws plain looks together and others frame by frame.
+    """Draws some of n images.
 
     :param renderer: whose frames they are; not to be used by another thread at the same time
     """
 
-    threaded = True
-
     def __init__(self, renderer: RaycastRenderer) -> None:
-        self._others = FrameByFrame(renderer)
-        self._size = renderer.image_size
+        self._renderer = renderer
         self._canvas = _canvas(renderer)
-        # The frame that an image showed last and its address, which takes half a microsecond to ask for.
-        self._frames: dict[int, tuple[Image, int]] = {}
+
+    def draw_plates(
+        self, which: NDArray[np.int64], qpos: NDArray[np.float64], plates: Plates, pixels: Image, mask: Image
+    ) -> None:
+        """Draw the images ``which`` (m,).
+
+        :param which: (m,)
+        :param qpos: (n, nq) positions
+        :param plates: of all n images
+        :param pixels: (n, H, W, 3) uint8, written
+        :param mask: (n, H, W, 1) uint8, written
+        """
+        _draw(*self._canvas, plates.rows, which, qpos, pixels, mask)
 
     def draw(
         self, which: NDArray[np.int64], qpos: NDArray[np.float64], looks: Sequence[Look], pixels: Image, mask: Image
     ) -> None:
-        """See :class:`BatchPainter`."""
-        plates = [self._plate(i, look) for i, look in zip(which.tolist(), looks, strict=True)]
-        others = [k for k, plate in enumerate(plates) if plate is None]
-        if others:
-            self._others.draw(which[others], qpos[others], [looks[k] for k in others], pixels, mask)
-            kept = [k for k, plate in enumerate(plates) if plate is not None]
-            which, qpos, plates = which[kept], qpos[kept], [plates[k] for k in kept]
-        if plates:
-            _draw(*self._canvas, np.array(plates), which, qpos, pixels, mask)
+        """As :meth:`draw_plates`, with any ``looks``, m of them: plain ones together, others one by one."""
+        rows, together = np.empty((len(qpos), GROUND + 1)), []
+        for i, look in zip(which.tolist(), looks, strict=True):
+            row = _plate_row(look, self._renderer.image_size)
+            if row is None:
+                pixels[i], mask[i] = self._renderer.draw(qpos[i], look)
+            else:
+                rows[i] = row
+                together.append(i)
+        if together:
+            _draw(*self._canvas, rows, np.array(together, np.int64), qpos, pixels, mask)
 
-    def _plate(self, i: int, look: Look) -> tuple[float, ...] | None:
-        """The row of ``plates`` for a look, None when the kernel does not draw it."""
-        plate = look.plate
-        if not look.is_plain:
-            return None
-        if plate is None:
-            return _NO_PLATE
-        frame, known = plate.frame, self._frames.get(i)
-        if plate.turn != 0 or plate.zoom != 0:
-            return None
-        if known is None or known[0] is not frame:
-            if not _is_picture(frame, self._size):
-                return None  # the renderer says what is wrong
-            known = self._frames[i] = (frame, frame.ctypes.data)
-        scale = self._size / REFERENCE_SIZE
-        height, width, _ = frame.shape
-        return known[1], height, width, plate.wraps, plate.x * scale, plate.y * scale, look.ground_alpha
+
+def _plate_row(look: Look, size: int) -> tuple[float, ...] | None:
+    """The row of ``plates`` for a look, None when the kernel does not draw it."""
+    plate = look.plate
+    if not look.is_plain:
+        return None
+    if plate is None:
+        return _NO_PLATE
+    if plate.turn != 0 or plate.zoom != 0 or not _is_picture(plate.frame, size):
+        return None
+    height, width, _ = plate.frame.shape
+    scale = size / REFERENCE_SIZE
+    return _address(plate.frame), height, width, plate.wraps, plate.x * scale, plate.y * scale, look.ground_alpha
 
 
 def _is_picture(frame: Image, size: int) -> bool:
@@ -125,6 +142,12 @@ def _is_picture(frame: Image, size: int) -> bool:
     if frame.dtype != np.uint8 or frame.ndim != 3 or not frame.flags.c_contiguous:
         return False
     return frame.shape[2] == 3 and min(frame.shape[:2]) >= size
+
+
+@njit
+def _address(frame: Image) -> float:
+    """Where a picture's bytes are; a fifth of the time that ``frame.ctypes`` takes."""
+    return np.float64(frame.ctypes.data)
 
 
 def _canvas(renderer: RaycastRenderer) -> tuple[Any, ...]:
@@ -150,18 +173,18 @@ def _draw(functions, structs, canvas_qpos, poses, tables, follow, sky, record, p
         follow: body that the camera follows (0 for none), its position relative to it (3,), ``subtree_com``.
         sky: cube map; the sky of the camera matrix painted last (H, W, 3); that matrix (9,).
         record: as in ``raycast.render``.
-        plates: (m, 7), see above.
+        plates: (n, 7), see above.
         which: (m,) index of the images.
-        qpos: (m, nq) positions.
+        qpos: (n, nq) positions.
         pixels: (n, H, W, 3) uint8, written.
         mask: (n, H, W, 1) uint8, written.
     """
     geom_xpos, geom_xmat, cam_xpos, cam_xmat, light_xpos, light_xdir = poses
     solids, planes, lights, settings, rays, layers = tables
-    for k in range(which.shape[0]):
+    for k in which:
         canvas_qpos[:] = qpos[k]
         _place(functions, structs, follow, cam_xpos)
-        image, image_mask = pixels[which[k]], mask[which[k]]
+        image, image_mask = pixels[k], mask[k]
         _paint_background(plates[k], sky, cam_xmat, settings[raycast.PIXEL], image)
         image_mask[:] = 0
         raycast.render(
