@@ -1,0 +1,1 @@
+"""The benchmark: results that can be trusted and compared.  docs/benchmark.md describes it."""
