@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 # The least that is taken at a time: less would cost too much Python for each step of MuJoCo.
@@ -15,20 +18,35 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def chunks(size: int, count: int) -> list[tuple[int, int]]:
-    """Ranges that make up ``range(size)``, large ones first, for ``count`` threads that take one after the other.
+def chunks(size: int, count: int) -> list[deque[tuple[int, int]]]:
+    """Ranges that make up ``range(size)``, for each of ``count`` threads those that it does first, in order.
 
-    Large ones cost less in Python; small ones at the end leave no thread waiting long for another that is held up.
+    A thread has the same environments in every step, unless one is held up: their memory stays in its core's cache.
+    Large ranges cost less in Python; small ones at the end can be taken over by a thread that is done.
 
-    >>> chunks(32, 2)
-    [(0, 8), (8, 14), (14, 18), (18, 21), (21, 23), (23, 25), (25, 27), (27, 29), (29, 31), (31, 32)]
+    >>> [list(own) for own in chunks(32, 2)]
+    [[(0, 8), (8, 12), (12, 14), (14, 16)], [(16, 24), (24, 28), (28, 30), (30, 32)]]
     """
-    ranges, first = [], 0
-    while first < size:
-        share = size if count == 1 else max(CHUNK, (size - first) // (2 * count))
-        ranges.append((first, min(first + share, size)))
+    edges = [size * worker // count for worker in range(count + 1)]
+    return [deque(_halves(first, last, count > 1)) for first, last in itertools.pairwise(edges)]
+
+
+def _halves(first: int, last: int, divided: bool) -> Iterator[tuple[int, int]]:
+    """Half of a range, half of what is left, and so on; or the whole of it."""
+    while first < last:
+        share = max(CHUNK, (last - first) // 2) if divided else last - first
+        yield first, min(first + share, last)
         first += share
-    return ranges
+
+
+def _next(shares: list[deque[tuple[int, int]]], worker: int) -> tuple[int, int] | None:
+    """The first of a thread's own ranges, else the last of another's; each is handed out once."""
+    with contextlib.suppress(IndexError):
+        return shares[worker].popleft()
+    for own in shares:
+        with contextlib.suppress(IndexError):
+            return own.pop()
+    return None
 
 
 class Threads:
@@ -48,13 +66,12 @@ class Threads:
         No two calls with the same worker run at once.  The first exception of a worker is raised when all have stopped.
         """
         shares = chunks(size, self.count)
-        left = iter(shares)  # `next` of it is atomic
 
         def take(worker: int) -> None:
-            for first, last in left:
-                work(worker, first, last)
+            while (share := _next(shares, worker)) is not None:
+                work(worker, *share)
 
-        helpers = min(self.count, len(shares)) - 1
+        helpers = min(self.count, -(-size // CHUNK)) - 1
         if helpers <= 0:
             take(0)
             return
