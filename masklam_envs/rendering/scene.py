@@ -68,7 +68,8 @@ def build_scene(model: mujoco.MjModel, agent_bodies: Sequence[int] | None = None
     for g in visible:
         _check_type(model, g)
     planes = [g for g in visible if model.geom_type[g] == mujoco.mjtGeom.mjGEOM_PLANE]
-    solids = [_solid(model, g, bodies) for g in visible if g not in planes]
+    means = _texture_means(model)
+    solids = [_solid(model, g, bodies, means) for g in visible if g not in planes]
     lights = _lights(model)
     return Scene(
         solids=np.array(solids, np.float64).reshape(-1, rc.SOLID_COLUMNS),
@@ -76,7 +77,7 @@ def build_scene(model: mujoco.MjModel, agent_bodies: Sequence[int] | None = None
         sky=_sky(model),
         lights=lights,
         ambient=0.0 if len(lights) else LAMPLESS_AMBIENT,
-        tints=np.array([_tint(model, g) for g in range(model.ngeom)], np.float64).reshape(-1, 3),
+        tints=np.array([_tint(model, g, means) for g in range(model.ngeom)], np.float64).reshape(-1, 3),
     )
 
 
@@ -146,23 +147,29 @@ def _matte(highlight: int, specular: float) -> float:
     return max(faint, default=-1.0)
 
 
-def _solid(model: mujoco.MjModel, geom: int, bodies: set[int]) -> list[float]:
+def _texture_means(model: mujoco.MjModel) -> dict[int, NDArray[np.float64]]:
+    """The mean colour (3,) in 0..255 of every texture that a solid has."""
+    solids = np.flatnonzero(model.geom_type != mujoco.mjtGeom.mjGEOM_PLANE).tolist()
+    textures = {_material_texture(model, geom) for geom in solids} - {-1}
+    return {texture: _texture(model, texture).mean(axis=(0, 1)) for texture in textures}
+
+
+def _solid(model: mujoco.MjModel, geom: int, bodies: set[int], means: dict[int, NDArray[np.float64]]) -> list[float]:
     row = _look(model, geom, bodies)
     if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_SPHERE:
         row[rc.SIZE + 1] = 0.0  # a capsule of length zero
     texture = _material_texture(model, geom)
     if texture >= 0:
-        row[rc.RGBA : rc.RGBA + 3] = row[rc.RGBA : rc.RGBA + 3] * _texture(model, texture).mean(axis=(0, 1)) / 255.0
+        row[rc.RGBA : rc.RGBA + 3] = (np.array(row[rc.RGBA : rc.RGBA + 3]) * means[texture] / 255.0).tolist()
     return [*row, float(SOLID_KINDS[mujoco.mjtGeom(model.geom_type[geom])])]
 
 
-def _tint(model: mujoco.MjModel, geom: int) -> NDArray[np.float64]:
+def _tint(model: mujoco.MjModel, geom: int, means: dict[int, NDArray[np.float64]]) -> NDArray[np.float64]:
     """The mean colour (3,) in 0..1 of the texture of a solid, ones without any; a plane's texture is drawn."""
     texture = _material_texture(model, geom)
     if texture < 0 or model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE:
         return np.ones(3)
-    mean: NDArray[np.float64] = _texture(model, texture).mean(axis=(0, 1)) / 255.0
-    return mean
+    return means[texture] / 255.0
 
 
 def _plane(model: mujoco.MjModel, geom: int, bodies: set[int]) -> list[float]:
