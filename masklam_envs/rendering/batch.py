@@ -152,7 +152,7 @@ def _address(frame: Image) -> float:
 
 def _canvas(renderer: RaycastRenderer) -> tuple[Any, ...]:
     """The kernel's arguments that stay the same."""
-    data, camera, size = renderer._data, renderer._camera, renderer.image_size
+    data, camera, size = renderer._posed.data, renderer._camera, renderer.image_size
     structs = np.array([renderer.model._address, data._address], np.uintp)
     follow = (camera.body, np.ascontiguousarray(camera.position, np.float64), data.subtree_com)
     sky = (renderer._scene.sky, np.zeros((size, size, 3), np.uint8), np.full(9, np.nan))

@@ -13,7 +13,6 @@ So every solid is drawn once, and a model that is all agent takes one pass.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,10 +22,10 @@ from numpy.typing import NDArray
 
 from masklam_envs.rendering import blend, gl
 from masklam_envs.rendering.camera import CameraConfig, find_camera
-from masklam_envs.rendering.changes import ghost_poses
 from masklam_envs.rendering.drawn import prepare
 from masklam_envs.rendering.look import CLEAN, REFERENCE_SIZE, Ghost, Look
 from masklam_envs.rendering.orbit import carried, focus_distance
+from masklam_envs.rendering.posed import Posed
 from masklam_envs.rendering.renderer import Layers, lay_overlays
 from masklam_envs.rendering.stage import Glass, Picture, Stage
 
@@ -84,11 +83,8 @@ class OpenGLRenderer:
         self._drawn = prepare(model, self._camera, image_size * samples, agent_bodies, ghost_bodies)
         self._in_mask = np.array([layer.in_mask for layer in self._drawn.solids], bool)
         self._stage = Stage(self._drawn, image_size * samples, self._half_height)
-        self._ghost_bodies = sorted(range(1, model.nbody) if agent_bodies is None else agent_bodies)
-        if ghost_bodies is not None:
-            self._ghost_bodies = sorted(ghost_bodies)
-        self._data = mujoco.MjData(model)
-        self._mocap = (model.body_mocapid >= 0).any() and (self._data.mocap_pos.copy(), self._data.mocap_quat.copy())
+        self._posed = Posed(model, agent_bodies, ghost_bodies)
+        self._data = self._posed.data
         self._placed = np.zeros((len(self._drawn.planes), blend.PLACED_COLUMNS))
 
     @property
@@ -123,7 +119,7 @@ class OpenGLRenderer:
             ValueError: an array of another shape or type.
             OpenGLUnavailableError: there is no OpenGL.
         """
-        self._place(qpos, mocap_pos, mocap_quat)
+        self._posed.place(qpos, mocap_pos, mocap_quat)
         self._set_look(look)
         size = self.image_size
         pixels = np.zeros((size, size, 3), np.uint8) if look.plate is None else look.plate.painted(size)
@@ -134,7 +130,7 @@ class OpenGLRenderer:
             if look.plate is None or look.ground_alpha > 0:
                 self._lay_ground(look, pixels)
             for ghost in look.ghosts:
-                data = self._posed(ghost)
+                data = self._ghost(ghost)
                 layers, glass = stage.ghost(data), stage.glass(data, drawn.ghost_glass)
                 self._lay_solids(pixels, np.zeros_like(mask), layers, NOT_IN_MASK, glass)
             layers, glass = stage.solids(self._data), stage.glass(self._data, drawn.glass)
@@ -179,7 +175,7 @@ class OpenGLRenderer:
             Its position (3,) in metres, its matrix (3, 3) with columns x right, y up, z backward, and the tangent of
             half its field of view after the zoom.
         """
-        self._place(qpos, None, None)
+        self._posed.place(qpos)
         position, matrix = self._camera_pose()
         return position, matrix.reshape(3, 3).copy(), self._half_height
 
@@ -189,26 +185,6 @@ class OpenGLRenderer:
     def _camera_pose(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         position, matrix = self._camera.pose(self._data)
         return position + matrix.reshape(3, 3) @ self._offset, matrix
-
-    def _place(
-        self,
-        qpos: NDArray[np.float64],
-        mocap_pos: NDArray[np.float64] | None,
-        mocap_quat: NDArray[np.float64] | None,
-    ) -> None:
-        """Let MuJoCo compute the poses of everything; every input of these is written anew."""
-        model, data = self.model, self._data
-        if qpos.shape != (model.nq,):
-            raise ValueError(f"qpos must have shape {(model.nq,)}, got {qpos.shape}")
-        data.qpos[:] = qpos
-        if self._mocap:
-            data.mocap_pos[:] = self._mocap[0] if mocap_pos is None else mocap_pos
-            data.mocap_quat[:] = self._mocap[1] if mocap_quat is None else mocap_quat
-        mujoco.mj_kinematics(model, data)
-        mujoco.mj_comPos(model, data)
-        mujoco.mj_camlight(model, data)
-        if model.nflex:
-            mujoco.mj_flex(model, data)
 
     def _set_look(self, look: Look) -> None:
         """Put camera, colours and light of a look on the stage."""
@@ -241,20 +217,11 @@ class OpenGLRenderer:
         planes, stage = self._drawn.planes, self._stage
         blend.lay_solids(pixels, mask, *layers, in_mask, *glass, planes, self._placed, self._pixel, *stage.range)
 
-    def _posed(self, ghost: Ghost) -> mujoco.MjData:
+    def _ghost(self, ghost: Ghost) -> mujoco.MjData:
         """The data of a ghost's pose, with its geoms where they are drawn."""
-        if ghost.qpos.shape != (self.model.nq,):
-            raise ValueError(f"a ghost's qpos must have shape {(self.model.nq,)}, got {ghost.qpos.shape}")
-        data, geoms = self._ghost_data, np.flatnonzero(np.isin(self.model.geom_bodyid, self._ghost_bodies))
-        data.qpos[:] = ghost.qpos
-        mujoco.mj_kinematics(self.model, data)
-        poses = (self._data.geom_xpos, self._data.geom_xmat, *self._stage.camera)
         metres = 2.0 * self._half_height * self.focus / REFERENCE_SIZE
-        xpos, xmat = ghost_poses(geoms, data, poses, ghost, metres)
+        xpos, xmat = self._posed.ghost(ghost, self._stage.camera, metres)
+        data = self._posed.ghost_data
         data.geom_xpos[:], data.geom_xmat[:] = xpos, xmat
         data.light_xpos[:], data.light_xdir[:] = self._data.light_xpos, self._data.light_xdir
         return data
-
-    @functools.cached_property
-    def _ghost_data(self) -> mujoco.MjData:
-        return mujoco.MjData(self.model)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from masklam_envs.rendering import raycast
 from masklam_envs.rendering.camera import CameraConfig, find_camera, moved_camera
-from masklam_envs.rendering.changes import changed_lights, coloured, ghost_poses
+from masklam_envs.rendering.changes import changed_lights, coloured
 from masklam_envs.rendering.look import CLEAN, REFERENCE_SIZE, Ghost, Look
 from masklam_envs.rendering.orbit import carried, focus_distance
+from masklam_envs.rendering.posed import Posed
 from masklam_envs.rendering.scene import build_scene
 
 # What the kernel reads: poses as in `MjData` (geoms' positions and matrices, the camera's, the lamps'), and tables.
@@ -84,17 +85,12 @@ class RaycastRenderer:
         self._pixel = 2.0 * self._camera.half_height / (zoom * image_size)
         # The ground is only drawn when it shows, unless the mask needs it.
         self._ground_in_mask = bool(scene.planes[:, raycast.IS_AGENT].any())
-        self._data = mujoco.MjData(model)
-        self._qpos = self._data.qpos
-        self._mocap = (model.body_mocapid >= 0).any() and (self._data.mocap_pos.copy(), self._data.mocap_quat.copy())
+        self._posed = Posed(model, agent_bodies, ghost_bodies)
         self._poses = self._bind_poses()
         self._layers = np.zeros((image_size, image_size, raycast.LAYER_COLUMNS))
         rays = _reciprocal_lengths(image_size, self._pixel)
         settings = np.array([scene.ambient, self._pixel])
         self._constants = (scene.solids, scene.planes, scene.lights, settings, rays, self._layers)
-        self._ghost_bodies = sorted(range(1, model.nbody) if agent_bodies is None else agent_bodies)
-        if ghost_bodies is not None:
-            self._ghost_bodies = sorted(ghost_bodies)
         self._sky = np.zeros((image_size, image_size, 3), np.uint8)
         self._sky_matrix = b""
 
@@ -164,7 +160,8 @@ class RaycastRenderer:
 
     def _bind_poses(self) -> tuple[NDArray[np.float64], ...]:
         """Views of what MuJoCo computes, and the camera's pose, in the order of the kernel's arguments."""
-        data, (position, matrix) = self._data, self._camera.pose(self._data)
+        data = self._posed.data
+        position, matrix = self._camera.pose(data)
         return data.geom_xpos, data.geom_xmat, position, matrix, data.light_xpos, data.light_xdir
 
     def _place(
@@ -173,19 +170,10 @@ class RaycastRenderer:
         mocap_pos: NDArray[np.float64] | None,
         mocap_quat: NDArray[np.float64] | None,
     ) -> None:
-        """Let MuJoCo compute the poses of geoms, cameras and lights; every input of these is written anew."""
-        if qpos.shape != self._qpos.shape:
-            raise ValueError(f"qpos must have shape {self._qpos.shape}, got {qpos.shape}")
-        model, data = self.model, self._data
-        self._qpos[:] = qpos
-        if self._mocap:
-            data.mocap_pos[:] = self._mocap[0] if mocap_pos is None else mocap_pos
-            data.mocap_quat[:] = self._mocap[1] if mocap_quat is None else mocap_quat
-        mujoco.mj_kinematics(model, data)
-        mujoco.mj_comPos(model, data)
-        mujoco.mj_camlight(model, data)
+        """Let MuJoCo compute the poses of geoms, cameras and lights."""
+        self._posed.place(qpos, mocap_pos, mocap_quat)
         if self._camera.body:  # the other cameras' poses are views of `data`, or constant
-            self._poses[2][:] = self._camera.pose(data)[0]
+            self._poses[2][:] = self._camera.pose(self._posed.data)[0]
 
     def _render(
         self, look: Look, poses: Poses, tables: Tables, record: bool
@@ -229,33 +217,22 @@ class RaycastRenderer:
 
     def _behind(self, look: Look, poses: Poses, tables: Tables) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Background, ground and ghosts, and an empty mask."""
-        rows, geoms = self._ghost_solids
-        solids = tables[0][rows]
+        solids = tables[0][self._ghost_solids]
         solids[:, raycast.IS_AGENT] = 0
-        first, *others = (self._ghost_poses(ghost, geoms, poses) + poses[2:] for ghost in look.ghosts)
+        first, *others = (self._ghost_poses(ghost, poses) + poses[2:] for ghost in look.ghosts)
         pixels, mask = self._render(look, first, (solids, *tables[1:]), False)
         for placed in others:
             raycast.render(*placed, solids, *tables[1:], pixels, mask, 0.0, False)
         return pixels, mask
 
     @functools.cached_property
-    def _ghost_solids(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows of the table of solids that a ghost consists of, and all geoms of its bodies."""
-        geoms = np.flatnonzero(np.isin(self.model.geom_bodyid, self._ghost_bodies))
-        return np.flatnonzero(np.isin(self._scene.solids[:, raycast.GEOM], geoms)), geoms
+    def _ghost_solids(self) -> NDArray[np.int64]:
+        """Rows of the table of solids that a ghost consists of."""
+        return np.flatnonzero(np.isin(self._scene.solids[:, raycast.GEOM], self._posed.ghost_geoms))
 
-    def _ghost_poses(self, ghost: Ghost, geoms: NDArray[np.int64], poses: Poses) -> Poses:
-        if ghost.qpos.shape != self._qpos.shape:
-            raise ValueError(f"a ghost's qpos must have shape {self._qpos.shape}, got {ghost.qpos.shape}")
-        data = self._ghost_data
-        data.qpos[:] = ghost.qpos
-        mujoco.mj_kinematics(self.model, data)
+    def _ghost_poses(self, ghost: Ghost, poses: Poses) -> Poses:
         metres = 2.0 * self._camera.half_height * self.focus / (self.zoom * REFERENCE_SIZE)
-        return ghost_poses(geoms, data, poses, ghost, metres)
-
-    @functools.cached_property
-    def _ghost_data(self) -> mujoco.MjData:
-        return mujoco.MjData(self.model)
+        return self._posed.ghost(ghost, (poses[2], poses[3]), metres)
 
     def _own_sky(self, matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
         """The scene's sky, which depends on the camera's orientation alone and is kept while that stays the same."""
