@@ -15,7 +15,7 @@ from masklam_envs.distractors import PRESETS
 from masklam_envs.env import KEYS
 from masklam_envs.masks import target_bodies
 from masklam_envs.tasks import TASKS
-from tests.helpers import assert_same, rollout
+from tests.helpers import assert_same, random_actions, rollout
 
 SIZE, SEED, STEPS = 36, 7, 2
 CHANGE_THE_MASK = {"camera", "occluders"}
@@ -63,6 +63,25 @@ def test_seeds_spaces_specs_copies_and_replays(env_id, preset):
         np.testing.assert_array_equal(np.concatenate([observation["pixels"], observation["mask"]], axis=2), rgbm)
 
 
+# Every environment under a preset that is drawn together and one that is not, one environment under every preset.
+VECTORS = [(env_id, preset) for env_id in TASKS for preset in ("action-0.9", "everything")]
+VECTORS += [("MaskCheetah-v0", preset) for preset in PRESETS if preset not in ("action-0.9", "everything")]
+
+
+@pytest.mark.parametrize(("env_id", "preset"), VECTORS)
+def test_a_vector_holds_the_single_environments(env_id, preset):
+    envs = gym.make_vec(env_id, num_envs=2, distractor=preset, image_size=SIZE, observation=KEYS, threads=2)
+    singles = [make(env_id, preset) for _ in range(2)]
+    together, alone = envs.reset(seed=SEED)[0], [env.reset(seed=SEED + i)[0] for i, env in enumerate(singles)]
+    for actions in random_actions(singles[0], 2 * STEPS).reshape(STEPS, 2, -1):
+        assert_same(alone, [{key: values[i] for key, values in together.items()} for i in range(2)])
+        together, rewards, *_ = envs.step(actions)
+        steps = [env.step(action) for env, action in zip(singles, actions, strict=True)]
+        alone = [observation for observation, *_ in steps]
+        assert rewards.tolist() == [reward for _, reward, *_ in steps]
+    assert_same(alone, [{key: values[i] for key, values in together.items()} for i in range(2)])
+
+
 @pytest.mark.parametrize("target", ["agent", "object", "foreground"])
 @every_env
 def test_the_mask_is_where_the_target_s_geoms_are_seen(env_id, target):
@@ -106,6 +125,17 @@ def test_gymnasium_s_checker_is_clean(env_id):
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         check_env(env)
+    assert texts(seen, env.action_space) == []
+
+
+@every_preset
+def test_both_checkers_are_clean_under_every_preset(preset):
+    sb3 = pytest.importorskip("stable_baselines3.common.env_checker", reason="stable-baselines3 is not installed")
+    env = make("MaskCheetah-v0", preset, observation=("pixels", "mask"), render_mode="rgb_array").unwrapped
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        check_env(env)
+        sb3.check_env(env, warn=True)
     assert texts(seen, env.action_space) == []
 
 
