@@ -280,6 +280,41 @@ def evaluate(
 
 
 @app.command()
+def report(
+    results: Annotated[list[Path], typer.Argument(help="folders of a benchmark, or files of results")],
+    out: Annotated[Path | None, typer.Option(help="folder; `report` in the first folder of results")] = None,
+    suite: Annotated[str | None, typer.Option(help="NAME or NAME@VERSION, where there are several")] = None,
+    baseline: Annotated[str, typer.Option(help="method that ratios refer to")] = "lapo",
+    gallery: Annotated[int, typer.Option(min=0, help="show the pictures of at most so many runs")] = 24,
+    repetitions: Annotated[int, typer.Option(min=100, help="of the bootstrap")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="of the bootstrap")] = 0,
+) -> None:
+    """Write one HTML page of a benchmark's results, and the same numbers as CSV, JSON and LaTeX."""
+    from masklam_agents.benchmark.report import write_report
+
+    with _mistakes_told():
+        folder = out or (results[0] if results[0].is_dir() else results[0].parent) / "report"
+        options = {"gallery": gallery, "repetitions": repetitions, "seed": seed}
+        summary = write_report(results, folder, suite=suite, baseline=baseline, **options)
+    typer.echo(f"{folder / 'index.html'}: {len(summary.found)} runs, {len(summary.failed)} failed")
+
+
+@app.command()
+def leaderboard(
+    files: Annotated[list[str], typer.Argument(help="files or folders of results, or NAME=PATH to say whose they are")],
+    out: Annotated[Path, typer.Option(help=".html or .md file")],
+    by: Annotated[str, typer.Option(help="measure that ranks")] = "normalized_return",
+) -> None:
+    """Put results that people sent into one table for each version of a suite; nothing of them is executed."""
+    from masklam_agents.benchmark.leaderboard import write_leaderboard
+
+    with _mistakes_told():
+        boards = write_leaderboard(files, out, by=by)
+    for board in boards:
+        typer.echo(f"{out}: {board.suite} {board.version}, {len(board.entries)} entries, {board.places} places")
+
+
+@app.command()
 def doctor() -> None:
     """Print what a bug report needs: versions, and whether the optional packages are there."""
     typer.echo(f"python {platform.python_version()} on {platform.platform()}")

@@ -19,7 +19,7 @@ import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import pydantic
 from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
@@ -345,7 +345,19 @@ def read_result(path: str | os.PathLike[str]) -> Result:
     return parse_result(_text(file), str(file))
 
 
-def read_results(paths: Iterable[str | os.PathLike[str]]) -> list[Result]:
+class Found(NamedTuple):
+    """A result and where it was.
+
+    :param where: the file, and the line or item of it
+    :param folder: of the run, which may hold pictures; None for results that were merged into one file
+    """
+
+    result: Result
+    where: str
+    folder: Path | None
+
+
+def find_results(paths: Iterable[str | os.PathLike[str]]) -> list[Found]:
     """Read results from files and folders, in a fixed order.
 
     :param paths: ``.json`` (one result, or a list of them), ``.jsonl`` (one a line), or folders, which are searched for
@@ -353,7 +365,13 @@ def read_results(paths: Iterable[str | os.PathLike[str]]) -> list[Result]:
     :raises ResultError: for the first that is no result
     :raises FileNotFoundError: when a path does not exist or a folder holds no result
     """
-    return [parse_result(text, where) for path in paths for text, where in _pieces(Path(path))]
+    pieces = (piece for path in paths for piece in _pieces(Path(path)))
+    return [Found(parse_result(text, where), where, folder) for text, where, folder in pieces]
+
+
+def read_results(paths: Iterable[str | os.PathLike[str]]) -> list[Result]:
+    """The results that :func:`find_results` finds."""
+    return [found.result for found in find_results(paths)]
 
 
 def parse_result(text: str, where: str) -> Result:
@@ -373,22 +391,23 @@ def parse_result(text: str, where: str) -> Result:
         raise ResultError(_explained(error, where)) from None
 
 
-def _pieces(path: Path) -> Iterator[tuple[str, str]]:
+def _pieces(path: Path) -> Iterator[tuple[str, str, Path | None]]:
     if path.is_dir():
         files = sorted(path.rglob(FILE))
         if not files:
             raise FileNotFoundError(f"{path}: no {FILE} in this folder or below; `masklam benchmark` writes them")
-        yield from ((_text(file), str(file)) for file in files)
+        yield from ((_text(file), str(file), file.parent) for file in files)
     elif path.suffix == ".jsonl":
         lines = enumerate(_text(path, many=True).splitlines(), 1)
-        yield from ((line, f"{path}, line {number}") for number, line in lines if line.strip())
+        yield from ((line, f"{path}, line {number}", None) for number, line in lines if line.strip())
     else:
         text = _text(path, many=True)
         document = _parse_json(text, str(path))
         if isinstance(document, list):
-            yield from ((json.dumps(item), f"{path}, item {number}") for number, item in enumerate(document, 1))
+            items = enumerate(document, 1)
+            yield from ((json.dumps(item), f"{path}, item {number}", None) for number, item in items)
         else:
-            yield text, str(path)
+            yield text, str(path), path.parent if path.name == FILE else None
 
 
 def _text(path: Path, many: bool = False) -> str:

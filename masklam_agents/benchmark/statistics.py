@@ -126,11 +126,30 @@ def aggregate(
     :param seed: of the bootstrap
     :raises ValueError: for an unknown metric, no scores, or scores that are not finite
     """
-    if metric not in METRICS:
-        raise ValueError(unknown_name("metric", metric, METRICS))
-    strata, function = _strata(scores), METRICS[metric]
-    drawn = [function(sample) for sample in _resampled(strata, repetitions, seed)]
-    return _interval(function([runs[None] for runs in strata])[0], np.concatenate(drawn), level)
+    return aggregates(scores, (metric,), repetitions=repetitions, level=level, seed=seed)[metric]
+
+
+def aggregates(
+    scores: Sequence[ArrayLike],
+    metrics: Sequence[str] = tuple(METRICS),
+    *,
+    repetitions: int = REPETITIONS,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Several metrics of :func:`aggregate` from the same bootstrap; equal to asking for each."""
+    for metric in metrics:
+        if metric not in METRICS:
+            raise ValueError(unknown_name("metric", metric, METRICS))
+    strata = _strata(scores)
+    drawn: dict[str, list[Floats]] = {metric: [] for metric in metrics}
+    for sample in _resampled(strata, repetitions, seed):
+        for metric in metrics:
+            drawn[metric].append(METRICS[metric](sample))
+    whole = [runs[None] for runs in strata]
+    return {
+        metric: _interval(METRICS[metric](whole)[0], np.concatenate(parts), level) for metric, parts in drawn.items()
+    }
 
 
 def paired_ratio(

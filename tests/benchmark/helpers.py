@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from masklam_agents.benchmark.results import (
     PACKAGES,
@@ -15,7 +19,9 @@ from masklam_agents.benchmark.results import (
     Training,
     Tuning,
     hash_config,
+    write_result,
 )
+from masklam_envs.pictures import write_video
 
 
 def make_probe(nmse: float = 0.4, dimensions: int = 2) -> Probe:
@@ -26,7 +32,7 @@ def make_probe(nmse: float = 0.4, dimensions: int = 2) -> Probe:
 def make_result(nmse: float | None = 0.4, returns: Any = (30.0, 50.0), **changes: Any) -> Result:
     """A valid result with some of its fields replaced."""
     normalizers = Normalizers(expert=110.0, random=10.0)
-    probe = None if nmse is None else make_probe(nmse)
+    probe, distractor = (None, None) if nmse is None else (make_probe(nmse), make_probe(0.8))
     fields: dict[str, Any] = {
         "suite": "synthetic",
         "suite_version": "1",
@@ -37,7 +43,7 @@ def make_result(nmse: float | None = 0.4, returns: Any = (30.0, 50.0), **changes
         "variables": {},
         "status": "ok",
         "error": "",
-        "metrics": Metrics.of(returns, normalizers, action=probe, action_unseen=probe, distractor=make_probe(0.8)),
+        "metrics": Metrics.of(returns, normalizers, action=probe, action_unseen=probe, distractor=distractor),
         "normalizers": normalizers,
         "training": Training(
             network="small",
@@ -65,3 +71,41 @@ def make_result(nmse: float | None = 0.4, returns: Any = (30.0, 50.0), **changes
     if fields["status"] == "failed":
         fields |= {"metrics": None, "error": fields["error"] or "RuntimeError: the loss is not finite"}
     return Result(**{"config": config, "config_hash": hash_config(fields.get("config", config)), **fields})
+
+
+METHODS = {"lapo": (0.8, 0.05), "masklam": (0.35, 0.4), "laom": (0.6, 0.1), "bc-labels": (None, 0.3)}
+
+
+def make_results(
+    methods: Any = METHODS, tasks: Any = ("MaskCheetah-v0", "MaskHopper-v0"), seeds: int = 5, variables: Any = ({},)
+) -> list[Result]:
+    """A whole suite: ``methods`` maps a name to its NMSE (None: no latents) and normalized return, on average."""
+    random = np.random.default_rng(0)
+    results = []
+    for task, distractor, choice, method, seed in itertools.product(
+        tasks, ("none", "action-0.9"), variables, methods, range(seeds)
+    ):
+        nmse, reached = methods[method]
+        nmse = None if nmse is None else float(nmse * random.uniform(0.8, 1.2))
+        returns = 10 + 100 * reached * random.uniform(0.5, 1.5, size=4)
+        place = {"task": task, "distractor": distractor, "variables": choice}
+        results.append(make_result(nmse, returns.tolist(), method=method, seed=seed, **place))
+    return results
+
+
+def write_results(folder: Path, results: list[Result], pictures: bool = True) -> Path:
+    """A folder as a runner leaves it: one run in one folder, some with pictures."""
+    for result in results:
+        run = folder / result.config_hash
+        write_result(run, result)
+        if pictures and result.status == "ok" and result.seed == 0:
+            draw_pictures(run)
+    return folder
+
+
+def draw_pictures(run: Path) -> None:
+    from PIL import Image
+
+    shade = np.linspace(0, 255, 60 * 180 * 3).reshape(60, 180, 3).astype(np.uint8)
+    Image.fromarray(shade).save(run / "predictions.png")
+    write_video(run / "rollout.gif", [shade[:, :60], shade[:, 60:120]], fps=5)

@@ -11,6 +11,7 @@ from masklam_agents.benchmark.results import (
     Probe,
     Result,
     ResultError,
+    find_results,
     hash_config,
     installed_versions,
     parse_result,
@@ -99,6 +100,8 @@ def test_files_lists_lines_and_folders_are_read_alike(tmp_path):
     (tmp_path / "lines.jsonl").write_text("\n\n".join(json.dumps(document) for document in documents) + "\n")
     for path in ("runs", "list.json", "lines.jsonl"):
         assert read_results([tmp_path / path]) == results
+    folders = [found.folder for found in find_results([tmp_path / "runs", tmp_path / "list.json"])]
+    assert folders == [*(tmp_path / "runs" / str(seed) for seed in range(3)), None, None, None]
     assert read_results([tmp_path / "runs" / "1", tmp_path / "lines.jsonl"]) == [results[1], *results]
 
 

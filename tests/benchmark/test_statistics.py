@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from masklam_agents.benchmark.statistics import (
     METRICS,
     aggregate,
+    aggregates,
     iqm,
     paired_ratio,
     performance_profile,
@@ -36,6 +37,10 @@ FEW = {"repetitions": 200}
 )
 def test_aggregates_by_hand(metric, by_hand):
     assert aggregate(SCORES, metric).estimate == pytest.approx(by_hand)
+
+
+def test_several_metrics_at_once_are_those_asked_for_one_by_one():
+    assert aggregates(SCORES) == {metric: aggregate(SCORES, metric) for metric in METRICS}
 
 
 def test_the_median_of_one_task_is_over_its_runs():
@@ -205,7 +210,7 @@ def rliable(monkeypatch):
         original(self, *args, **kwargs)
 
     monkeypatch.setattr(IIDBootstrap, "__init__", without_random_state)
-    np.random.seed(0)  # noqa: NPY002
+    np.random.seed(0)
     return library, metrics
 
 
