@@ -39,6 +39,10 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
     | ``clean`` | ``Box(0, 255, (S, S, 3), uint8)`` | the same step without distractor |
     | ``state`` | the base environment's space | the base environment's observation |
 
+    The tables of each registered id (actions with bounds and units, parts of the state, reward, ends, camera, bodies in
+    the mask) are what ``masklam envs ID`` and :func:`masklam_envs.documentation.describe` say, and
+    ``docs/environments.md``.
+
     A fresh array at every step.  A copy, by pickle or ``copy.deepcopy``, is a new environment that needs a reset.
 
     :param base: Gymnasium id, e.g. ``"HalfCheetah-v5"``, or an environment whose ``unwrapped`` has MuJoCo's ``model``

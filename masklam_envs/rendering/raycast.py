@@ -10,6 +10,8 @@ The tables that the kernels read (``solids``, ``planes``, ``lights``) are float6
 and built by :mod:`masklam_envs.rendering.scene`; ids and flags in them are small whole numbers.  A name that starts
 with ``placed`` is a table of this frame, in the camera's frame.  Numba infers the types of the inner functions: float64
 scalars and tables, integer indices.
+
+All kernels are in this one file because Numba keeps ``render`` compiled for as long as its file stays the same.
 """
 
 # Numba infers the types of the inner functions.
