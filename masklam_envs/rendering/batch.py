@@ -59,12 +59,15 @@ class Plates:
 
     def _show(self, which: NDArray[np.int64], footage: Footage, backdrops: Backdrops) -> bool:
         """Ask for the frames that are others than before; False: one is no picture."""
-        shown = np.stack((backdrops.clip, backdrops.index))
         if footage is not self._footage:
             self._footage, self._shown[:] = footage, -1
-        changed = (self._shown[:, which] != shown).any(axis=0)
+        shown = backdrops.clip, backdrops.index
+        changed = (self._shown[0, which] != shown[0]) | (self._shown[1, which] != shown[1])
+        if not changed.any():
+            return True
         images = which[changed].tolist()
-        frames = [footage.frame(clip, index) for clip, index in shown[:, changed].T.tolist()]
+        places = zip(*(numbers[changed].tolist() for numbers in shown), strict=True)
+        frames = [footage.frame(clip, index) for clip, index in places]
         if not all(_is_picture(frame, self._size) for frame in frames):
             return False  # the renderer says what is wrong
         for i, frame in zip(images, frames, strict=True):
