@@ -13,7 +13,7 @@ from masklam_envs.wrappers import SegmentedMask
 from tests.helpers import assert_same, random_actions, rollout
 
 VIDEO = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3)).astype(np.uint8)
-DIFFERENCE = {"name": "motion", "method": "difference", "smoothing": 3, "radius": 0}
+DIFFERENCE = {"name": "motion", "method": "difference", "window": 2, "smoothing": 3, "radius": 0}
 
 
 class Bright:
@@ -124,7 +124,7 @@ def test_out_of_memory_says_how_long_the_video_was():
 def test_smoothing_is_the_mean_over_the_last_frames():
     raw = Bright().segment(VIDEO)
     smooth = make_mask_source(DIFFERENCE)
-    assert smooth.memory == 3
+    assert smooth.memory == 4
     assert np.allclose(Smoothed(Bright(), 3).segment(VIDEO)[4], raw[2:5].mean(axis=0))
     assert np.allclose(Smoothed(Bright(), 3).segment(VIDEO)[0], raw[0])
     with pytest.raises(ValueError, match=r"smoothing must be an integer in \[1, 64\] frames, got 0"):
