@@ -36,7 +36,7 @@ from masklam_envs.masks.quality import measure
 from masklam_envs.masks.sources import hard
 
 FAULTS: dict[str, dict[str, Any]] = {
-    **{f"{name} {radius}": {"name": name, "radius": radius} for name in ("erosion", "dilation") for radius in (1, 2, 3)},
+    **{f"{name} {n}": {"name": name, "radius": n} for name in ("erosion", "dilation") for n in (1, 2, 3)},
     **{f"occlusion {f}": {"name": "occlusion", "fraction": f, "box": "episode"} for f in (0.25, 0.5, 0.75)},
     "occlusion 0.5, mask only": {"name": "occlusion", "fraction": 0.5, "box": "episode", "pixels": False},
     "dropout 0.1": {"name": "dropout", "rate": 0.1, "burst": 5},
@@ -156,9 +156,7 @@ def run(args: Args, data: Data, task: str, distractor: str, condition: str, seed
     found = np.ascontiguousarray(held_out.mask)
     quality = measure(found, truth, (held_out.trajectories.lengths + 1).tolist())
     method = LAPO if condition == NO_MASK else MaskLAM
-    agent = method(
-        dataset=train, future_offset=1, batch_size=64, learning_rate=1e-3, stage_shares=(1, 0, 0), seed=seed
-    )
+    agent = method(dataset=train, future_offset=1, batch_size=64, learning_rate=1e-3, stage_shares=(1, 0, 0), seed=seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*of little use")  # that is what is measured
         agent.learn(args.samples)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,8 +28,8 @@ class Motion:
 
     ``method="background"`` looks at the whole video.  Where the camera stands still, what differs from the median of
     the clip moves.  Where it moves, the ``window`` frames before and after each frame are laid over it by the affine
-    motion of the background, and what differs from their median moves.  ``method="difference"`` does the latter with the
-    frames before alone, so it works live; the first frame of a video has an empty mask.
+    motion of the background, and what differs from their median moves.  ``method="difference"`` does the latter with
+    the frames before alone, so it works live; the first frame of a video has an empty mask.
 
     The motion from one frame to the next is the affine one that most of the dense optical flow agrees on (RANSAC), see
     :class:`~masklam_envs.masks.registration.Registration`; those of frames further apart are made of it.  So pictures
@@ -110,7 +111,7 @@ class Motion:
     def _deviating(self, frames: Frames) -> Iterator[NDArray[np.bool_]]:
         """Where the flow from a frame back to the one before is not the background's; the first frame has none."""
         yield np.zeros(frames.shape[1:3], np.bool_)
-        for before, now in zip(frames[:-1], frames[1:], strict=True):
+        for before, now in itertools.pairwise(frames):
             flow, places = dense_flow(now, before)
             affine = as_affine(flow, places)
             deviation = np.hypot(*np.moveaxis(places + flow - (places @ affine[:2, :2].T + affine[:2, 2]), -1, 0))
