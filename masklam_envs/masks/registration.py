@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import threading
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ class Registration:
 
         :param frames: (T, H, W, 3) uint8
         """
-        keys = [hashlib.blake2b(np.ascontiguousarray(frame), digest_size=16).digest() for frame in frames]
+        keys = [hashlib.blake2b(frame.tobytes(), digest_size=16).digest() for frame in frames]
         steps = [self._step(frames, keys, t) for t in range(1, len(frames))]
         return Motions(np.stack([np.eye(3), *steps]))
 
@@ -79,9 +80,9 @@ def dense_flow(now: NDArray[np.uint8], other: NDArray[np.uint8]) -> tuple[Flow, 
     """
     import cv2
 
-    grey = [cv2.GaussianBlur(cv2.cvtColor(each, cv2.COLOR_RGB2GRAY), (0, 0), 0.7) for each in (now, other)]
-    flow = cv2.calcOpticalFlowFarneback(*grey, None, 0.5, 3, 9, 3, 5, 1.1, 0)
-    return np.asarray(flow, np.float32), np.moveaxis(np.indices(grey[0].shape, np.float32)[::-1], 0, -1)
+    start, end = (cv2.GaussianBlur(cv2.cvtColor(each, cv2.COLOR_RGB2GRAY), (0, 0), 0.7) for each in (now, other))
+    flow: Any = cv2.calcOpticalFlowFarneback(start, end, None, 0.5, 3, 9, 3, 5, 1.1, 0)
+    return np.asarray(flow, np.float32), np.moveaxis(np.indices(start.shape, np.float32)[::-1], 0, -1)
 
 
 def as_affine(flow: Flow, places: Flow) -> Motion:
