@@ -75,7 +75,7 @@ class Args:
     """some of them by name; none: all"""
     seeds: tuple[int, ...] = (0, 1, 2)
     """of data, weights and batches"""
-    samples: int = 60_000
+    samples: int = 30_000
     """of stage 1"""
     episodes: int = 100
     """training episodes"""

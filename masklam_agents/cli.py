@@ -27,7 +27,7 @@ def _mistakes_told() -> Iterator[None]:
 
     try:
         yield
-    except (gym.error.Error, ImportError, LookupError, OSError, TypeError, ValueError) as error:
+    except (gym.error.Error, ImportError, LookupError, MemoryError, OSError, TypeError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
 
 
@@ -204,6 +204,7 @@ def train_segmenter(
     ] = None,
     updates: Annotated[int, typer.Option(min=1, help="of the optimiser")] = 600,
     base: Annotated[int, typer.Option(min=1, help="channels of the network at half resolution")] = 16,
+    rembg: Annotated[Path | None, typer.Option(help="also write it for rembg's u2net_custom: this .onnx file")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Train a small segmentation network for live use, in minutes, on whatever masks a dataset has."""
@@ -216,7 +217,9 @@ def train_segmenter(
         data = [open_own(dataset, view=each, env=env, masks=masks) for each in views]
         target = out or default_student()
         notes = {"dataset": dataset.name, "masks": masks or "own", "views": views}
-        quality = train(data, target, updates=updates, base=base, seed=seed, notes=notes, progress_bar=True)
+        quality = train(
+            data, target, updates=updates, base=base, seed=seed, notes=notes, rembg_out=rembg, progress_bar=True
+        )
     typer.echo(f"{target}: on held-out episodes IoU {quality.iou_mean:.3f}, boundary F {quality.boundary_f:.3f}")
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from masklam_agents.common.precision import autocast
-from masklam_agents.segmenter.export import export_onnx
+from masklam_agents.segmenter.export import export_for_rembg, export_onnx
 from masklam_agents.segmenter.network import SegmenterNet
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.masks.quality import Quality, measure
@@ -36,6 +36,7 @@ def train_segmenter(
     seed: int = 0,
     precision: str = "auto",
     notes: Mapping[str, Any] | None = None,
+    rembg_out: str | os.PathLike[str] | None = None,
     progress_bar: bool = False,
 ) -> Quality:
     """Train a network on whatever masks some datasets have, and write it for the mask source ``"student"``.
@@ -55,6 +56,7 @@ def train_segmenter(
     :param seed: of weights and samples
     :param precision: ``"auto"``, ``"bf16"`` or ``"fp32"``, see :func:`~masklam_agents.common.precision.autocast`
     :param notes: JSON-able record that the file keeps
+    :param rembg_out: another .onnx file, of the same network as rembg's session ``"u2net_custom"`` takes it
     :param progress_bar: show one
     :return: masks of held-out episodes against their labels
     :raises ValueError: for frames of several sizes, a side that is no multiple of 8, labels that are all empty, or
@@ -80,6 +82,8 @@ def train_segmenter(
     quality = measure(np.where(found, np.uint8(255), np.uint8(0)), test[..., 3])
     record = {"updates": updates, "seed": seed, "held_out_iou": round(quality.iou_mean, 4), **(notes or {})}
     export_onnx(net, out, size, record)
+    if rembg_out is not None:
+        export_for_rembg(net, rembg_out, size, record)
     return quality
 
 

@@ -45,7 +45,7 @@ class Sam:
     :param detector: likewise of GroundingDINO, for words
     :param prompt: used where none is given, so that a configuration can have it
     :param drift: above 1; 0: never prompt again
-    :param piece: frames of a piece, at least 2
+    :param piece: frames of a piece, at least 2: so many are in memory, 12 MB each as SAM 2 sees them (1024 x 1024)
     :param device: torch's, ``"auto"``: CUDA where there is one
     :raises ImportError: naming the extra when ``transformers`` or torch is missing
     :raises FileNotFoundError: naming the model, the folder and the command when its files are not there
@@ -60,7 +60,7 @@ class Sam:
         detector: str = "IDEA-Research/grounding-dino-base",
         prompt: dict[str, Any] | None = None,
         drift: float = 4.0,
-        piece: int = 500,
+        piece: int = 200,
         device: str = "auto",
     ) -> None:
         if not (drift > 1 or drift == 0) or piece < 2:
@@ -85,6 +85,7 @@ class Sam:
 
         :raises ValueError: without a prompt, or for one of another form or outside the frame
         :raises LookupError: when the words are not found in the first frame
+        :raises MemoryError: when a piece does not fit, on the GPU or here
         """
         prompt = prompt if prompt is not None else self.prompt
         _check_prompt(prompt, frames.shape[1:3])
@@ -92,7 +93,8 @@ class Sam:
         start, area = 0, 0.0
         shown: _Shown | None = self._given(frames[0], prompt)
         while shown is not None:
-            start, shown, area = self._piece(frames, out, start, shown, prompt, area)
+            with _shortage_told(self._torch, self.piece):
+                start, shown, area = self._piece(frames, out, start, shown, prompt, area)
         return out
 
     def _piece(
@@ -221,6 +223,17 @@ class _Shown(NamedTuple):
     points: list[list[float]] | None = None
     labels: list[int] | None = None
     mask: NDArray[np.bool_] | None = None
+
+
+@contextlib.contextmanager
+def _shortage_told(torch: Any, piece: int) -> Iterator[None]:
+    """Torch's errors of missing memory as Python's, with the cure."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise MemoryError(f"pieces of {piece} frames are too long, give a smaller one (piece={piece // 2})") from error
 
 
 def _check_prompt(prompt: Any, size: tuple[int, ...] | None = None) -> None:

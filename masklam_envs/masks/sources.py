@@ -203,14 +203,15 @@ def segment(source: MaskSource, frames: Frames, prompt: Any = None) -> SoftMasks
         except MemoryError as error:
             raise MemoryError(
                 f"{type(source).__name__} needs the whole video and {len(frames)} frames of {frames.shape[1]}x"
-                f"{frames.shape[2]} do not fit in memory; cut it into shorter ones (masklam import --longest N)"
+                f"{frames.shape[2]} do not fit in memory; "
+                + (str(error) or "cut it into shorter ones (masklam import --longest N)")
             ) from error
-    pieces = []
+    out = np.empty(frames.shape[:3], np.float32)
     for first in range(0, len(frames), PIECE):
         begin = max(first - memory, 0)
         part = frames[begin : first + PIECE]
-        pieces.append(_checked_masks(source, source.segment(part, prompt), part)[first - begin :])
-    return np.concatenate(pieces)
+        out[first : first + PIECE] = _checked_masks(source, source.segment(part, prompt), part)[first - begin :]
+    return out
 
 
 def hard(masks: SoftMasks) -> NDArray[np.uint8]:

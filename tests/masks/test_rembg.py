@@ -169,3 +169,33 @@ def test_without_an_onnx_runtime_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else real(name))
     with pytest.raises(ImportError, match=r"pip install 'masklam\[rembg\]'"):
         make_mask_source("rembg")
+
+
+@pytest.mark.parametrize("size", [64, 72, 320])
+def test_a_student_runs_in_rembgs_own_session(size, tmp_path):
+    """The file for rembg finds what the student finds, through the mask source and in rembg itself."""
+    import rembg
+    import torch as th
+    from PIL import Image
+
+    from masklam_agents.segmenter import SegmenterNet
+    from masklam_agents.segmenter.export import export_for_rembg, export_onnx
+    from masklam_envs.masks.student import Student
+
+    th.manual_seed(0)
+    net = SegmenterNet(4)
+    for _ in range(3):
+        net(th.randint(0, 256, (4, 32, 32, 3), dtype=th.uint8))
+    export_onnx(net.eval(), tmp_path / "student.onnx", size, {})
+    file = tmp_path / ".rembg" / "for_rembg.onnx"  # rembg itself reads files of yours from its folder alone
+    export_for_rembg(net, file, size, {})
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (3, size // 8, size // 8, 3)).repeat(8, 1).repeat(8, 2).astype(np.uint8)
+    frames[:, 0, 0] = 255  # rembg divides a frame by its brightest value
+    want = Student(tmp_path / "student.onnx").segment(frames)
+    found = Rembg("u2net_custom", file, batch=3).segment(frames)
+    off = np.abs(found - want)
+    assert want.std() > 0.01 and off.mean() < (0.001 if size == 320 else 0.02)
+    session = rembg.new_session("u2net_custom", model_path=str(file))
+    alone = np.asarray(session.predict(Image.fromarray(frames[0]))[0], np.float32) / 255
+    assert np.corrcoef(alone.ravel(), want[0].ravel())[0, 1] > 0.9

@@ -130,6 +130,71 @@ def test_drift_prompts_again_with_the_box_of_the_last_mask(model):
     assert (masks.sum(axis=(1, 2)) == 64).all()
 
 
+def growing(sides):
+    """A track (frames, shown) -> masks: squares of these sides, the last one for ever."""
+    left = list(sides)
+
+    def tracked(frames, given):
+        for t in range(len(frames)):
+            mask = np.zeros((32, 32), np.float32)
+            side = left.pop(0) if len(left) > 1 else left[0]
+            mask[4 : 4 + side, 4 : 4 + side] = 1
+            yield mask
+
+    return tracked
+
+
+def test_drift_looks_for_the_words_again_in_that_frame(model):
+    source, looked = Sam(model, drift=2.0), []
+    source._look_for = lambda frame, text: looked.append((int(frame[0, 0, 0]), text)) or [4.0, 4.0, 12.0, 12.0]
+    source._tracked = growing([8, 8, 20, 8, 8, 8])
+    frames = video(5)
+    frames[:, 0, 0, 0] = np.arange(5)
+    masks = source.segment(frames, {"text": "a robot."})
+    assert looked == [(0, "a robot."), (2, "a robot.")]
+    assert (masks.sum(axis=(1, 2)) == 64).all()
+
+
+def test_drift_goes_on_where_the_words_are_not_found_again(model):
+    source = Sam(model, drift=2.0)
+    boxes = [[4.0, 4.0, 12.0, 12.0]]
+
+    def look_for(frame, text):
+        if not boxes:
+            raise LookupError
+        return boxes.pop()
+
+    source._look_for, source._tracked = look_for, growing([8, 8, 20, 20, 20])
+    assert source.segment(video(5), {"text": "a robot."}).sum(axis=(1, 2)).tolist() == [64, 64, 400, 400, 400]
+
+
+def test_drift_prompts_the_real_model_again(model):
+    """Areas are never quite equal, so at a drift of 1.0001 nearly every frame is prompted anew."""
+    source, shown = Sam(model, drift=1.0001), []
+    tracked = source._tracked
+    source._tracked = lambda frames, given: shown.append(given) or tracked(frames, given)
+    masks = segment(source, video(), BOX)
+    assert len(shown) > 1 and all(given.box is not None for given in shown)
+    assert np.array_equal(masks[0], segment(Sam(model, drift=0), video(), BOX)[0])
+    rows, columns = np.nonzero(masks[0] >= 0.5)
+    assert shown[1].box == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_a_piece_that_does_not_fit_is_told_with_the_cure(model, gpu):
+    torch, source = pytest.importorskip("torch"), Sam(model)
+
+    def prepared(frames):
+        if gpu:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return torch.empty(2**50)  # an exabyte: refused at once
+
+    source._prepared = prepared
+    message = r"5 frames of 32x32 do not fit in memory; pieces of 200 frames .* give a smaller one \(piece=100\)"
+    with pytest.raises(MemoryError, match=message):
+        segment(source, video(), BOX)
+
+
 def test_words_are_looked_for_and_the_second_try_is_lower(model):
     torch = pytest.importorskip("torch")
     source, asked = Sam(model, drift=0), []

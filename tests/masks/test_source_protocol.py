@@ -1,6 +1,7 @@
 """What every mask source keeps: names, inputs, outputs, pieces, smoothing."""
 
 import json
+import tracemalloc
 
 import gymnasium as gym
 import numpy as np
@@ -110,6 +111,21 @@ def test_a_long_video_goes_in_pieces():
     source = Bright()
     segment(source, np.zeros((600, 4, 4, 3), np.uint8))
     assert source.calls == [256, 257, 89]
+
+
+@pytest.mark.parametrize("make", [Bright, lambda: Smoothed(Bright(), 4), lambda: make_mask_source(DIFFERENCE)])
+def test_a_long_video_takes_little_more_memory_than_its_masks(make):
+    """Eight times the frames, the same on top of what is returned."""
+    extra = []
+    for count in (600, 4_800):
+        frames = np.zeros((count, 16, 16, 3), np.uint8)
+        source = make()
+        segment(source, frames[:300])  # what is imported and kept at first use
+        tracemalloc.start()
+        masks = segment(source, frames)
+        extra.append(tracemalloc.get_traced_memory()[1] - masks.nbytes)
+        tracemalloc.stop()
+    assert extra[1] < 1.3 * extra[0] + 100_000
 
 
 def test_out_of_memory_says_how_long_the_video_was():
