@@ -15,7 +15,6 @@ from masklam_agents.segmenter.network import SegmenterNet
 from masklam_agents.segmenter.onnx_file import FLOAT, UINT8, Graph
 from masklam_envs.masks.student import INPUT, OUTPUT
 
-
 # What rembg's session "u2net_custom" gives to a network: frames of this side, each divided by its brightest value, then
 # less this mean and over this deviation (ImageNet's).
 REMBG_SIDE = 320

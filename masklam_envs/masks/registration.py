@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import threading
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,6 @@ class Registration:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[bytes, bytes], Motion] = {}
-        self._lock = threading.Lock()
 
     def motions(self, frames: NDArray[np.uint8]) -> Motions:
         """The motions of a video.
@@ -46,14 +44,11 @@ class Registration:
     def _step(self, frames: NDArray[np.uint8], keys: list[bytes], t: int) -> Motion:
         """From places of frame t to those of the frame before it."""
         key = keys[t - 1], keys[t]
-        with self._lock:
-            known = self._kept.get(key)
-        if known is not None:
-            return known
-        found = as_affine(*dense_flow(frames[t], frames[t - 1]))
-        with self._lock:
+        found = self._kept.get(key)
+        if found is None:
+            found = as_affine(*dense_flow(frames[t], frames[t - 1]))
             if len(self._kept) >= KEPT:
-                del self._kept[next(iter(self._kept))]
+                self._kept.clear()  # in one step: threads share a source
             self._kept[key] = found
         return found
 

@@ -135,7 +135,7 @@ def growing(sides):
     left = list(sides)
 
     def tracked(frames, given):
-        for t in range(len(frames)):
+        for _ in frames:
             mask = np.zeros((32, 32), np.float32)
             side = left.pop(0) if len(left) > 1 else left[0]
             mask[4 : 4 + side, 4 : 4 + side] = 1
