@@ -16,6 +16,7 @@ from masklam_agents.benchmark.statistics import (
     Interval,
     PairedRatio,
     aggregates,
+    paired_difference,
     paired_ratio,
     probability_of_improvement,
 )
@@ -163,13 +164,15 @@ class Row:
     :param method: its name
     :param runs: how many
     :param aggregates: by metric; ``optimality_gap`` only where 1 is what can be reached
-    :param ratio: how many times better than the baseline, run by run of one place and seed; None for the baseline
+    :param difference: its scores minus the baseline's, run by run of one place and seed; None for the baseline
+    :param ratio: how many times better than the baseline, likewise; None for the baseline
     :param improvement: probability that a run is better than one of the baseline; None for the baseline
     """
 
     method: str
     runs: int
     aggregates: dict[str, Interval]
+    difference: Interval | None
     ratio: PairedRatio | None
     improvement: Interval | None
 
@@ -235,9 +238,8 @@ def compare(
     methods = [method for method in scores if method not in left_out] if places else []
     left_out |= {} if places else {method: len(found) for method, found in scores.items()}
     options = {"repetitions": repetitions, "seed": seed}
-    names = tuple(METRICS) if measure.gap else tuple(name for name in METRICS if name != "optimality_gap")
-    base = scores[baseline] if baseline in methods else None
-    rows = [_row(method, scores[method], base, places, measure, names, baseline, options) for method in methods]
+    bases = dict.fromkeys(methods, scores[baseline]) | {baseline: None} if baseline in methods else {}
+    rows = [_row(method, scores[method], bases.get(method), places, measure, options) for method in methods]
     rows.sort(key=lambda row: (-1 if measure.higher else 1) * row.aggregates["iqm"].estimate)
     return Comparison(measure, tuple(places), len(every), tuple(rows), left_out)
 
@@ -248,33 +250,33 @@ def _row(
     base: Mapping[Place, Mapping[int, float]] | None,
     places: Sequence[Place],
     measure: Measure,
-    names: Sequence[str],
-    baseline: str,
     options: dict[str, Any],
 ) -> Row:
+    names = [name for name in METRICS if measure.gap or name != "optimality_gap"]
     strata = [list(scores[place].values()) for place in places]
-    ratio = improvement = None
-    if base is not None and method != baseline:
-        ratio = _ratio([scores[place] for place in places], [base[place] for place in places], measure, options)
-        pair = (strata, [list(base[place].values()) for place in places])
-        improvement = probability_of_improvement(*(pair if measure.higher else pair[::-1]), **options)
-    return Row(method, sum(map(len, strata)), aggregates(strata, names, **options), ratio, improvement)
+    runs, found = sum(map(len, strata)), aggregates(strata, names, **options)
+    if base is None:
+        return Row(method, runs, found, None, None, None)
+    difference = ratio = None
+    if pairs := _pairs([(scores[place], base[place]) for place in places]):
+        ours, theirs = pairs
+        difference = paired_difference(ours, theirs, **options)
+        if measure.floor is not None:
+            ratio = paired_ratio(*(pairs if measure.higher else (theirs, ours)), measure.floor, **options)
+    both = (strata, [list(base[place].values()) for place in places])
+    better = probability_of_improvement(*(both if measure.higher else both[::-1]), **options)
+    return Row(method, runs, found, difference, ratio, better)
 
 
-def _ratio(
-    scores: Sequence[Mapping[int, float]],
-    base: Sequence[Mapping[int, float]],
-    measure: Measure,
-    options: dict[str, Any],
-) -> PairedRatio | None:
-    """Of runs with the same seed in the same place; how many times better, whichever way that is."""
-    shared = [(a, b, sorted(set(a) & set(b))) for a, b in zip(scores, base, strict=True)]
-    pairs = [([a[seed] for seed in seeds], [b[seed] for seed in seeds]) for a, b, seeds in shared if seeds]
-    if measure.floor is None or not pairs:
-        return None
-    ours, theirs = [list(column) for column in zip(*pairs, strict=True)]
-    above, below = (ours, theirs) if measure.higher else (theirs, ours)
-    return paired_ratio(above, below, measure.floor, **options)
+def _pairs(
+    places: Sequence[tuple[Mapping[int, float], Mapping[int, float]]],
+) -> tuple[list[list[float]], list[list[float]]] | None:
+    """Strata of the runs that have a partner with the same seed in the same place; None when there is none."""
+    shared = [(ours, theirs, sorted(set(ours) & set(theirs))) for ours, theirs in places]
+    pairs = [
+        ([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds]) for ours, theirs, seeds in shared if seeds
+    ]
+    return ([ours for ours, _ in pairs], [theirs for _, theirs in pairs]) if pairs else None
 
 
 def without_repeats(found: Iterable[Found]) -> list[Found]:

@@ -195,6 +195,27 @@ def paired_ratio(
     return PairedRatio(geometric, of_means, sum(len(both) for both in pairs), floored)
 
 
+def paired_difference(
+    scores: Sequence[ArrayLike],
+    others: Sequence[ArrayLike],
+    *,
+    repetitions: int = REPETITIONS,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Interval:
+    """Mean of the differences of paired scores, tasks weighing alike; unlike a ratio it has a meaning near zero.
+
+    :param scores: strata
+    :param others: strata of the same shape, which are taken away
+    :param repetitions: as in :func:`aggregate`; pairs are drawn together
+    :param level: likewise
+    :param seed: likewise
+    :raises ValueError: when shapes differ
+    """
+    differences = [both[:, 0] - both[:, 1] for both in _paired(scores, others)]
+    return aggregate(differences, "mean", repetitions=repetitions, level=level, seed=seed)
+
+
 def probability_of_improvement(
     scores: Sequence[ArrayLike],
     others: Sequence[ArrayLike],

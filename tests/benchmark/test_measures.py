@@ -41,6 +41,7 @@ def test_ratios_are_of_runs_with_the_same_seed_and_point_up():
     ratio = comparison.rows[0].ratio
     assert ratio.pairs == 2  # seed 2 has no partner
     assert ratio.ratio.estimate == pytest.approx((2 * 4) ** 0.5)
+    assert comparison.rows[0].difference.estimate == pytest.approx((-0.4 - 0.3) / 2)
     assert comparison.rows[0].improvement.estimate == pytest.approx(5.5 / 6)
     assert comparison.rows[1].ratio is None
 
@@ -76,7 +77,7 @@ def test_methods_without_a_place_in_common_are_all_left_out():
 
 def test_without_the_baseline_there_are_no_ratios():
     rows = compare([make_result(method="laom")], NMSE, **FEW).rows
-    assert (rows[0].ratio, rows[0].improvement) == (None, None)
+    assert (rows[0].difference, rows[0].ratio, rows[0].improvement) == (None, None, None)
     assert compare([make_result(), make_result(method="laom")], NMSE, baseline="laom", **FEW).rows[0].ratio is not None
 
 
@@ -93,3 +94,8 @@ def test_places_are_sorted_as_people_do():
     places = [place_of(make_result(distractor=d, variables={"labels": n})) for d, n in choices]
     assert sorted(places, key=lambda place: place.order()) == [places[0], places[2], places[1]]
     assert places[0].label == "MaskCheetah-v0, none, labels 2048"
+
+
+def test_without_common_seeds_there_is_a_probability_and_no_ratio():
+    row = compare([make_result(0.8, seed=0), make_result(0.4, method="laom", seed=1)], NMSE, **FEW).rows[0]
+    assert (row.method, row.difference, row.ratio, row.improvement.estimate) == ("laom", None, None, 1.0)

@@ -223,11 +223,11 @@ def test_a_gallery_takes_turns_and_leaves_out_what_is_no_picture(tmp_path):
     results = [r for r in make_results(seeds=2) if r.method in ("lapo", "masklam")]
     runs = write_results(tmp_path, results)
     exhibits, notes = gather(find_results([runs]), 4)
-    assert [(e.method, e.place.split(",")[0], e.seed) for e in exhibits] == [
-        ("lapo", "MaskCheetah-v0", 0),
-        ("masklam", "MaskCheetah-v0", 0),
-        ("lapo", "MaskHopper-v0", 0),
-        ("masklam", "MaskHopper-v0", 0),
+    assert [(e.method, e.place, e.seed) for e in exhibits] == [
+        ("lapo", "MaskCheetah-v0, action-0.9", 0),
+        ("masklam", "MaskCheetah-v0, action-0.9", 0),
+        ("lapo", "MaskHopper-v0, none", 0),
+        ("masklam", "MaskHopper-v0, none", 0),
     ]
     assert notes == []
     assert {picture.kind for exhibit in exhibits for picture in exhibit.pictures} == {"still", "moving"}

@@ -12,6 +12,7 @@ from masklam_agents.benchmark.statistics import (
     aggregate,
     aggregates,
     iqm,
+    paired_difference,
     paired_ratio,
     performance_profile,
     probability_of_improvement,
@@ -81,6 +82,13 @@ def test_paired_ratio_by_hand():
     assert (found.pairs, found.floored) == (3, 0)
     assert found.ratio.low == pytest.approx(np.sqrt(2 * 3))
     assert found.ratio.high == pytest.approx(np.sqrt(8 * 3))
+
+
+def test_paired_difference_by_hand():
+    found = paired_difference([[2.0, 8.0], [3.0]], [[1.0, 1.0], [1.0]])
+    assert (found.low, found.estimate, found.high) == ((1 + 2) / 2, (4 + 2) / 2, (7 + 2) / 2)
+    pairs = paired_difference([[1.0, 10.0, 100.0]], [[0.0, 9.0, 99.0]])
+    assert (pairs.low, pairs.high) == (1.0, 1.0)  # pairs are drawn together
 
 
 def test_ratios_over_nothing_are_held_back():

@@ -85,7 +85,7 @@ def gather(found: Iterable[Found], runs: int) -> tuple[list[Exhibit], list[str]]
 
 
 def _chosen(found: Iterable[Found]) -> Iterator[Found]:
-    """Tasks take turns, so that a short gallery shows several."""
+    """Tasks take turns, each from another of its places on, so that a short gallery shows several of both."""
     groups: dict[str, dict[Place, dict[str, Found]]] = {}
     for item in sorted(found, key=lambda item: item.result.seed):
         if any(_files(item)):
@@ -93,6 +93,7 @@ def _chosen(found: Iterable[Found]) -> Iterator[Found]:
             places = groups.setdefault(result.task, {})
             places.setdefault(place_of(result), {}).setdefault(result.method, item)
     queues = [[places[place] for place in sorted(places, key=Place.order)] for _, places in sorted(groups.items())]
+    queues = [queue[at % len(queue) :] + queue[: at % len(queue)] for at, queue in enumerate(queues, 1)]
     for turn in range(max(map(len, queues), default=0)):
         for queue in queues:
             if turn < len(queue):
