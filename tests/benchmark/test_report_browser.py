@@ -11,7 +11,7 @@ from masklam_agents.benchmark.results import Machine
 from tests.benchmark.helpers import make_result, make_results, write_results
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-HOSTILE = "<img src=x onerror=alert(1)>"
+HOSTILE = '"><img src=x onerror=alert(1)>'
 
 
 @pytest.fixture(scope="module")
