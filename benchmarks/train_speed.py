@@ -170,7 +170,7 @@ def loader(agent: MaskLAM, frames: Frames) -> Callable[[], Any]:
         anchors = windows.anchors[rng.integers(len(windows), size=config["batch_size"])]
         future = anchors + rng.integers(1, config["future_offset"] + 1, size=len(anchors))
         index = np.concatenate((windows.stack(anchors), windows.stack(future)), axis=1)
-        x = policy.prepare(frames.rgbm, index, mask_channel=True)
+        x = policy.models_input(frames.rgbm, index)
         return x, torch.from_numpy(frames.rgbm[anchors + 1]).to(agent.device).permute(0, 3, 1, 2).float() / 255
 
     return load

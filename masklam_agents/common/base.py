@@ -258,7 +258,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
     def _batches(self, frames: Dataset, index: NDArray[np.int64]) -> Iterator[th.Tensor]:
         """Frames (N, n) as the policy reads them."""
         for start in range(0, len(index), ENCODE_BATCH):
-            yield self.policy.prepare(*frames.rows(index[start : start + ENCODE_BATCH]), mask_channel=False)
+            yield self.policy.actor_input(*frames.rows(index[start : start + ENCODE_BATCH]))
 
     def latents(self, frames: Dataset, anchors: NDArray[np.int64]) -> NDArray[np.float32]:
         """Latent actions (N, latent_dim) of the transitions that leave the given frames.

@@ -25,16 +25,21 @@ Builder = Callable[[int, int, int], nn.Module]
 class NetworkFamily:
     """Builders that take ``(input channels, image size, output size)``.
 
-    :param layout: ``"image"`` or ``"patches"``
+    :param layout: in which IDM and FDM read frames, ``"image"`` or ``"patches"``
     :param idm: makes the inverse model
     :param fdm: makes the forward model; its third argument is the latent's size
     :param policy: makes the policy
+    :param policy_layout: in which the policy reads frames; empty: in the other two's
     """
 
     layout: str
     idm: Builder
     fdm: Builder
     policy: Builder
+    policy_layout: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "policy_layout", self.policy_layout or self.layout)
 
 
 NETWORKS: dict[str, NetworkFamily] = {

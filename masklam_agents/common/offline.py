@@ -360,7 +360,7 @@ class OfflineAlgorithm(BaseAlgorithm):
             rows = rng.integers(len(anchors), size=config["batch_size"])
             reach = config["shift"]
             shift = rng.integers(-reach, reach + 1, size=(len(rows), 2)) if reach else None
-            x = self.policy.prepare(rgbm, stacks[rows], mask_channel=False, shift=shift)
+            x = self.policy.actor_input(rgbm, stacks[rows], shift)
             with autocast(config["precision"], self.device):
                 prediction = self.policy.actor(x)
             return th.nn.functional.mse_loss(prediction.float(), targets[th.from_numpy(rows)])

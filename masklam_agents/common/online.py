@@ -114,7 +114,7 @@ class LatentFeatures(BaseFeaturesExtractor):
     def __init__(self, observation_space: spaces.Box, network: str, frame_stack: int, latent_dim: int) -> None:
         super().__init__(observation_space, latent_dim)
         family = get_network(network)
-        self.layout = family.layout
+        self.layout = family.policy_layout
         self.actor = family.policy(3 * frame_stack, observation_space.shape[1], latent_dim)
         self.register_buffer("latent_mean", th.zeros(latent_dim))
         self.register_buffer("latent_basis", th.eye(latent_dim))

@@ -89,7 +89,8 @@ class LatentActionPolicy(BasePolicy):
         super().__init__(observation_space, action_space)
         family = get_network(network)
         self.mask_input = mask_input
-        self.layout, self.mask_channel, self.frame_stack = family.layout, mask_channel, frame_stack
+        self.layout, self.policy_layout = family.layout, family.policy_layout
+        self.mask_channel, self.frame_stack = mask_channel, frame_stack
         self.image_size = image_size
         size = int(np.prod(action_space.shape))
         channels = frame_stack * (4 if mask_channel else 3)
@@ -105,7 +106,7 @@ class LatentActionPolicy(BasePolicy):
         self.register_buffer("latent_mean", th.zeros(out_dim))
         self.register_buffer("latent_basis", th.eye(out_dim))
         self.bottleneck = make_quantizer(bottleneck, latent_dim, bottleneck_options or {})
-        if family.layout == "image":
+        if "image" in (self.layout, self.policy_layout):
             self.to(memory_format=th.channels_last)  # type: ignore[call-overload]
 
     def _make_models(self, family: NetworkFamily, channels: int, latent_dim: int) -> None:
@@ -113,25 +114,20 @@ class LatentActionPolicy(BasePolicy):
         self.idm = family.idm(2 * channels, self.image_size, latent_dim)
         self.fdm = family.fdm(channels, self.image_size, latent_dim)
 
-    def prepare(
-        self,
-        frames: NDArray[np.uint8],
-        index: NDArray[np.int64],
-        *,
-        mask_channel: bool,
-        shift: NDArray[np.int64] | None = None,
-        mask_input: bool = False,
+    def actor_input(
+        self, frames: NDArray[np.uint8], index: NDArray[np.int64], shift: NDArray[np.int64] | None = None
     ) -> th.Tensor:
-        """Frames (F, H, W, 4) chosen by index (B, n) as network input on the policy's device."""
-        gathered = gather(frames, index, mask_channel=mask_channel or mask_input, layout=self.layout, shift=shift)
-        x = th.from_numpy(gathered).to(self.device, non_blocking=True)
-        if mask_input:
-            x = greyed(x, keep_mask=mask_channel)
-        return to_layout(x, self.layout)
+        """Frames (F, H, W, 4) chosen by index (B, n), on the policy's device, as the latent policy reads them."""
+        gathered = gather(frames, index, mask_channel=False, layout=self.policy_layout, shift=shift)
+        return to_layout(th.from_numpy(gathered).to(self.device, non_blocking=True), self.policy_layout)
 
     def models_input(self, frames: NDArray[np.uint8], index: NDArray[np.int64]) -> th.Tensor:
         """The same as IDM and FDM read it: with masks where they see any."""
-        return self.prepare(frames, index, mask_channel=self.mask_channel, mask_input=self.mask_input)
+        gathered = gather(frames, index, mask_channel=self.mask_channel or self.mask_input, layout=self.layout)
+        x = th.from_numpy(gathered).to(self.device, non_blocking=True)
+        if self.mask_input:
+            x = greyed(x, keep_mask=self.mask_channel)
+        return to_layout(x, self.layout)
 
     def coded(self, z: th.Tensor) -> tuple[th.Tensor, th.Tensor | None]:
         """Latents (B, latent_dim) through the bottleneck, and the loss it adds, if any."""
@@ -154,7 +150,7 @@ class LatentActionPolicy(BasePolicy):
         frames = np.zeros((stacks.shape[0] * stacks.shape[1], *stacks.shape[2:4], 4), np.uint8)
         frames[..., :3] = stacks.reshape(-1, *stacks.shape[2:])
         index = np.arange(len(frames)).reshape(stacks.shape[:2])
-        return self(self.prepare(frames, index, mask_channel=False))
+        return self(self.actor_input(frames, index))
 
 
 def greyed(x: th.Tensor, keep_mask: bool) -> th.Tensor:

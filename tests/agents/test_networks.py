@@ -16,7 +16,7 @@ def batch(layout: str, channels: int, size: int) -> th.Tensor:
 def test_shapes_and_ranges(name, size):
     family = get_network(name)
     assert family.idm(24, size, 16)(batch(family.layout, 24, size)).shape == (2, 16)
-    assert family.policy(9, size, 6)(batch(family.layout, 9, size)).shape == (2, 6)
+    assert family.policy(9, size, 6)(batch(family.policy_layout, 9, size)).shape == (2, 6)
     image = family.fdm(12, size, 16)(batch(family.layout, 12, size), th.rand(2, 16))
     assert image.shape == (2, 3, size, size)
     assert image.abs().max() <= 0.5

@@ -211,7 +211,7 @@ def test_the_cloned_policys_latents_do_in_the_latent_environment_what_its_action
         stacks, stack = push(seen["pixels"][None], 3, stack, None)
         pixels = th.from_numpy(stacks.transpose(0, 1, 4, 2, 3).reshape(1, 9, SIZE, SIZE)).float()
         with th.no_grad():
-            coordinates = agent.policy.actor(network_input(pixels, agent.policy.layout))[0].numpy()
+            coordinates = agent.policy.actor(network_input(pixels, agent.policy.policy_layout))[0].numpy()
         action, state = agent.predict(expected, state)
         assert np.allclose(latent.action(coordinates), action, atol=1e-4)
         seen, expected = latent.step(coordinates)[0], plain.step(latent.action(coordinates))[0]
