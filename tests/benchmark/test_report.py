@@ -125,6 +125,16 @@ def test_curves_and_profiles_are_drawn_where_the_suite_has_them(page, written):
     assert set(series["labels", "normalized_return"].lines) == {"lapo", "laom", "masklam", "bc-labels"}
 
 
+def test_distractors_that_differ_in_a_number_make_a_curve():
+    names = {"action-1.0": 0.9, "action-0.6": 0.5, "ghost": 0.7, "dcs-low": 0.6}
+    results = [make_result(nmse, distractor=name) for name, nmse in names.items()]
+    (series, *_) = summarize([Found(result, "", None) for result in results], **FEW).series
+    assert (series.variable, series.values, series.numeric) == ("number of distractor action", (0.6, 1.0), True)
+    assert [interval.estimate for interval in series.lines["lapo"]] == [0.5, 0.9]
+    told = [make_result(distractor=f"action-{rho}", variables={"correlation": rho}) for rho in (0.6, 0.9)]
+    assert {each.variable for each in summarize([Found(r, "", None) for r in told], **FEW).series} == {"correlation"}
+
+
 def test_what_results_say_is_text_and_never_markup(tmp_path):
     results = [
         make_result(seed=seed, method=method, variables={"mask_source": source}, machine=Machine(HOSTILE, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from masklam_agents.benchmark.statistics import Interval, Profile, performance_p
 
 PROFILED = ("r2", "normalized_return")
 CURVED = ("nmse", "nmse_unseen", "distractor_r2", "normalized_return")
+NUMBERED = re.compile(r"(.+)-([0-9]+(?:\.[0-9]+)?)")
 THRESHOLDS = np.linspace(0, 1, 51)
 Comparisons = dict[str, Comparison]
 
@@ -168,16 +170,30 @@ def _profiles(results: Sequence[Result], comparison: Comparison, seed: int) -> d
 
 
 def _series(results: Sequence[Result], make: Callable[[Sequence[Result]], Comparisons]) -> Iterable[Series]:
-    for variable in sorted({name for result in results for name in result.variables}):
-        having = [result for result in results if variable in result.variables]
-        groups = _split(having, lambda result, name=variable: result.variables[name], make)  # type: ignore[misc]
-        numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in groups)
-        values = tuple(sorted(groups, key=sorting_key))
+    for variable, chosen in _varied(results).items():
+        by_value: dict[Any, list[Result]] = {}
+        for result, value in chosen:
+            by_value.setdefault(value, []).append(result)
+        values = tuple(sorted(by_value, key=sorting_key))
         if len(values) < 2:
             continue
+        numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        groups = [make(by_value[value]) for value in values]
         for measure in CURVED:
-            rows = [{r.method: r for r in groups[v][measure].rows} if measure in groups[v] else {} for v in values]
-            methods = {method for row in rows for method in row}
-            lines = {m: [row[m].aggregates["iqm"] if m in row else None for row in rows] for m in sorted(methods)}
+            rows = [{row.method: row for row in found[measure].rows} if measure in found else {} for found in groups]
+            methods = sorted({method for row in rows for method in row})
+            lines = {m: [row[m].aggregates["iqm"] if m in row else None for row in rows] for m in methods}
             if lines:
                 yield Series(variable, measure, values, numeric, lines)
+
+
+def _varied(results: Sequence[Result]) -> dict[str, list[tuple[Result, Any]]]:
+    """Runs with their value of each variable; numbers at the end of distractors' names, as of action-0.6, count too."""
+    varied: dict[str, list[tuple[Result, Any]]] = {}
+    for result in results:
+        for name, value in result.variables.items():
+            varied.setdefault(name, []).append((result, value))
+        found = NUMBERED.fullmatch(result.distractor)
+        if found and float(found[2]) not in result.variables.values():  # else it is a variable's number
+            varied.setdefault(f"number of distractor {found[1]}", []).append((result, float(found[2])))
+    return dict(sorted(varied.items()))
