@@ -184,6 +184,7 @@ class Comparison:
     :param measure: what
     :param places: where every method in ``rows`` has runs
     :param of_places: how many places any method has runs in
+    :param fewest: runs of a method in a place, at least; 0 without rows
     :param rows: best first
     :param left_out: methods with runs in fewer than half the places, or sharing none with the others: how many places
     """
@@ -191,6 +192,7 @@ class Comparison:
     measure: Measure
     places: tuple[Place, ...]
     of_places: int
+    fewest: int
     rows: tuple[Row, ...]
     left_out: dict[str, int]
 
@@ -241,7 +243,8 @@ def compare(
     bases = dict.fromkeys(methods, scores[baseline]) | {baseline: None} if baseline in methods else {}
     rows = [_row(method, scores[method], bases.get(method), places, measure, options) for method in methods]
     rows.sort(key=lambda row: (-1 if measure.higher else 1) * row.aggregates["iqm"].estimate)
-    return Comparison(measure, tuple(places), len(every), tuple(rows), left_out)
+    fewest = min((len(scores[method][place]) for method in methods for place in places), default=0)
+    return Comparison(measure, tuple(places), len(every), fewest, tuple(rows), left_out)
 
 
 def _row(

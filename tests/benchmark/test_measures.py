@@ -66,6 +66,7 @@ def test_pooled_numbers_are_over_the_places_that_all_share():
     assert {place.task for place in comparison.places} == {"MaskHopper-v0"}
     assert (len(comparison.places), comparison.of_places) == (2, 4)
     assert comparison.left_out == {"one-place": 1}
+    assert comparison.fewest == 2
     assert {row.method: row.runs for row in comparison.rows} == {"lapo": 4, "laom": 4, "masklam": 4}
 
 

@@ -207,6 +207,14 @@ def test_unequal_conditions_are_told(tmp_path):
     assert checks["network"].unequal == 0
 
 
+def test_one_run_a_place_is_told(tmp_path, page):
+    write_report([write_results(tmp_path / "runs", [make_result()])], tmp_path / "out", **FEW)
+    text = Page((tmp_path / "out" / "index.html").read_text()).text
+    assert "1 method, 1 task, 1 place,\n1 run" in text
+    assert "in some only one: an interval then has no width" in text
+    assert "at least 2 in each: few, intervals are rough" in page.text
+
+
 @pytest.mark.parametrize(
     "results",
     [

@@ -61,7 +61,13 @@ def environment_of_pages() -> Environment:
     environment.globals["style"] = Markup((files / "style.css").read_text("utf-8"))
     environment.globals["script"] = Markup((files / "script.js").read_text("utf-8"))
     environment.globals["by_method"] = by_method
+    environment.filters["counted"] = counted
     return environment
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things: ``"1 run"``, ``"24 runs"``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def by_method(comparisons: Comparisons, names: Sequence[str]) -> dict[str, dict[str, Row | None]]:

@@ -129,6 +129,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
     return {
         "places": [_place(place) for place in comparison.places],
         "of_places": comparison.of_places,
+        "fewest_runs": comparison.fewest,
         "left_out": comparison.left_out,
         "methods": {row.method: _row(row) for row in comparison.rows},
     }
