@@ -37,7 +37,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
     :param dataset: trajectories with frames, see :func:`masklam_envs.render_frames`; may be given to ``learn``'s stages
         later by setting ``agent.dataset``
     :param labels: how many labelled transitions stage 3 may use; drawn over the dataset by the seed
-    :param network: ``"small"`` or ``"impala"``
+    :param network: ``"small"``, ``"lean"`` (the small one's IDM and FDM with a convolutional policy) or ``"impala"``
     :param latent_dim: size of the latent action (paper: 128)
     :param frame_stack: frames of a stack (paper: 3)
     :param future_offset: largest k of the IDM's second stack, which ends at t + k (paper: 10)

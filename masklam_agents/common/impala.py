@@ -57,7 +57,7 @@ class ImpalaFDM(nn.Module):
 
     def __init__(self, channels: int, image_size: int, latent_dim: int) -> None:
         super().__init__()
-        side = _feature_side(image_size)
+        side = feature_side(image_size)
         self.encoder = ImpalaEncoder(channels, FDM_SCALE)
         features = self.encoder.out_channels
         self.latent = nn.Linear(latent_dim, features * side * side)
@@ -95,11 +95,15 @@ def orthogonal(module: nn.Module) -> None:
 
 def _flat(channels: int, image_size: int, out_dim: int, scale: int) -> nn.Module:
     encoder = ImpalaEncoder(channels, scale)
-    features = encoder.out_channels * _feature_side(image_size) ** 2
+    features = encoder.out_channels * feature_side(image_size) ** 2
     return nn.Sequential(encoder, nn.Flatten(), nn.Linear(features, out_dim)).apply(orthogonal)
 
 
-def _feature_side(image_size: int) -> int:
+def feature_side(image_size: int, network: str = "impala") -> int:
+    """Side of the encoder's output.
+
+    :raises ValueError: when the image's side is no multiple of 8
+    """
     if image_size % 8:
-        raise ValueError(f"network 'impala' needs an image_size that is a multiple of 8, got {image_size}")
+        raise ValueError(f"network {network!r} needs an image_size that is a multiple of 8, got {image_size}")
     return image_size // 8

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch as th
 from torch import nn
 
-from masklam_agents.common import impala, small
+from masklam_agents.common import impala, lean, small
 from masklam_envs.errors import unknown_name
 
 Builder = Callable[[int, int, int], nn.Module]
@@ -44,6 +44,8 @@ class NetworkFamily:
 
 NETWORKS: dict[str, NetworkFamily] = {
     "small": NetworkFamily("patches", small.PatchEncoder, small.PatchDecoder, small.PatchEncoder),
+    # The small network's models with a policy that sees more, at more cost.
+    "lean": NetworkFamily("patches", small.PatchEncoder, small.PatchDecoder, lean.lean_policy, policy_layout="image"),
     "impala": NetworkFamily("image", impala.impala_idm, impala.ImpalaFDM, impala.impala_policy),
 }
 NETWORKS["paper"] = NETWORKS["impala"]  # MaskLAM's; where a method's paper has others, the method makes those

@@ -1,4 +1,4 @@
-"""A linear layer that sees its input whitened: the same function class, far better conditioned for gradient descent.
+"""Layers that see their input whitened: the same function class, far better conditioned for gradient descent.
 
 Natural footage has a 1/f spectrum, so a patch of pixels varies thousands of times more in its mean colour than in its
 edges, and an optimiser learns what a moving background shows long before it learns a thin limb's place.
@@ -38,14 +38,20 @@ class WhitenedLinear(nn.Module):
 
     def forward(self, x: th.Tensor) -> th.Tensor:
         """(..., in_features) -> (..., out_features)."""
+        self._fit_once(x)
+        return F.linear(x, *self._folded())
+
+    def _fit_once(self, x: th.Tensor) -> None:
         if self.training and self._open:
             self._open = False
             if not self.fitted:
                 self.fit(x)
-        with th.autocast(x.device.type, enabled=False):
+
+    def _folded(self) -> tuple[th.Tensor, th.Tensor]:
+        """Weight and bias for inputs as they are."""
+        with th.autocast(self.mean.device.type, enabled=False):
             weight = self.linear.weight @ self.whitening
-            bias = self.linear.bias - weight @ self.mean
-        return F.linear(x, weight, bias)
+            return weight, self.linear.bias - weight @ self.mean
 
     @th.no_grad()
     def fit(self, x: th.Tensor) -> None:
@@ -57,3 +63,30 @@ class WhitenedLinear(nn.Module):
         self.mean.copy_(mean)
         self.whitening.copy_((values.clamp(min=0) + RIDGE).rsqrt()[:, None] * vectors.T)
         self.fitted.fill_(True)
+
+
+class WhitenedConv2d(WhitenedLinear):
+    """A convolution, ``padding`` half a kernel, whose kernel sees whitened patches.
+
+    Beyond the image's edge there is zero, mid-grey, as in any convolution here.
+
+    :param in_channels: of the image
+    :param out_channels: of the output
+    :param kernel_size: side of the kernel, odd
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+        super().__init__(in_channels * kernel_size**2, out_channels)
+        self.kernel = (in_channels, kernel_size, kernel_size)
+
+    def forward(self, x: th.Tensor) -> th.Tensor:
+        """(B, in_channels, H, W) -> (B, out_channels, H, W)."""
+        self._fit_once(x)
+        weight, bias = self._folded()
+        kernel = weight.unflatten(1, self.kernel).contiguous(memory_format=th.channels_last)
+        return F.conv2d(x, kernel, bias, padding=self.kernel[-1] // 2)
+
+    @th.no_grad()
+    def fit(self, x: th.Tensor) -> None:
+        """Take the statistics of the patches inside images (B, in_channels, H, W)."""
+        super().fit(F.unfold(x.float().contiguous(), self.kernel[-1]).transpose(1, 2))

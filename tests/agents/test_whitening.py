@@ -1,7 +1,7 @@
 import torch as th
 
 from masklam_agents.common.policies import ActionDecoder
-from masklam_agents.common.whitening import RIDGE, WhitenedLinear
+from masklam_agents.common.whitening import RIDGE, WhitenedConv2d, WhitenedLinear
 
 
 def correlated_rows(count: int = 4_000) -> th.Tensor:
@@ -56,3 +56,13 @@ def test_one_label_is_enough_to_standardise():
     decoder = ActionDecoder(3, 2)
     decoder.standardize(th.ones(1, 3))
     assert decoder(th.ones(1, 3)).isfinite().all()
+
+
+def test_a_whitened_convolution_is_the_convolution_of_whitened_patches():
+    conv, images = WhitenedConv2d(2, 5, 3).train(), th.rand(8, 2, 9, 9) ** 2
+    out = conv(images)
+    patches = th.nn.functional.unfold(images, 3).transpose(1, 2)
+    whitened = (patches - conv.mean) @ conv.whitening.T
+    assert th.allclose(whitened.mean(dim=(0, 1)), th.zeros(18), atol=1e-4)
+    assert (whitened.var(dim=(0, 1)) < 1.01).all() and whitened.var(dim=(0, 1)).max() > 0.9
+    assert th.allclose(out[:, :, 1:-1, 1:-1].flatten(2).transpose(1, 2), conv.linear(whitened), atol=1e-4)
