@@ -62,9 +62,8 @@ class Args:
     """some of BC, MaskLAM, LAPO; none: MaskLAM and LAPO, with --full all"""
     episodes: int = 0
     """training episodes; 0: 150, or 800 with --full"""
-    noise: float = 0.0
-    """how badly the expert of the training episodes sees, in standard deviations; 0: 0.6, or 0.35 with --full, whose
-    policies are better and make smaller mistakes"""
+    noise: float = 0.6
+    """how badly the expert of the training episodes sees, at most, in standard deviations"""
     pretrain: int = 0
     """samples for IDM and FDM; 0: 150,000, or 400,000 with --full"""
     clone: int = 0
@@ -80,7 +79,6 @@ class Args:
 
     def __post_init__(self) -> None:
         self.episodes = self.episodes or (800 if self.full else 150)
-        self.noise = self.noise or (0.35 if self.full else 0.6)
         self.pretrain = self.pretrain or (400_000 if self.full else 150_000)
         self.clone = self.clone or (1_500_000 if self.full else 400_000)
         self.methods = self.methods or tuple(name for name in METHODS if self.full or name != "BC")
