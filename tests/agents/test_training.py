@@ -13,6 +13,7 @@ from stable_baselines3.common.monitor import Monitor
 from masklam_agents import BC, LAPO, MaskLAM
 from masklam_agents.common.callbacks import SaveLatest
 from masklam_agents.common.evaluation import episode_returns
+from masklam_agents.common.networks import NETWORKS
 from tests.agents.conftest import make_env
 
 METHODS = [MaskLAM, LAPO, BC]
@@ -34,7 +35,7 @@ def equal(a, b) -> bool:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("network", ["small", "impala"])
+@pytest.mark.parametrize("network", sorted(set(NETWORKS) - {"paper"}))
 def test_every_method_trains_with_every_network_and_acts(method, network, frames):
     agent = make(method, frames, network=network).learn(16 * 10)
     action, _ = agent.predict(make_env().reset(seed=0)[0])
