@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from masklam_agents import LAPO, MaskLAM
 from masklam_agents.segmenter import train_segmenter
-from masklam_envs import Frames, Trajectories, collect, load_expert, render_frames
+from masklam_envs import Frames, Trajectories, collect, render_frames
 from masklam_envs.masks import make_mask_source, segment
 from masklam_envs.masks.quality import measure
 from masklam_envs.masks.sources import hard
@@ -69,7 +69,7 @@ class Args:
     cache: Path = Path("runs/mask_quality")
     """folder of the students"""
     tasks: tuple[str, ...] = ("MaskCheetah-v0",)
-    """environments that ship an expert"""
+    """environments; the reference policy acts, which is uniformly random where there is no expert"""
     distractors: tuple[str, ...] = ("action-0.9", "ghost")
     conditions: tuple[str, ...] = ()
     """some of them by name; none: all"""
@@ -186,8 +186,6 @@ def known(out: Path) -> set[tuple[Any, ...]]:
 def main(args: Args) -> None:
     th.set_num_threads(1)
     cv2.setNumThreads(1)
-    for task in args.tasks:
-        load_expert(task)  # says so when there is none
     args.out.parent.mkdir(parents=True, exist_ok=True)
     for seed in args.seeds:
         for task in args.tasks:

@@ -170,13 +170,17 @@ def segment_(
 
     from masklam_envs.data.formats.convert import parse_options
     from masklam_envs.data.mask_columns import draw_sheet, segment_dataset
+    from masklam_envs.masks import make_mask_source
 
     with _mistakes_told(), warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", UserWarning)
         arguments = json.loads(view)
+        config = {"name": mask_source, **parse_options(option or [])}
+        if mask_source == "rembg":  # its session is kept, so this costs nothing
+            typer.echo(f"rembg runs on {make_mask_source(config).providers[0]}")  # type: ignore[union-attr]
         column = segment_dataset(
             dataset,
-            {"name": mask_source, **parse_options(option or [])},
+            config,
             name=name,
             prompt=None if prompt is None else json.loads(prompt),
             env=env,
