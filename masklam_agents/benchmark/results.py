@@ -438,7 +438,9 @@ def _parse_json(text: str, where: str) -> Any:
 
     try:
         return json.loads(text, parse_constant=constant, object_pairs_hook=unique)
-    except json.JSONDecodeError as error:
+    except ResultError:
+        raise
+    except ValueError as error:  # also for integers of thousands of digits
         raise ResultError(f"{where}: no JSON ({error}); was it cut off? Run that configuration again") from error
     except RecursionError:
         raise ResultError(f"{where}: nested too deeply for a result") from None

@@ -2,8 +2,11 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from masklam_agents.benchmark.results import (
     Metrics,
@@ -89,6 +92,47 @@ def test_numbers_that_are_not_finite_are_refused(number, key):
 def test_what_is_no_result_is_refused(text, message):
     with pytest.raises(ResultError, match=message):
         parse_result(text, "x.json")
+
+
+WHOLE = json.dumps(to_json(make_result(variables={"labels": 5})))
+ODD = [
+    "null",
+    "[]",
+    "{}",
+    '""',
+    "-1",
+    "1e999",
+    "NaN",
+    "true",
+    "1" * 5_000,
+    '"\\ud800"',
+    '"\x00"',
+    "[[[[",
+    '{"a": 1}',
+    "\ufeff",
+]
+
+
+@given(st.integers(0, len(WHOLE)), st.integers(0, 40), st.sampled_from(ODD) | st.text(max_size=5))
+@example(0, 0, "\ufeff")
+def test_a_spoilt_file_is_a_result_or_an_error_that_names_it(start, length, text):
+    try:
+        parse_result(WHOLE[:start] + text + WHOLE[start + length :], "x.json")
+    except ResultError as error:
+        assert str(error).startswith("x.json: ")
+
+
+values = re.finditer(r'(?<=: )("[^"]*"|-?[0-9.]+|null|true|\[[^\]]*\])', WHOLE)
+
+
+@given(st.sampled_from([match.span() for match in values]), st.sampled_from(ODD))
+def test_an_odd_value_is_refused_or_read_back_alike(span, text):
+    try:
+        result = parse_result(WHOLE[: span[0]] + text + WHOLE[span[1] :], "x.json")
+    except ResultError as error:
+        assert str(error).startswith("x.json: ")
+    else:
+        assert parse_result(json.dumps(to_json(result)), "x.json") == result
 
 
 def test_files_lists_lines_and_folders_are_read_alike(tmp_path):
