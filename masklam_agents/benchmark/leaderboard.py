@@ -9,10 +9,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from masklam_agents.benchmark.measures import MEASURES, Measure, Place, collect, place_of, without_repeats
+from masklam_agents.benchmark.report.fairness import conditions
 from masklam_agents.benchmark.report.page import environment_of_pages
 from masklam_agents.benchmark.report.write import write_text
 from masklam_agents.benchmark.results import Found, Result, find_results, to_json
@@ -34,6 +37,7 @@ class Entry:
     :param seeds: fewest and most of a place
     :param failed: runs that failed
     :param scores: IQM of each measure over the entry's own places; None where nothing was measured
+    :param unlike: conditions, such as data or updates, in which it differs from most entries in some place
     :param commits: of the code, short
     """
 
@@ -44,6 +48,7 @@ class Entry:
     seeds: tuple[int, int]
     failed: int
     scores: dict[str, Interval | None]
+    unlike: tuple[str, ...]
     commits: tuple[str, ...]
 
 
@@ -121,7 +126,8 @@ def _sender(argument: str) -> tuple[str, Path]:
 
 def _board(suite: str, version: str, entries: dict[tuple[str, str], list[Result]], by: str) -> Board:
     measure = MEASURES[by]
-    drafts = [_entry(method, sender, results) for (method, sender), results in sorted(entries.items())]
+    unlike = _unlike(entries)
+    drafts = [_entry(key, results, unlike[key]) for key, results in sorted(entries.items())]
     every = set().union(*(_places(results) for results in entries.values()))
     whole = [draft for draft in drafts if draft.places == len(every) and draft.scores[by] is not None]
     whole.sort(key=lambda draft: _best_first(draft, measure))
@@ -136,18 +142,37 @@ def _best_first(entry: Entry, measure: Measure) -> float:
     return -interval.estimate if measure.higher else interval.estimate
 
 
-def _entry(method: str, sender: str, results: Sequence[Result]) -> Entry:
+def _entry(key: tuple[str, str], results: Sequence[Result], unlike: Iterable[str]) -> Entry:
     places = _places(results)
     return Entry(
         rank=None,
-        method=method,
-        sender=sender,
+        method=key[0],
+        sender=key[1],
         places=len(places),
         seeds=(min(map(len, places.values()), default=0), max(map(len, places.values()), default=0)),
         failed=sum(result.status == "failed" for result in results),
         scores={name: _score(results, measure) for name, measure in MEASURES.items()},
+        unlike=tuple(unlike),
         commits=tuple(dict.fromkeys(result.commit[:9] for result in results)),
     )
+
+
+def _unlike(entries: Mapping[tuple[str, str], Sequence[Result]]) -> dict[tuple[str, str], list[str]]:
+    """Of each entry, what it had otherwise than most entries with a run of the same place and seed."""
+    had: dict[Any, dict[tuple[str, str], str]] = {}
+    for key, results in entries.items():
+        for result in results:
+            for name, value in conditions(result).items():
+                if value is not None:
+                    had.setdefault((name, place_of(result), result.seed), {})[key] = json.dumps(value)
+    unlike: dict[tuple[str, str], dict[str, None]] = {key: {} for key in entries}
+    for (name, _, _), values in had.items():
+        (common, count), *others = Counter(values.values()).most_common()
+        split = bool(others) and others[0][1] == count  # no value is the usual one
+        for key, value in values.items():
+            if split or value != common:
+                unlike[key][name] = None
+    return {key: list(names) for key, names in unlike.items()}
 
 
 def _places(results: Iterable[Result]) -> dict[Place, set[int]]:
@@ -177,7 +202,17 @@ def _markdown(boards: Sequence[Board]) -> str:
     parts = ["# Leaderboard", "Interquartile means with 95 % bootstrap intervals over runs within each place."]
     for board in boards:
         measures = _shown(board)
-        heads = ["rank", "method", "from", "places", "seeds", "failed", *(m.label for m in measures), "commit"]
+        heads = [
+            "rank",
+            "method",
+            "from",
+            "places",
+            "seeds",
+            "failed",
+            *(m.label for m in measures),
+            "unlike most in",
+            "commit",
+        ]
         parts.append(f"## {board.suite}, version {board.version}")
         parts.append(f"Ranked by {MEASURES[board.by].label} over {board.places} places.")
         rows = [heads, ["---"] * len(heads), *(_cells(entry, board, measures) for entry in board.entries)]
@@ -192,6 +227,7 @@ def _cells(entry: Entry, board: Board, measures: Sequence[Measure]) -> list[str]
         *(entry.method, _plain(entry.sender), f"{entry.places} of {board.places}"),
         *(str(low) if low == high else f"{low} to {high}", str(entry.failed)),
         *(_written(entry.scores[measure.name]) for measure in measures),
+        ", ".join(entry.unlike) or "-",
         ", ".join(entry.commits),
     ]
 

@@ -1,5 +1,6 @@
 """One table of what many people sent."""
 
+import dataclasses
 import json
 
 import pytest
@@ -57,6 +58,17 @@ def test_the_same_results_count_once_and_a_repetition_is_its_own_entry(tmp_path)
     again = lines(tmp_path / "c.jsonl", [make_result(0.7, seed=0, machine=Machine("Another", 8))])
     (board,) = make_boards([first, copy, again])
     assert [(entry.sender, entry.places) for entry in board.entries] == [("a", 4), ("c", 1)]
+
+
+def test_what_an_entry_had_otherwise_is_told(tmp_path):
+    training = make_result().training
+    more = dataclasses.replace(training, labels=9, samples={"pretrain": 1})
+    runs = [make_result(method=method) for method in ("lapo", "laom")] + [make_result(method="new", training=more)]
+    entries = make_boards([lines(tmp_path / "a.jsonl", runs)])[0].entries
+    unlike = {entry.method: entry.unlike for entry in entries}
+    assert unlike == {"lapo": (), "laom": (), "new": ("number of labels", "samples of pretrain")}
+    (board,) = make_boards([lines(tmp_path / "b.jsonl", runs[1:])])
+    assert all(entry.unlike == unlike["new"] for entry in board.entries)  # of two, none is the usual one
 
 
 def test_names_can_be_said(sent, tmp_path):

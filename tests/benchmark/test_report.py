@@ -284,6 +284,8 @@ def test_the_command(folder, tmp_path):
     assert done.exit_code == 0, done.output
     assert "65 runs, 1 failed" in done.output
     assert "data:image/png" not in (tmp_path / "out" / "index.html").read_text()
+    done = masklam("report", folder, "--baseline", "masklan", "--out", tmp_path / "out")
+    assert "Did you mean 'masklam'" in done.output
     assert "no such file" in masklam("report", tmp_path / "nowhere.json").output
     (tmp_path / "bad.json").write_text('{"schema": 7}')
     done = masklam("report", tmp_path / "bad.json")

@@ -78,8 +78,8 @@ def _stages(name: str) -> Callable[[Result], dict[str, Any]]:
     return lambda result: {f"{name} of {stage}": value for stage, value in getattr(result.training, name).items()}
 
 
-def _values(result: Result) -> dict[str, Any]:
-    """What is compared, by name; None where it is not known."""
+def conditions(result: Result) -> dict[str, Any]:
+    """What should be the same for all methods in one place with one seed, by name; None where it is not known."""
     training, tuning = result.training, result.training.tuning
     return {
         "data": training.dataset,
@@ -114,7 +114,7 @@ def gather_facts(results: Sequence[Result]) -> Facts:
 def _checks(results: Sequence[Result]) -> Iterator[Check]:
     groups: dict[Any, dict[str, dict[str, Any]]] = {}
     for result in results:
-        groups.setdefault((place_of(result), result.seed), {})[result.method] = _values(result)
+        groups.setdefault((place_of(result), result.seed), {})[result.method] = conditions(result)
     names = dict.fromkeys(name for group in groups.values() for values in group.values() for name in values)
     for name in names:
         known = [{m: v[name] for m, v in group.items() if v.get(name) is not None} for group in groups.values()]

@@ -23,6 +23,7 @@ from masklam_agents.benchmark.measures import (
 from masklam_agents.benchmark.report.fairness import Facts, gather_facts
 from masklam_agents.benchmark.results import Found, Result
 from masklam_agents.benchmark.statistics import Interval, Profile, performance_profile
+from masklam_envs.errors import unknown_name
 
 PROFILED = ("r2", "normalized_return")
 CURVED = ("nmse", "nmse_unseen", "distractor_r2", "normalized_return")
@@ -110,10 +111,13 @@ def summarize(
     :param baseline: method that ratios refer to
     :param repetitions: of every bootstrap
     :param seed: of every bootstrap
-    :raises ValueError: when it is not clear which suite is meant
+    :raises ValueError: when it is not clear which suite is meant, or no run is of the baseline that was named
     """
     chosen = _chosen(without_repeats(found), suite)
     results = [item.result for item in chosen]
+    methods = {result.method for result in results}
+    if baseline not in methods | {BASELINE}:  # without LAPO there are no ratios, unless another method is named
+        raise ValueError(unknown_name("baseline", baseline, methods))
 
     def comparisons(part: Sequence[Result]) -> Comparisons:
         made = (
@@ -144,8 +148,7 @@ def _chosen(found: Sequence[Found], suite: str | None) -> list[Found]:
     names = sorted({f"{item.result.suite}@{item.result.suite_version}" for item in found})
     wanted = [name for name in names if suite is None or suite in (name, name.rpartition("@")[0])]
     if len(wanted) != 1:
-        told = "holds" if len(names) == 1 else "hold"
-        raise ValueError(f"the results {told} {', '.join(names) or 'nothing'}; choose one with --suite NAME@VERSION")
+        raise ValueError(f"the results are of {', '.join(names) or 'nothing'}; choose one with --suite NAME@VERSION")
     return [item for item in found if f"{item.result.suite}@{item.result.suite_version}" == wanted[0]]
 
 
