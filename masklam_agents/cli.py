@@ -322,6 +322,42 @@ def leaderboard(
 
 
 @app.command()
+def benchmark(
+    suite: Annotated[str, typer.Argument(help="a suite's name (`--list` tells them), or a .yaml file")] = "",
+    method: Annotated[list[str] | None, typer.Option(help="only this one; several: repeat it")] = None,
+    task: Annotated[list[str] | None, typer.Option(help="only this one; several: repeat it")] = None,
+    distractor: Annotated[list[str] | None, typer.Option(help="only this one; several: repeat it")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="how many, from 0; the suite's number")] = None,
+    run: Annotated[list[str] | None, typer.Option(help="only the run whose hash begins so")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder of the results; runs/benchmark/SUITE")] = None,
+    launcher: Annotated[str, typer.Option(help="local or ray")] = "local",
+    workers: Annotated[int | None, typer.Option(min=0, help="processes of local; one a core; 0: in this one")] = None,
+    address: Annotated[str | None, typer.Option(help="of a Ray cluster, e.g. auto")] = None,
+    plugin: Annotated[list[str] | None, typer.Option(help="module that registers your methods or tasks")] = None,
+    keep_agents: Annotated[bool, typer.Option(help="keep every agent in its run's folder")] = False,
+    retry: Annotated[bool, typer.Option(help="run again what failed")] = False,
+    tune: Annotated[bool, typer.Option(help="choose hyperparameters by the suite's grid instead")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="tell the suites")] = False,
+) -> None:
+    """Compare methods by a suite; a run that was interrupted goes on when the same command is given again."""
+    with _mistakes_told():
+        from masklam_agents.benchmark import command
+        from masklam_agents.benchmark.plan import Chosen
+        from masklam_agents.benchmark.suite import load_suite, suite_names
+
+        if listed or not suite:
+            for name in suite_names():
+                typer.echo(f"{name:<20} {load_suite(name).summary}")
+            return
+        parts = (tuple(each or ()) for each in (method, task, distractor))
+        chosen = Chosen(*parts, seeds=seeds, runs=tuple(run or ()))
+        how = command.How(launcher, workers, address, tuple(plugin or ()), keep_agents, retry)
+        summary = (command.tune if tune else command.benchmark)(suite, out, chosen, how)
+    if summary.failed or summary.left:
+        raise typer.Exit(1)
+
+
+@app.command()
 def doctor() -> None:
     """Print what a bug report needs: versions, and whether the optional packages are there."""
     typer.echo(f"python {platform.python_version()} on {platform.platform()}")

@@ -29,12 +29,14 @@ class Method:
     :param summary: what it is, and which known flaws of the original it keeps or repairs; docs/methods.md lists them
     :param options: keyword arguments of the class
     :param clean: it sees the dataset without distractor: an upper bound
+    :param all_labels: it sees every true action, whatever others may: an upper bound
     """
 
     algorithm: str
     summary: str
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     clean: bool = False
+    all_labels: bool = False
 
     def load_class(self) -> type[OfflineAlgorithm]:
         """The class."""
@@ -134,7 +136,7 @@ METHODS: dict[str, Method] = {
         },
     ),
     "bc-labels": Method(BC, "behaviour cloning of the labelled transitions alone", {"labels": 4_096}),
-    "bc-all": Method(BC, "behaviour cloning of every true action: the normaliser of LAOM's paper"),
+    "bc-all": Method(BC, "behaviour cloning of every true action: the normaliser of LAOM's paper", all_labels=True),
     "random-latents": Method(RANDOM, "an inverse model that is never trained: a lower bound"),
 }
 

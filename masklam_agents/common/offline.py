@@ -31,6 +31,7 @@ from masklam_envs.data.windows import Windows
 from masklam_envs.errors import unknown_name
 
 LOG_EVERY = 50
+LABELS_STREAM = 3  # of the seed; the stages have those before it
 LossOf = Callable[[np.random.Generator], th.Tensor]
 Dataset = Frames | LazyFrames
 
@@ -370,9 +371,10 @@ class OfflineAlgorithm(BaseAlgorithm):
     def labelled(self, windows: Windows) -> NDArray[np.int64]:
         """The anchors (n,) whose true actions stage 3 may see: drawn over the whole dataset by the agent's seed.
 
-        The original takes the first rows of the dataset, that is a few whole episodes.
+        The original takes the first rows of the dataset, that is a few whole episodes.  With one seed every method gets
+        the same ones, and fewer labels are a part of more.
         """
-        rng = np.random.default_rng((self.config["seed"], len(self.stages)))
+        rng = np.random.default_rng((self.config["seed"], LABELS_STREAM))
         return np.sort(rng.permutation(windows.anchors)[: self.config["labels"]])
 
     def _windows(self, frames: Dataset) -> Windows:

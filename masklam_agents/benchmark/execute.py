@@ -1,0 +1,246 @@
+"""One run: train or go on, measure, draw, write the result.  What every launcher calls, in whatever process."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import importlib
+import os
+import platform
+import shutil
+import subprocess
+import time
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+from masklam_agents.benchmark import results
+from masklam_agents.benchmark.files import BusyError, locked, write_json
+from masklam_agents.benchmark.plan import Run
+from masklam_agents.benchmark.results import Machine, Result, Training, Tuning, read_result, write_result
+from masklam_agents.benchmark.stop import Stop, StoppedError
+
+Status = Literal["ok", "failed", "busy", "stopped", "full", "died"]
+REFUSED = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    :param status: ``"ok"``, ``"failed"``; ``"busy"``: another runner has it; ``"stopped"``: saved, not finished;
+        ``"full"``: no room on the disk, what was done before is kept; ``"died"``: its process ended
+    :param error: its last line, or what was told
+    """
+
+    status: Status
+    error: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a run does not depend on.
+
+    :param out: folder of the benchmark
+    :param shared: folder of what runs share
+    :param keep_agents: copy the agent into the run's folder
+    :param retry: run again what failed
+    :param pictures: draw those of seed 0
+    :param save_every: seconds between saves of an agent in training
+    """
+
+    out: str
+    shared: str
+    keep_agents: bool = False
+    retry: bool = False
+    pictures: bool = True
+    save_every: float = 30.0
+
+
+def run_folder(out: str | os.PathLike[str], run: Run) -> Path:
+    """Where a run lies."""
+    return Path(out) / "runs" / run.hash
+
+
+def finished(out: str | os.PathLike[str], run: Run) -> Result | None:
+    """The run's result, None while there is none.
+
+    :raises ResultError: when it is damaged
+    """
+    folder = run_folder(out, run)
+    return read_result(folder) if (folder / results.FILE).exists() else None
+
+
+def load_plugins(plugins: list[str]) -> None:
+    """Import the modules that register methods, tasks or distractors."""
+    for plugin in plugins:
+        importlib.import_module(plugin)
+
+
+def execute(run: Run, options: Options, stop: Stop | None = None) -> Outcome:
+    """Do one run, unless it is done or somebody else does it; what goes wrong is recorded and no exception."""
+    folder = run_folder(options.out, run)
+    try:
+        with locked(folder / "lock", wait=False):
+            before = finished(options.out, run)
+            if before is not None and not (options.retry and before.status == "failed"):
+                return Outcome(before.status, _last_line(before.error))
+            return _attempt(run, folder, options, stop or Stop())
+    except BusyError as error:
+        return Outcome("busy", str(error))
+    except OSError as error:
+        if error.errno in REFUSED:
+            return Outcome("full", str(error))
+        raise
+
+
+def _attempt(run: Run, folder: Path, options: Options, stop: Stop) -> Outcome:
+    write_json(folder / "config.json", {"command": command_of(run), "config": run.config})
+    began, began_cpu = time.monotonic(), time.process_time()
+    try:
+        load_plugins(run.config["plugins"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # those of useless masks; the scores say so
+            result = _result_of(run, folder, options, stop)
+    except StoppedError:
+        return Outcome("stopped")
+    except Exception as error:  # whatever a method does wrong is that run's failure and no other's
+        if isinstance(error, OSError) and error.errno in REFUSED:
+            return Outcome("full", str(error))
+        spent = time.monotonic() - began, time.process_time() - began_cpu
+        write_result(folder, failure(run, traceback.format_exc(), spent))
+        return Outcome("failed", _last_line(str(error)) or type(error).__name__)
+    write_result(folder, result)
+    return Outcome("ok")
+
+
+def _result_of(run: Run, folder: Path, options: Options, stop: Stop) -> Result:
+    import torch as th
+
+    from masklam_agents.benchmark.measure import draw_pictures, held_out_is_apart, measure, trained_on
+    from masklam_agents.benchmark.shared import AGENT, Shared
+
+    th.set_num_threads(1)
+    shared = Shared(Path(options.shared), stop, options.save_every)
+    normalizers = shared.normalizers(run)
+    held_out_is_apart(run, shared)
+    agent, spent = shared.agent(run)
+    stop.check()
+    began, began_cpu = time.monotonic(), time.process_time()
+    metrics, evaluation = measure(agent, run, shared, normalizers)
+    wall, cpu = time.monotonic() - began, time.process_time() - began_cpu
+    if options.pictures and run.config["seed"] == 0:
+        draw_pictures(agent, run, shared, folder)
+    if options.keep_agents:
+        shutil.copyfile(shared.root / "agents" / run.agent_key / AGENT, folder / AGENT)
+    return Result(
+        **_place(run),
+        status="ok",
+        error="",
+        metrics=metrics,
+        normalizers=normalizers,
+        training=trained_on(agent, run, shared),
+        evaluation=evaluation,
+        wall_seconds=spent["wall"] + wall,
+        cpu_seconds=spent["cpu"] + cpu,
+    )
+
+
+def failure(run: Run, error: str, seconds: tuple[float, float] = (0.0, 0.0)) -> Result:
+    """The result of a run that failed.
+
+    :param error: the traceback, or what was told
+    :param seconds: of wall and processor
+    """
+    options = run.config["options"]
+    return Result(
+        **_place(run),
+        status="failed",
+        error=error[-100_000:] or "no message",
+        metrics=None,
+        normalizers=None,
+        training=Training(
+            network=options.get("network", "unknown"),
+            parameters=None,
+            updates={},
+            samples={},
+            learning_rate={},
+            labels=min(options.get("labels") or 0, 2**53),
+            label_subset=None,
+            dataset=None,
+            tuning=tuning_of(run),
+        ),
+        evaluation=results.Evaluation(evaluation_seeds(run), run.config["evaluation"]["split"], None),
+        wall_seconds=seconds[0],
+        cpu_seconds=seconds[1],
+    )
+
+
+def _place(run: Run) -> dict[str, Any]:
+    """What results of every status say alike."""
+    config = run.config
+    names = ("suite", "suite_version", "method", "task", "distractor", "seed", "variables")
+    return {name: config[name] for name in names} | {
+        "config": config,
+        "config_hash": run.hash,
+        "command": command_of(run),
+        "versions": results.installed_versions(),
+        "commit": commit(),
+        "machine": machine(),
+    }
+
+
+def command_of(run: Run) -> str:
+    """What repeats this run alone."""
+    config = run.config
+    plugins = "".join(f" --plugin {name}" for name in config["plugins"])
+    which = f"--method {config['method']} --seeds {config['seed'] + 1}"
+    return f"masklam benchmark {config['suite']}{plugins} {which} --run {run.hash}"
+
+
+def evaluation_seeds(run: Run) -> tuple[int, ...]:
+    """Reset seeds of the evaluation's episodes."""
+    evaluation = run.config["evaluation"]
+    return tuple(range(evaluation["seed"], evaluation["seed"] + evaluation["episodes"]))
+
+
+def tuning_of(run: Run) -> Tuning:
+    """What was spent on choosing the run's hyperparameters."""
+    tuning = run.config["tuning"]
+    return Tuning({name: tuple(values) for name, values in tuning["grid"].items()}, tuning["trials"], tuning["chosen_by"])
+
+
+def machine() -> Machine:
+    """The processor, how much of it this process may use, and the accelerator."""
+    import torch as th
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    device = th.cuda.get_device_name() if th.cuda.is_available() else None
+    return Machine(_processor(), cores, device)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine() or "unknown"
+
+
+def commit() -> str:
+    """The commit of the code that runs, with ``-dirty`` after changes; ``unknown`` outside of a checkout."""
+    here = Path(__file__).resolve().parents[2]
+    if not (here / "pyproject.toml").exists():
+        return "unknown"
+    try:
+        run = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        changed = subprocess.run(["git", "diff", "--quiet", "HEAD"], cwd=here, capture_output=True).returncode
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return run.stdout.strip() + ("-dirty" if changed else "")
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else ""

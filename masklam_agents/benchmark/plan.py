@@ -1,0 +1,247 @@
+"""From a suite to its runs: each a plain configuration, and what of it each stage depends on.
+
+A run's configuration holds everything that its numbers depend on, and names its folder by its hash.  What two runs share
+is found the same way: an agent, or its first stages, is kept under the hash of what that part depends on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from masklam_agents.benchmark.results import hash_config
+from masklam_agents.benchmark.suite import VARIABLES, Suite, SuiteError
+from masklam_agents.benchmark.tuned import Tuned
+from masklam_agents.methods import Method, get_method
+from masklam_envs.errors import unknown_name
+
+RATES = {"pretrain": "learning_rate", "clone": "policy_learning_rate", "decode": "decoder_learning_rate"}
+#: options that only the last stage reads, where the stages before it use no labels
+LAST_STAGE_OPTIONS = ("labels", "decoder_learning_rate", "stage_shares")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run of a suite.
+
+    :param config: plain JSON: ``suite``, ``suite_version``, ``method``, ``task``, ``distractor``, ``seed`` and
+        ``variables`` name its place; ``algorithm``, ``options``, ``samples``, ``view``, ``data``, ``evaluation``,
+        ``tuning`` and ``plugins`` are what is done
+    """
+
+    config: dict[str, Any]
+
+    @property
+    def hash(self) -> str:
+        """Names the run's folder: 16 hexadecimal digits."""
+        return hash_config(self.config)
+
+    @property
+    def agent_key(self) -> str:
+        """Of the trained agent: runs that differ in how it is measured alone share it."""
+        return hash_config(_trained(self.config))
+
+    @property
+    def stages_key(self) -> str | None:
+        """Of the stages before the last one, where those see no labels: runs of all label budgets share them."""
+        config = self.config
+        if not config["labels_last"]:
+            return None
+        options = {key: value for key, value in config["options"].items() if key not in LAST_STAGE_OPTIONS}
+        samples = {stage: count for stage, count in config["samples"].items() if stage != "decode"}
+        return hash_config({**_trained(config), "options": options, "samples": samples})
+
+    @property
+    def frames_key(self) -> str:
+        """Of the drawn frames: methods share them."""
+        config = self.config
+        return hash_config({key: config[key] for key in ("task", "seed", "data", "view")})
+
+    @property
+    def label(self) -> str:
+        """For people: method, task, distractor, variables, seed."""
+        config = self.config
+        variables = [f"{name}={value}" for name, value in config["variables"].items()]
+        return " ".join([config["method"], config["task"], config["distractor"], *variables, f"seed {config['seed']}"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """What of a suite is to run; an empty tuple is everything.
+
+    :param methods: names; also registered ones that the suite does not list
+    :param tasks: ids of the suite
+    :param distractors: names of the suite
+    :param seeds: how many; None: the suite's number
+    :param runs: hashes, or beginnings of them
+    """
+
+    methods: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    distractors: tuple[str, ...] = ()
+    seeds: int | None = None
+    runs: tuple[str, ...] = ()
+
+
+def make_runs(
+    suite: Suite, chosen: Chosen | None = None, tuned: Tuned | None = None, plugins: Sequence[str] = ()
+) -> list[Run]:
+    """The runs of a suite, those that share data and frames next to each other.
+
+    :param chosen: a part of it
+    :param tuned: hyperparameters that were chosen for it
+    :param plugins: modules that register methods, tasks or distractors
+    :raises SuiteError: for a name that the suite does not have
+    """
+    chosen = chosen or Chosen()
+    methods = chosen.methods or suite.methods
+    for method in methods:
+        get_method(method)
+    tasks = _some("task", chosen.tasks, suite.tasks)
+    distractors = _some("distractor", chosen.distractors, tuple(suite.distractors))
+    seeds = range(suite.seeds if chosen.seeds is None else chosen.seeds)
+    places = itertools.product(seeds, tasks, distractors, _settings(suite), methods)
+    runs = [
+        make_run(suite, method, task, distractor, seed, settings, tuned, plugins)
+        for seed, task, distractor, settings, method in places
+    ]
+    return _by_hash(runs, chosen.runs)
+
+
+def make_run(
+    suite: Suite,
+    method: str,
+    task: str,
+    distractor: str,
+    seed: int,
+    settings: Mapping[str, tuple[Any, Any]] | None = None,
+    tuned: Tuned | None = None,
+    plugins: Sequence[str] = (),
+) -> Run:
+    """One run.
+
+    :param settings: by variable: the value that results name, and what it stands for
+    """
+    plain, row = suite.to_json(), get_method(method)
+    parts: dict[str, dict[str, Any]] = {
+        "training": dict(plain["training"]),
+        "evaluation": {**plain["evaluation"]},
+        "view": {
+            "distractor": plain["distractors"][distractor],
+            "correlation": None,
+            "image_size": suite.training.image_size,
+            "mask_source": "simulator",
+            "mask_faults": None,
+        },
+    }
+    for variable, (_, setting) in (settings or {}).items():
+        section, key = VARIABLES[variable]
+        parts[section][key] = setting
+    if row.clean:
+        parts["view"] |= {"distractor": "none", "correlation": None}
+        parts["evaluation"]["distractor"] = None
+    stages = list(row.load_class().stages)
+    found = {} if tuned is None else tuned.of(method)
+    found = {name: value for name, value in found.items() if name not in (settings or {})}
+    options = _options(row, parts["training"], stages, suite.method_options.get(method, {}), found, seed)
+    config = {
+        "suite": suite.name,
+        "suite_version": suite.version,
+        "method": method,
+        "task": task,
+        "distractor": distractor,
+        "seed": seed,
+        "variables": {variable: name for variable, (name, _) in (settings or {}).items()},
+        "algorithm": row.algorithm,
+        "options": options,
+        "samples": _samples(parts["training"]["samples"], stages, method),
+        "labels_last": stages[-1:] == ["decode"] and not options.get("label_weight"),
+        "view": parts["view"],
+        "data": plain["data"],
+        "evaluation": parts["evaluation"],
+        "tuning": _tuning(tuned, method),
+        "plugins": list(plugins),
+    }
+    return Run(config)
+
+
+def accepted_options(cls: type) -> set[str]:
+    """Keyword arguments of a method's class: its constructor's, and its bases' as far as it passes them on."""
+    names: set[str] = set()
+    for kind in cls.__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        parameters = inspect.signature(vars(kind)["__init__"]).parameters.values()
+        names |= {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return names - {"self", "policy", "env", "dataset"}
+
+
+def _options(
+    row: Method, training: dict[str, Any], stages: list[str], own: dict[str, Any], found: dict[str, Any], seed: int
+) -> dict[str, Any]:
+    """Keyword arguments: the method's own, what the suite gives all, what was chosen for this one."""
+    rates = {RATES[stage]: rate for stage, rate in training["learning_rate"].items()}
+    common = {name: training[name] for name in ("network", "batch_size", "labels", "latent_dim")}
+    if row.all_labels:
+        del common["labels"]
+    accepted = accepted_options(row.load_class())
+    shared = {**rates, **common, **training["options"]}
+    options = {**row.options, **{name: value for name, value in shared.items() if name in accepted}}
+    for name, value in found.items():
+        key = RATES[stages[0]] if name == "learning_rate" else name
+        options |= {key: value} if key in accepted else {}
+    options |= own
+    if unknown := options.keys() - accepted:
+        raise SuiteError(unknown_name(f"option of {row.algorithm}", min(unknown), accepted))
+    if "stage_shares" in accepted:
+        options["stage_shares"] = [float(training["samples"][stage]) for stage in stages]
+    return {**options, "seed": seed}
+
+
+def _samples(samples: dict[str, int], stages: list[str], method: str) -> dict[str, int]:
+    if lacking := [stage for stage in stages if stage not in samples]:
+        raise SuiteError(f"method {method!r} has the stage {lacking[0]!r}, for which training.samples names no number")
+    return {stage: samples[stage] for stage in stages}
+
+
+def _settings(suite: Suite) -> Iterator[dict[str, tuple[Any, Any]]]:
+    """Every combination of what the suite varies."""
+    choices = []
+    for variable, values in suite.vary.items():
+        pairs = values.items() if isinstance(values, dict) else [(value, value) for value in values]
+        choices.append([(variable, pair) for pair in pairs])
+    for combination in itertools.product(*choices):
+        yield dict(combination)
+
+
+def _trained(config: dict[str, Any]) -> dict[str, Any]:
+    """What a trained agent depends on."""
+    return {key: config[key] for key in ("algorithm", "options", "samples", "view", "data", "task", "seed", "plugins")}
+
+
+def _tuning(tuned: Tuned | None, method: str) -> dict[str, Any]:
+    if tuned is None or method not in tuned.chosen:
+        return {"grid": {}, "trials": 0, "chosen_by": "not tuned: the suite's settings for all methods"}
+    return {"grid": {k: list(v) for k, v in tuned.grid.items()}, "trials": tuned.trials, "chosen_by": tuned.chosen_by}
+
+
+def _some(kind: str, wanted: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    for name in wanted:
+        if name not in known:
+            raise SuiteError(unknown_name(f"{kind} of this suite", name, known))
+    return wanted or known
+
+
+def _by_hash(runs: list[Run], wanted: Iterable[str]) -> list[Run]:
+    wanted = tuple(wanted)
+    if not wanted:
+        return runs
+    for start in wanted:
+        if not any(run.hash.startswith(start) for run in runs):
+            raise SuiteError(f"no run of this suite has a hash that begins with {start!r}")
+    return [run for run in runs if run.hash.startswith(wanted)]

@@ -1,0 +1,217 @@
+"""Do the runs of a suite: what is done is skipped, what was interrupted goes on, what fails is recorded.
+
+Two runners may work on one folder: each run has a lock, and who does not get it goes on with another.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import masklam_envs
+from masklam_agents.benchmark import results
+from masklam_agents.benchmark.execute import Options, Outcome, failure, finished, run_folder
+from masklam_agents.benchmark.files import BusyError, locked, read_json, write_json
+from masklam_agents.benchmark.launchers import Launcher
+from masklam_agents.benchmark.plan import Run
+from masklam_agents.benchmark.results import ResultError, write_result
+from masklam_agents.benchmark.shared import Shared
+from masklam_agents.benchmark.suite import Suite
+from masklam_agents.benchmark.table import Table
+
+# A run whose process ended in the middle is given out so many times before it counts as failed.
+ATTEMPTS = 3
+POLL = 0.5
+MANIFEST = "benchmark.json"
+
+
+class FolderError(ValueError):
+    """A folder holds something else."""
+
+
+@dataclasses.dataclass
+class Summary:
+    """How it ended.
+
+    :param done: runs with scores
+    :param failed: runs without, and why
+    :param left: runs that are not finished
+    :param message: why it stopped before all were done; empty when it did not
+    """
+
+    done: int = 0
+    failed: dict[str, str] = dataclasses.field(default_factory=dict)
+    left: int = 0
+    message: str = ""
+
+
+def claim_folder(suite: Suite, out: Path) -> None:
+    """Say what a folder is for, or see that it is for this.
+
+    :raises FolderError: when it is of another suite, version of the suite, or version of masklam
+    """
+    mine = {
+        "suite": suite.name,
+        "suite_version": suite.version,
+        "schema": results.SCHEMA,
+        "masklam": masklam_envs.__version__,
+    }
+    path = out / MANIFEST
+    out.mkdir(parents=True, exist_ok=True)
+    there = read_json(path)
+    if there is None:
+        write_json(path, mine)
+    elif there != mine:
+        other = ", ".join(f"{key} {there.get(key)!r}" for key in mine if there.get(key) != mine[key])
+        here = ", ".join(f"{key} {mine[key]!r}" for key in mine if there.get(key) != mine[key])
+        raise FolderError(f"{out} holds runs of {other}, this is {here}: give another --out, or remove that folder")
+
+
+def run_all(runs: list[Run], options: Options, launcher: Launcher, table: Table | None = None) -> Summary:
+    """Do runs.
+
+    Ctrl-C, SIGTERM and a full disk stop it: what was trained is saved and the same call goes on.
+
+    :param runs: in the order in which they are begun, as far as shared parts allow
+    :param options: of every run; the launcher's too
+    :param launcher: does them
+    :param table: shows them
+    """
+    runner = _Runner(runs, options, launcher, table)
+    try:
+        runner.skip_finished()
+        runner.loop()
+    except KeyboardInterrupt:
+        runner.summary.message = "interrupted: what was trained is saved, the same command goes on"
+    finally:
+        launcher.close()
+        runner.account()
+    return runner.summary
+
+
+class _Runner:
+    """The state of one call of :func:`run_all`."""
+
+    def __init__(self, runs: list[Run], options: Options, launcher: Launcher, table: Table | None) -> None:
+        self.runs, self.options, self.launcher, self.table = runs, options, launcher, table
+        self.shared = Shared(Path(options.shared))
+        self.pending = collections.deque(runs)
+        self.running: dict[str, Run] = {}
+        self.elsewhere: dict[str, float] = {}
+        self.deaths: collections.Counter[str] = collections.Counter()
+        self.users = collections.Counter(key for run in runs for key in _shared_keys(run))
+        self.summary = Summary()
+
+    def skip_finished(self) -> None:
+        """Leave out what has a result."""
+        for run in list(self.pending):
+            try:
+                result = finished(self.options.out, run)
+            except ResultError as error:
+                raise FolderError(f"{error}; remove {run_folder(self.options.out, run)} to run it again") from error
+            if result is not None and not (self.options.retry and result.status == "failed"):
+                self.pending.remove(run)
+                self.settle(run, Outcome(result.status, result.error.strip().rpartition("\n")[2]), skipped=True)
+
+    def loop(self) -> None:
+        """Give out and take back, until nothing is left or something stops it."""
+        while (self.pending or self.running) and not self.summary.message:
+            for run in self.next_runs():
+                self.launcher.submit(run)
+                self.running[run.hash] = run
+                self.show("running", run)
+            ended = self.launcher.wait(POLL)
+            if not ended and not self.running:
+                time.sleep(POLL)  # all that is left is another runner's
+            for run, outcome in ended:
+                del self.running[run.hash]
+                self.take(run, outcome)
+            if self.table is not None:
+                self.table.refresh()
+
+    def next_runs(self) -> Iterator[Run]:
+        """As many as the launcher takes: rather one whose shared stages nobody is training at this moment."""
+        for _ in range(self.launcher.free()):
+            now = time.monotonic()
+            ready = [run for run in self.pending if self.elsewhere.get(run.hash, 0) <= now]
+            if not ready:
+                return
+            making = {key for run in self.running.values() for key in _agents(run) if not self.shared.made(key)}
+            run = next((run for run in ready if not making & _agents(run)), ready[0])
+            self.pending.remove(run)
+            yield run
+
+    def take(self, run: Run, outcome: Outcome) -> None:
+        """What becomes of a run that ended."""
+        if outcome.status == "busy":
+            self.elsewhere[run.hash] = time.monotonic() + 4 * POLL
+            self.pending.append(run)
+            self.show("elsewhere", run)
+        elif outcome.status == "full":
+            self.summary.message = f"the disk is full ({outcome.error}): make room, the same command goes on"
+        elif outcome.status == "died" and self.deaths[run.hash] + 1 < ATTEMPTS:
+            self.deaths[run.hash] += 1
+            self.pending.appendleft(run)
+            self.show("again", run, outcome.error)
+        elif outcome.status == "died":
+            self.record_death(run, outcome)
+        elif outcome.status == "stopped":
+            self.pending.append(run)
+        else:
+            self.settle(run, outcome)
+
+    def record_death(self, run: Run, outcome: Outcome) -> None:
+        """A run that always ends its process has failed."""
+        message = f"{outcome.error}, {ATTEMPTS} times; out of memory?"
+        folder = run_folder(self.options.out, run)
+        try:
+            with locked(folder / "lock", wait=False):
+                write_result(folder, failure(run, message))
+        except BusyError:
+            pass
+        self.settle(run, Outcome("failed", message))
+
+    def settle(self, run: Run, outcome: Outcome, skipped: bool = False) -> None:
+        """Count a finished run, and let go of what was shared for the last one that needed it."""
+        if outcome.status == "ok":
+            self.summary.done += 1
+        else:
+            self.summary.failed[run.label] = outcome.error
+        self.show("skipped" if skipped else outcome.status, run, outcome.error)
+        for key in _shared_keys(run):
+            self.users[key] -= 1
+            if not self.users[key]:
+                (self.shared.drop_frames if key == run.frames_key else self.shared.drop_agent)(key)
+
+    def show(self, what: str, run: Run, why: str = "") -> None:
+        """Tell the table."""
+        if self.table is not None:
+            self.table.note(what, run, why)
+
+    def account(self) -> None:
+        """Count what is left."""
+        self.summary.left = len(self.runs) - self.summary.done - len(self.summary.failed)
+
+
+def _agents(run: Run) -> set[str]:
+    """Keys of the agents that a run trains or waits for."""
+    return {key for key in (run.agent_key, run.stages_key) if key is not None}
+
+
+def _shared_keys(run: Run) -> set[str]:
+    return _agents(run) | {run.frames_key}
+
+
+def describe(summary: Summary) -> list[str]:
+    """The end in words."""
+    lines = [f"{summary.done} done, {len(summary.failed)} failed, {summary.left} left"]
+    reasons: dict[str, list[str]] = collections.defaultdict(list)
+    for label, why in summary.failed.items():
+        reasons[why].append(label)
+    for why, labels in reasons.items():
+        more = f" and {len(labels) - 1} more" if len(labels) > 1 else ""
+        lines.append(f"failed: {labels[0]}{more}: {why}")
+    return [*lines, *([summary.message] if summary.message else [])]

@@ -1,0 +1,298 @@
+"""What several runs need and one makes: recorded physics, drawn frames, normalisers, agents.
+
+Everything lies in one folder under the hash of what it depends on, and is made under a lock: of several processes that want
+it one makes it, the others wait.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch as th
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+
+import masklam_envs
+from masklam_agents.benchmark.files import BusyError, locked, read_json, write_json
+from masklam_agents.benchmark.plan import Run
+from masklam_agents.benchmark.results import Normalizers, hash_config
+from masklam_agents.benchmark.stop import Stop
+from masklam_agents.common.offline import OfflineAlgorithm
+from masklam_agents.methods import get_method
+from masklam_envs.data.cache import open_frames
+from masklam_envs.data.frames import Frames, LazyFrames
+from masklam_envs.data.mask_columns import segment_dataset
+from masklam_envs.data.trajectories import Trajectories
+
+# Seeds of the recordings of one seed of the suite; far from those of other seeds.
+STREAMS = {"train": 0, "held_out": 1}
+AGENT, DONE, SPENT = "agent.safetensors", "done.json", "spent.json"
+
+
+class Shared:
+    """The shared folder.
+
+    :param root: of it
+    :param stop: asks training to stop
+    :param save_every: seconds between saves of an agent in training
+    """
+
+    def __init__(self, root: Path, stop: Stop | None = None, save_every: float = 30.0) -> None:
+        self.root, self.stop, self.save_every = root, stop or Stop(), save_every
+
+    # ------------------------------------------------------------------ physics and frames
+
+    def trajectories(self, run: Run, part: str) -> Trajectories:
+        """Recorded episodes of the run's task and seed.
+
+        :param part: ``"train"`` or ``"held_out"``
+        :raises ValueError: when the policy needs an expert and the task has none
+        """
+        return Trajectories.load(self._recorded(run, part))
+
+    def _recorded(self, run: Run, part: str) -> Path:
+        """The folder of a recording, made if it is not there."""
+        plan = recording(run, part)
+        folder = self.root / "data" / hash_config(plan)
+        with locked(folder.with_suffix(".lock")):
+            if not folder.exists():
+                self.stop.check()
+                write_json(folder.with_suffix(".json"), plan)
+                collect_steps(folder, plan)
+        return folder
+
+    def frames(self, run: Run, part: str, split: str = "train", distractor: Any = None) -> Frames | LazyFrames:
+        """The frames of a recording as the run sees them: drawn once, kept in a file where there is room.
+
+        :param part: ``"train"`` or ``"held_out"``
+        :param split: of the backgrounds
+        :param distractor: instead of the run's
+        """
+        self.stop.check()
+        folder, view = self._recorded(run, part), view_options(run, split, distractor)
+        trajectories, env = Trajectories.load(folder), gym.make(run.config["task"], **view)
+        source = run.config["view"]["mask_source"]
+        if source == "simulator":
+            kept = self.root / "frames" / run.frames_key
+            return open_frames(trajectories, env, folder=kept)
+        name = hash_config({"source": source, "view": view})
+        with locked(folder.with_suffix(f".{name}.lock")):
+            column = segment_dataset(folder, source, name=name, env=run.config["task"], view=view)
+        return LazyFrames(trajectories, env, masks=column)
+
+    def drop_frames(self, key: str) -> None:
+        """Remove the frames that no run needs any more."""
+        shutil.rmtree(self.root / "frames" / key, ignore_errors=True)
+
+    # ------------------------------------------------------------------ normalisers
+
+    def normalizers(self, run: Run) -> Normalizers | None:
+        """Mean returns of the expert and of random actions over the evaluation's seeds, without distractor.
+
+        None where the task has no expert.
+        """
+        evaluation = run.config["evaluation"]
+        plan = {"task": run.config["task"], **{k: evaluation[k] for k in ("episodes", "seed", "max_steps")}}
+        path = self.root / "normalizers" / f"{hash_config(plan)}.json"
+        with locked(path.with_suffix(".lock")):
+            found = read_json(path)
+            if found is None:
+                found = measure_normalizers(**plan)
+                write_json(path, found)
+        return Normalizers(**found) if found["expert"] is not None else None
+
+    # ------------------------------------------------------------------ agents
+
+    def agent(self, run: Run) -> tuple[OfflineAlgorithm, dict[str, float]]:
+        """The run's agent, trained if it is not there, and the seconds that all its training took.
+
+        :raises StoppedError: when stopped; what was trained is saved
+        """
+        dataset = self.frames(run, "train")
+        spent = {"wall": 0.0, "cpu": 0.0}
+        start: Path | None = None
+        if run.stages_key is not None:
+            options = {**run.config["options"], "stage_shares": [*run.config["options"]["stage_shares"][:-1], 0.0]}
+            stages, spent = self._train(run, run.stages_key, options, dataset, None)
+            start = stages
+        path, own = self._train(run, run.agent_key, run.config["options"], dataset, start)
+        agent = self._load(run, path, {}, dataset)
+        return agent, {name: spent[name] + own[name] for name in spent}
+
+    def drop_agent(self, key: str) -> None:
+        """Remove an agent that no run needs any more, unless somebody uses it."""
+        folder = self.root / "agents" / key
+        try:
+            with locked(folder.with_suffix(".lock"), wait=False):
+                shutil.rmtree(folder, ignore_errors=True)
+        except BusyError:
+            pass
+
+    def made(self, key: str | None) -> bool:
+        """Whether an agent is trained."""
+        return key is not None and (self.root / "agents" / key / DONE).exists()
+
+    def _train(
+        self, run: Run, key: str, options: dict[str, Any], dataset: Frames | LazyFrames, start: Path | None
+    ) -> tuple[Path, dict[str, float]]:
+        """The file of an agent under a key, trained or gone on with, and what it took."""
+        folder = self.root / "agents" / key
+        path = folder / AGENT
+        with locked(folder.with_suffix(".lock")):
+            done = read_json(folder / DONE)
+            if done is None:
+                self.stop.check()
+                folder.mkdir(parents=True, exist_ok=True)
+                source = path if path.exists() else start
+                agent = self._make(run, options, dataset) if source is None else self._load(run, source, options, dataset)
+                done = self._learn(agent, path, samples_of(agent, run))
+                write_json(folder / DONE, done)
+                (folder / SPENT).unlink(missing_ok=True)
+        return path, done
+
+    def _learn(self, agent: OfflineAlgorithm, path: Path, samples: int) -> dict[str, float]:
+        """Train up to so many samples; the seconds that it took, those before an interruption added."""
+        spent = read_json(path.with_name(SPENT)) or {"wall": 0.0, "cpu": 0.0}
+        saver = _Saver(path, spent, self.stop, self.save_every)
+        agent.set_logger(Logger(None, []))
+        agent.learn(samples, callback=saver, reset_num_timesteps=False)
+        saver.save()
+        self.stop.check()
+        return saver.spent()
+
+    def _make(self, run: Run, options: dict[str, Any], dataset: Frames | LazyFrames) -> OfflineAlgorithm:
+        return get_method(run.config["method"]).load_class()("MultiInputPolicy", None, dataset, **options)
+
+    def _load(self, run: Run, path: Path, options: dict[str, Any], dataset: Frames | LazyFrames) -> OfflineAlgorithm:
+        return get_method(run.config["method"]).load_class().load(path, dataset=dataset, **options)
+
+
+class _Saver(BaseCallback):
+    """Saves agent and seconds every so often, and when asked to stop."""
+
+    def __init__(self, path: Path, before: dict[str, float], stop: Stop, every: float) -> None:
+        super().__init__()
+        self.path, self.before, self.stop, self.every = path, before, stop, every
+        self.began, self.began_cpu = time.monotonic(), time.process_time()
+        self.saved_at = self.began
+
+    def spent(self) -> dict[str, float]:
+        wall, cpu = time.monotonic() - self.began, time.process_time() - self.began_cpu
+        return {"wall": self.before["wall"] + wall, "cpu": self.before["cpu"] + cpu}
+
+    def save(self) -> None:
+        self.model.save(self.path)
+        write_json(self.path.with_name(SPENT), self.spent())
+        self.saved_at = time.monotonic()
+
+    def _on_step(self) -> bool:
+        if time.monotonic() - self.saved_at >= self.every:
+            self.save()
+        return not self.stop
+
+
+def samples_of(agent: OfflineAlgorithm, run: Run) -> int:
+    """What ``learn`` is given, so that every stage draws the run's number of samples."""
+    if "stage_shares" in agent.config:  # those of the agent: a model that has trained itself leaves out stage 1
+        return round(sum(agent._shares()))
+    return sum(run.config["samples"].values())
+
+
+def view_options(run: Run, split: str, distractor: Any = None) -> dict[str, Any]:
+    """Keyword arguments of the environment whose view a run has; masks are the simulator's."""
+    view = run.config["view"]
+    changed = distractor is not None
+    return {
+        "distractor": distractor if changed else view["distractor"],
+        "correlation": None if changed else view["correlation"],
+        "image_size": view["image_size"],
+        "mask_faults": view["mask_faults"],
+        "split": split,
+    }
+
+
+def recording(run: Run, part: str) -> dict[str, Any]:
+    """What a recording depends on."""
+    data, train = run.config["data"], part == "train"
+    return {
+        "task": run.config["task"],
+        "policy": data["policy"] if train else data["held_out_policy"],
+        "noise": data["noise"] if train else None,
+        "steps": data["steps"] if train else data["held_out_steps"],
+        "max_steps": data["max_steps"],
+        "seed": len(STREAMS) * run.config["seed"] + STREAMS[part],
+    }
+
+
+def collect_steps(folder: Path, plan: dict[str, Any]) -> None:
+    """Record whole episodes until there are enough steps: as few of them as will do.
+
+    An interrupted recording goes on.
+    """
+    part = folder.with_name(f"{folder.name}.part")
+    options = {name: plan[name] for name in ("policy", "noise", "max_steps", "seed")}
+    episodes, steps = 1, plan["steps"]
+    while True:
+        found = masklam_envs.collect(plan["task"], episodes, out=part, **options)
+        total = int(found.lengths.sum())
+        if total >= steps:
+            break
+        episodes = max(episodes + 1, math.ceil(episodes * steps / total))
+    enough = int(np.searchsorted(np.cumsum(found.lengths), steps)) + 1
+    found.select(range(enough)).save(folder)
+    shutil.rmtree(part, ignore_errors=True)
+
+
+def measure_normalizers(task: str, episodes: int, seed: int, max_steps: int | None) -> dict[str, float | None]:
+    """Mean returns of expert and random actions, from the resets that agents are evaluated on."""
+    from masklam_envs.reference import reference_expert
+
+    env = gym.make(task)
+    base: Any = env.unwrapped.base  # type: ignore[attr-defined]
+    expert = reference_expert(base)
+    act = None if expert is None else expert.predict
+    if act is None and hasattr(base.unwrapped, "scripted_expert"):
+        act = base.unwrapped.scripted_expert
+    limit = min(x for x in (max_steps, env.spec.max_episode_steps if env.spec else None, 10**9) if x)
+    seeds = range(seed, seed + episodes)
+    rng = np.random.default_rng(seed)
+    low, high = env.action_space.low, env.action_space.high  # type: ignore[attr-defined]
+    random = np.mean([_return(base, lambda _: rng.uniform(low, high), s, limit) for s in seeds])
+    best = None if act is None else float(np.mean([_return(base, act, s, limit) for s in seeds]))
+    return {"expert": best, "random": float(random)}
+
+
+def _return(base: Any, act: Any, seed: int, limit: int) -> float:
+    """The undiscounted return of one episode of physics alone."""
+    state, _ = base.reset(seed=seed)
+    total = 0.0
+    for _ in range(limit):
+        state, reward, terminated, truncated, _ = base.step(np.asarray(act(state), np.float32))
+        total += float(reward)
+        if terminated or truncated:
+            break
+    return total
+
+
+def physics_digest(trajectories: Trajectories) -> str:
+    """16 hexadecimal digits of recorded physics: equal for the methods that had the same."""
+    found = hashlib.sha256()
+    for name in ("qpos", "actions", "labels", "lengths", "distractor_seeds"):
+        found.update(np.ascontiguousarray(getattr(trajectories, name)).tobytes())
+    return found.hexdigest()[:16]
+
+
+def count_parameters(agent: OfflineAlgorithm) -> int:
+    """Trainable numbers of all stages' modules together."""
+    names = {name for modules in agent.stages.values() for name in modules}
+    modules = [getattr(agent.policy, name) for name in names]
+    return sum(p.numel() for module in modules if isinstance(module, th.nn.Module) for p in module.parameters())
+
+

@@ -1,0 +1,90 @@
+"""Hyperparameters that were chosen for a suite: the file that says which, from what grid, and what each trial scored."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from masklam_agents.benchmark.suite import Suite, SuiteError, read_yaml, validated
+
+_STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Trial:
+    """One setting of one method.
+
+    :param method: its name
+    :param setting: values of the grid
+    :param score: what decided; lower is better
+    """
+
+    method: str
+    setting: dict[str, float]
+    score: float | None
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Tuned:
+    """What was chosen.
+
+    :param suite: name of the suite
+    :param version: of the suite
+    :param grid: the same for every method
+    :param trials: runs of each method
+    :param chosen_by: what decided, in words
+    :param chosen: by method, values of the grid
+    :param scores: of all trials
+    """
+
+    suite: str
+    version: str
+    grid: dict[str, tuple[float, ...]]
+    trials: int
+    chosen_by: str
+    chosen: dict[str, dict[str, float]]
+    scores: tuple[Trial, ...] = ()
+
+    def of(self, method: str) -> dict[str, Any]:
+        """What was chosen for a method; empty when nothing was."""
+        found = self.chosen.get(method, {})
+        return {name: round(value) if name == "latent_dim" else value for name, value in found.items()}
+
+
+def load_tuned(suite: Suite, beside: str | os.PathLike[str] | None = None) -> Tuned | None:
+    """The file that a suite names; None where it names none or it is not there yet.
+
+    :param beside: the suite's own file; None: a suite of the package
+    :raises SuiteError: when it is damaged or of another suite
+    """
+    if suite.tuned is None:
+        return None
+    folder = resources.files(__package__) / "suites" if beside is None else Path(beside).parent
+    path: Any = folder / suite.tuned
+    if not path.is_file():
+        return None
+    tuned: Tuned = validated(read_yaml(path.read_text("utf-8"), suite.tuned), Tuned, _ADAPTER, suite.tuned)
+    if (tuned.suite, tuned.version) != (suite.name, suite.version):
+        raise SuiteError(
+            f"{suite.tuned} was made for suite {tuned.suite} {tuned.version}, this is {suite.name} {suite.version}: "
+            f"run `masklam benchmark {suite.name} --tune` again"
+        )
+    return tuned
+
+
+def write_tuned(path: Path, tuned: Tuned) -> None:
+    """Write the file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    plain = _ADAPTER.dump_python(tuned, mode="json")
+    part.write_text(yaml.safe_dump(plain, sort_keys=False, width=120), "utf-8")
+    os.replace(part, path)
+
+
+_ADAPTER: TypeAdapter[Tuned] = TypeAdapter(Tuned)
