@@ -85,7 +85,7 @@ def execute(run: Run, options: Options, stop: Stop | None = None) -> Outcome:
         with locked(folder / "lock", wait=False):
             before = finished(options.out, run)
             if before is not None and not (options.retry and before.status == "failed"):
-                return Outcome(before.status, _last_line(before.error))
+                return Outcome(before.status, last_line(before.error))
             return _attempt(run, folder, options, stop or Stop())
     except BusyError as error:
         return Outcome("busy", str(error))
@@ -110,7 +110,7 @@ def _attempt(run: Run, folder: Path, options: Options, stop: Stop) -> Outcome:
             return Outcome("full", str(error))
         spent = time.monotonic() - began, time.process_time() - began_cpu
         write_result(folder, failure(run, traceback.format_exc(), spent))
-        return Outcome("failed", _last_line(str(error)) or type(error).__name__)
+        return Outcome("failed", str(error).partition("\n")[0] or type(error).__name__)
     write_result(folder, result)
     return Outcome("ok")
 
@@ -208,7 +208,9 @@ def evaluation_seeds(run: Run) -> tuple[int, ...]:
 def tuning_of(run: Run) -> Tuning:
     """What was spent on choosing the run's hyperparameters."""
     tuning = run.config["tuning"]
-    return Tuning({name: tuple(values) for name, values in tuning["grid"].items()}, tuning["trials"], tuning["chosen_by"])
+    return Tuning(
+        {name: tuple(values) for name, values in tuning["grid"].items()}, tuning["trials"], tuning["chosen_by"]
+    )
 
 
 def machine() -> Machine:
@@ -241,6 +243,7 @@ def commit() -> str:
     return run.stdout.strip() + ("-dirty" if changed else "")
 
 
-def _last_line(text: str) -> str:
+def last_line(text: str) -> str:
+    """Of a traceback: the error."""
     lines = text.strip().splitlines()
     return lines[-1] if lines else ""

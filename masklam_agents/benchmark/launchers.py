@@ -1,7 +1,7 @@
 """Who does the runs: this process, processes of this machine, or a Ray cluster.
 
-A launcher takes runs and says how each ended.  A process that ends in the middle (killed, out of memory, machine gone) is
-an outcome ``"died"``: the runner gives the run out again, and it goes on from what was saved.
+A launcher takes runs and says how each ended.  A process that ends in the middle (killed, out of memory, machine gone)
+is an outcome ``"died"``: the runner gives the run out again, and it goes on from what was saved.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ class LocalLauncher:
     """
 
     def __init__(self, options: Options, workers: int | None = None) -> None:
-        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+        cores = (
+            sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+        )
         count = len(cores) if workers is None else workers
         if count < 1:
             raise ValueError(f"workers must be at least 0, got {workers}")

@@ -1,7 +1,7 @@
 """From a suite to its runs: each a plain configuration, and what of it each stage depends on.
 
-A run's configuration holds everything that its numbers depend on, and names its folder by its hash.  What two runs share
-is found the same way: an agent, or its first stages, is kept under the hash of what that part depends on.
+A run's configuration holds everything that its numbers depend on, and names its folder by its hash.  What two runs
+share is found the same way: an agent, or its first stages, is kept under the hash of what that part depends on.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import masklam_envs
 from masklam_agents.benchmark import results
-from masklam_agents.benchmark.execute import Options, Outcome, failure, finished, run_folder
+from masklam_agents.benchmark.execute import Options, Outcome, failure, finished, last_line, run_folder
 from masklam_agents.benchmark.files import BusyError, locked, read_json, write_json
 from masklam_agents.benchmark.launchers import Launcher
 from masklam_agents.benchmark.plan import Run
@@ -37,7 +37,7 @@ class Summary:
     """How it ended.
 
     :param done: runs with scores
-    :param failed: runs without, and why
+    :param failed: runs without, by hash and label, and why
     :param left: runs that are not finished
     :param message: why it stopped before all were done; empty when it did not
     """
@@ -114,7 +114,7 @@ class _Runner:
                 raise FolderError(f"{error}; remove {run_folder(self.options.out, run)} to run it again") from error
             if result is not None and not (self.options.retry and result.status == "failed"):
                 self.pending.remove(run)
-                self.settle(run, Outcome(result.status, result.error.strip().rpartition("\n")[2]), skipped=True)
+                self.settle(run, Outcome(result.status, last_line(result.error)), skipped=True)
 
     def loop(self) -> None:
         """Give out and take back, until nothing is left or something stops it."""
@@ -179,7 +179,7 @@ class _Runner:
         if outcome.status == "ok":
             self.summary.done += 1
         else:
-            self.summary.failed[run.label] = outcome.error
+            self.summary.failed[f"{run.hash} {run.label}"] = outcome.error
         self.show("skipped" if skipped else outcome.status, run, outcome.error)
         for key in _shared_keys(run):
             self.users[key] -= 1

@@ -1,7 +1,7 @@
 """What several runs need and one makes: recorded physics, drawn frames, normalisers, agents.
 
-Everything lies in one folder under the hash of what it depends on, and is made under a lock: of several processes that want
-it one makes it, the others wait.
+Everything lies in one folder under the hash of what it depends on, and is made under a lock: of several processes that
+want it one makes it, the others wait.
 """
 
 from __future__ import annotations
@@ -106,7 +106,14 @@ class Shared:
             if found is None:
                 found = measure_normalizers(**plan)
                 write_json(path, found)
-        return Normalizers(**found) if found["expert"] is not None else None
+        if found["expert"] is None:
+            return None
+        if found["expert"] <= found["random"]:
+            raise ValueError(
+                f"over these episodes the expert of {plan['task']} returns {found['expert']:.1f} and random actions "
+                f"{found['random']:.1f}, which normalises nothing: longer ones (evaluation.max_steps) or more of them"
+            )
+        return Normalizers(**found)
 
     # ------------------------------------------------------------------ agents
 
@@ -151,7 +158,9 @@ class Shared:
                 self.stop.check()
                 folder.mkdir(parents=True, exist_ok=True)
                 source = path if path.exists() else start
-                agent = self._make(run, options, dataset) if source is None else self._load(run, source, options, dataset)
+                agent = (
+                    self._make(run, options, dataset) if source is None else self._load(run, source, options, dataset)
+                )
                 done = self._learn(agent, path, samples_of(agent, run))
                 write_json(folder / DONE, done)
                 (folder / SPENT).unlink(missing_ok=True)
@@ -294,5 +303,3 @@ def count_parameters(agent: OfflineAlgorithm) -> int:
     names = {name for modules in agent.stages.values() for name in modules}
     modules = [getattr(agent.policy, name) for name in names]
     return sum(p.numel() for module in modules if isinstance(module, th.nn.Module) for p in module.parameters())
-
-

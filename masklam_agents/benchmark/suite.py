@@ -201,7 +201,9 @@ def load_suite(name: str | os.PathLike[str]) -> Suite:
     try:
         return parse_suite(Path(given).read_text("utf-8"), given)
     except (FileNotFoundError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{given}: cannot be read as text ({error}); suites here: {', '.join(suite_names())}") from error
+        raise SuiteError(
+            f"{given}: cannot be read as text ({error}); suites here: {', '.join(suite_names())}"
+        ) from error
 
 
 def parse_suite(text: str, where: str) -> Suite:
@@ -239,7 +241,7 @@ def read_yaml(text: str, where: str) -> Any:
     :raises SuiteError: when it is no YAML
     """
     try:
-        return yaml.load(text, _OnceLoader)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, _OnceLoader)  # a safe loader
     except yaml.YAMLError as error:
         raise SuiteError(f"{where}: no YAML ({' '.join(str(error).split())})") from error
 

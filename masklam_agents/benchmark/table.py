@@ -77,7 +77,9 @@ class Table:
             count = self.counts[method]
             now = sum(run.config["method"] == method for run, _ in self.running.values())
             waiting = total - count.total() - now
-            table.add_row(method, f"{count['done']} / {total}", str(count["failed"] or ""), str(now or ""), str(waiting))
+            table.add_row(
+                method, f"{count['done']} / {total}", str(count["failed"] or ""), str(now or ""), str(waiting)
+            )
         now = time.monotonic()
         lines = [f"{run.label}  {_minutes(now - since)}" for run, since in list(self.running.values())[:SHOWN]]
         told = [f"failed: {why}" for why in self.failures[-SHOWN:]]

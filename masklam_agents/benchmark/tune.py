@@ -65,7 +65,9 @@ def choose(suite: Suite, trials: Trials, out: Any) -> Tuned:
     :raises SuiteError: when a method has no trial with scores
     """
     tuning = _need(suite)
-    scores = [Trial(method, dict(setting), _score(tuning, runs, out)) for (method, setting), runs in trials.runs.items()]
+    scores = [
+        Trial(method, dict(setting), _score(tuning, runs, out)) for (method, setting), runs in trials.runs.items()
+    ]
     chosen = {}
     for method in dict.fromkeys(trial.method for trial in scores):
         own = [trial for trial in scores if trial.method == method and trial.score is not None]

@@ -1,4 +1,4 @@
-"""Hyperparameters that were chosen for a suite: the file that says which, from what grid, and what each trial scored."""
+"""Hyperparameters that were chosen for a suite: the file of what was chosen, from what grid, with what scores."""
 
 from __future__ import annotations
 

@@ -1,0 +1,226 @@
+"""The runner: what is done is skipped, what is shared is made once, what fails is recorded, locks hold."""
+
+import errno
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from masklam_agents.benchmark import execute as execute_module
+from masklam_agents.benchmark import runner
+from masklam_agents.benchmark.execute import Options, Outcome, execute, finished, run_folder
+from masklam_agents.benchmark.files import BusyError, locked
+from masklam_agents.benchmark.launchers import HereLauncher, make_launcher
+from masklam_agents.benchmark.plan import make_runs
+from masklam_agents.benchmark.results import read_results
+from masklam_agents.benchmark.runner import FolderError, claim_folder, describe, run_all
+from masklam_agents.benchmark.shared import Shared
+from masklam_agents.common.saving import read_agent
+from masklam_envs.data import cache
+from tests.benchmark.tiny import do, options, tiny
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The agents that are trained, as they are."""
+    found = []
+    learn = Shared._learn
+    monkeypatch.setattr(
+        Shared, "_learn", lambda self, agent, path, n: found.append(path) or learn(self, agent, path, n)
+    )
+    return found
+
+
+def test_a_run_leaves_a_result_with_all_that_the_rules_ask_for(tmp_path):
+    suite = tiny(methods="[masklam-fixed]", distractors="[still]")
+    assert do(suite, tmp_path, pictures=True, keep_agents=True) == runner.Summary(done=1)
+    [run] = make_runs(suite)
+    result = finished(tmp_path, run)
+    assert result.config == run.config and result.config_hash == run_folder(tmp_path, run).name
+    assert result.evaluation.seeds == (1_000_000, 1_000_001) and result.evaluation.split == "test"
+    assert len(result.metrics.returns) == 2 and result.metrics.action is not None
+    assert result.metrics.action_unseen != result.metrics.action  # other backgrounds
+    assert result.metrics.distractor is None  # a still picture does not move
+    assert result.normalizers.expert > result.normalizers.random
+    assert result.training.updates == {"pretrain": 5, "clone": 5, "decode": 5}
+    assert result.training.labels == 32 and result.training.parameters > 0
+    assert result.wall_seconds > 0 and result.cpu_seconds > 0
+    assert f"--run {run.hash}" in result.command
+    assert {path.name for path in run_folder(tmp_path, run).iterdir()} == {
+        *("result.json", "config.json", "lock", "agent.safetensors", "predictions.png", "rollout.gif"),
+    }
+    assert not list((tmp_path / "shared" / "frames").iterdir())  # nobody needs them any more
+    assert not list((tmp_path / "shared" / "agents").glob("*/"))
+
+
+def test_finished_runs_are_skipped(tmp_path, trained):
+    suite = tiny(methods="[lapo]")
+    do(suite, tmp_path)
+    before = [path.read_bytes() for path in tmp_path.glob("runs/*/result.json")]
+    count = len(trained)
+    assert do(suite, tmp_path).done == 1
+    assert len(trained) == count
+    assert [path.read_bytes() for path in tmp_path.glob("runs/*/result.json")] == before
+
+
+def test_a_failure_is_recorded_and_the_rest_goes_on(tmp_path):
+    suite = tiny(methods="[broken, lapo]")
+    summary = do(suite, tmp_path)
+    assert (summary.done, summary.left, list(summary.failed.values())) == (1, 0, ["this method is broken"])
+    failed, done = sorted(read_results([tmp_path]), key=lambda result: result.method)
+    assert (failed.status, done.status) == ("failed", "ok")
+    assert "Traceback" in failed.error and "RuntimeError: this method is broken" in failed.error
+    assert any("this method is broken" in line for line in describe(summary))
+
+
+def test_what_failed_is_tried_again_only_when_asked(tmp_path, monkeypatch):
+    suite = tiny(methods="[broken]")
+    do(suite, tmp_path)
+    monkeypatch.delattr("tests.benchmark.tiny.Broken._begin_pretrain")  # repaired
+    assert list(do(suite, tmp_path).failed.values()) == ["RuntimeError: this method is broken"]
+    assert do(suite, tmp_path, retry=True).done == 1
+
+
+def test_a_task_without_expert_is_told_and_others_go_on(tmp_path):
+    suite = tiny(methods="[lapo]", tasks="[MaskPusher-v0, MaskCheetah-v0]")
+    summary = do(suite, tmp_path)
+    assert summary.done == 1
+    assert next(iter(summary.failed.values())).startswith("this task ships no expert")
+
+
+def test_stages_without_labels_are_trained_once_for_all_budgets(tmp_path, trained):
+    suite = tiny(methods="[lapo]", vary="{labels: [8, 16, 32]}")
+    assert do(suite, tmp_path, keep_agents=True).done == 3
+    assert len(trained) == 1 + 3
+    by_labels = {r.variables["labels"]: r for r in read_results([tmp_path])}
+    assert {labels: result.training.labels for labels, result in by_labels.items()} == {8: 8, 16: 16, 32: 32}
+    agents = [read_agent(path)[1] for path in tmp_path.glob("runs/*/agent.safetensors")]
+    names = {name: all(np.array_equal(a[name], agents[0][name]) for a in agents) for name in agents[0]}
+    assert all(same for name, same in names.items() if "decoder" not in name)
+    assert not all(names.values())
+
+
+def test_an_agent_from_shared_stages_is_the_one_that_learn_makes(tmp_path):
+    suite = tiny(methods="[masklam-fixed]")
+    [run] = make_runs(suite)
+    shared = Shared(tmp_path)
+    agent, _ = shared.agent(run)
+    from masklam_agents import MaskLAM
+
+    alone = MaskLAM("MultiInputPolicy", None, shared.frames(run, "train"), **run.config["options"]).learn(120)
+    assert alone.progress == agent.progress
+    mine, its = agent.policy.state_dict(), alone.policy.state_dict()
+    assert all(np.array_equal(mine[name], its[name]) for name in its)
+
+
+def test_methods_have_the_same_data_and_labels_and_frames_are_drawn_once(tmp_path, monkeypatch):
+    drawn = []
+    real = cache._draw_to
+    monkeypatch.setattr(cache, "_draw_to", lambda path, *rest: drawn.append(path) or real(path, *rest))
+    do(tiny(methods="[lapo, masklam-fixed, laom, idm, bc-labels]"), tmp_path)
+    results = read_results([tmp_path])
+    assert len(results) == 5
+    assert len({result.training.label_subset for result in results}) == 1
+    assert len({result.training.dataset for result in results}) == 1
+    assert len(drawn) == len(set(drawn)) == 3  # training; held-out under training and under test backgrounds
+
+
+def test_a_run_that_another_runner_has_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "POLL", 0.05)
+    suite = tiny(methods="[lapo]")
+    [run] = make_runs(suite)
+    free = threading.Event()
+
+    def hold():
+        with locked(run_folder(tmp_path, run) / "lock"):
+            free.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    while not (run_folder(tmp_path, run) / "lock").exists():
+        time.sleep(0.01)
+    assert execute(run, options(tmp_path)).status == "busy"
+    threading.Timer(0.3, free.set).start()
+    assert do(suite, tmp_path).done == 1
+    holder.join()
+
+
+def test_a_lock_names_its_holder_and_ends_with_it(tmp_path):
+    busy = pytest.raises(BusyError, match=f"in use by process {os.getpid()} on")
+    with locked(tmp_path / "lock"), busy, locked(tmp_path / "lock", wait=False):
+        pass
+    if (child := os.fork()) == 0:  # takes the lock and dies with it
+        with locked(tmp_path / "lock"):
+            os.kill(os.getpid(), 9)
+    os.waitpid(child, 0)
+    assert f"process {child}" in (tmp_path / "lock").read_text()
+    with locked(tmp_path / "lock", wait=False):
+        pass
+
+
+def test_a_full_disk_stops_everything_and_nothing_is_lost(tmp_path, monkeypatch):
+    suite = tiny(methods="[lapo, masklam-fixed]")
+    real = execute_module.write_result
+
+    def full(folder, result):
+        if result.method == "masklam-fixed":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(folder, result)
+
+    monkeypatch.setattr(execute_module, "write_result", full)
+    summary = do(suite, tmp_path)
+    assert (summary.done, summary.failed, summary.left) == (1, {}, 1)
+    assert "the disk is full" in summary.message
+    monkeypatch.setattr(execute_module, "write_result", real)
+    assert do(suite, tmp_path).done == 2
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    claim_folder(tiny(), tmp_path)
+    claim_folder(tiny(), tmp_path)
+    with pytest.raises(FolderError, match="suite_version '1', this is suite_version '2': give another --out"):
+        claim_folder(tiny(version='"2"'), tmp_path)
+
+
+def test_a_damaged_result_is_told(tmp_path):
+    suite = tiny(methods="[lapo]")
+    do(suite, tmp_path)
+    [path] = tmp_path.glob("runs/*/result.json")
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(FolderError, match="cut off"):
+        do(suite, tmp_path)
+
+
+class Mortal(HereLauncher):
+    """Its process dies so many times."""
+
+    def __init__(self, options: Options, deaths: int) -> None:
+        super().__init__(options)
+        self.deaths = deaths
+
+    def wait(self, timeout: float):
+        if self.deaths and self._waiting:
+            self.deaths -= 1
+            return [(self._waiting.popleft(), Outcome("died", "its process was ended by signal 9"))]
+        return super().wait(timeout)
+
+
+def test_a_run_whose_process_dies_is_given_out_again(tmp_path):
+    runs = make_runs(tiny(methods="[lapo]"))
+    assert run_all(runs, options(tmp_path), Mortal(options(tmp_path), 2)).done == 1
+
+
+def test_a_run_whose_process_always_dies_has_failed(tmp_path):
+    runs = make_runs(tiny(methods="[lapo]"))
+    summary = run_all(runs, options(tmp_path), Mortal(options(tmp_path), 9))
+    assert list(summary.failed.values()) == ["its process was ended by signal 9, 3 times; out of memory?"]
+    assert finished(tmp_path, runs[0]).status == "failed"
+
+
+def test_launchers_by_name(tmp_path):
+    with pytest.raises(ValueError, match="Did you mean 'local'"):
+        make_launcher("locl", options(tmp_path))
+    with pytest.raises(ValueError, match="--address is of the ray launcher"):
+        make_launcher("local", options(tmp_path), address="auto")
