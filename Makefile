@@ -1,8 +1,9 @@
-# Everything happens in .venv, which `make setup` fills, and in .venv-metaworld. Nothing outside this folder is touched.
+# Everything happens in .venv, which `make setup` fills, in .venv-metaworld and in .venv-ray. Nothing outside this folder is touched.
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 METAWORLD := .venv-metaworld
+RAY := .venv-ray
 # What runs on Meta-World's MuJoCo, the oldest that the package supports: what draws and what steps.
 METAWORLD_TESTS := tests/suites tests/rendering tests/data/test_replay.py tests/test_env.py tests/test_every_env.py \
 	tests/test_import.py tests/test_make_masked.py tests/test_vector.py
@@ -14,7 +15,7 @@ EXTRAS ?= dev
 WORKERS ?= auto
 PYTEST_ARGS ?=
 
-.PHONY: help setup setup-metaworld demo test test-slow test-metaworld lint types format bench clean
+.PHONY: help setup setup-metaworld setup-ray demo test test-slow test-metaworld test-ray lint types format bench clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +57,16 @@ $(METAWORLD)/.installed: pyproject.toml constraints-metaworld.txt
 	$(METAWORLD)/bin/python -m pip install --disable-pip-version-check --no-deps -r constraints-metaworld.txt -e .
 	@touch $@
 
+# Ray is large and needed by nobody else: an environment that adds it to .venv's packages.
+$(RAY)/.installed: $(STAMP) constraints.txt
+	$(call create_venv,$(RAY))
+	@$(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$($(RAY)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/venv.pth"
+	$(RAY)/bin/python -m pip install --disable-pip-version-check -c constraints.txt 'ray>=2.40'
+	@touch $@
+
+setup-ray: $(RAY)/.installed  ## create .venv-ray: the packages of .venv and Ray
+
 setup-metaworld: $(METAWORLD)/.installed  ## create .venv-metaworld, where Meta-World lives with its own MuJoCo
 
 demo: $(STAMP)  ## train a small agent, look at its masks and latents, write runs/demo
@@ -71,6 +82,9 @@ test-slow: $(STAMP)  ## the slow tests: whole training runs and scripts
 test-metaworld: setup-metaworld  ## Meta-World's tests and the core's on MuJoCo 3.3.0
 	$(METAWORLD)/bin/python -m pytest -m "not slow" -n $(WORKERS) --maxprocesses 4 --dist loadfile \
 		$(PYTEST_ARGS) $(METAWORLD_TESTS)
+
+test-ray: setup-ray  ## the benchmark on a Ray cluster of two nodes on this machine
+	PYTHONPATH=$(CURDIR) $(RAY)/bin/python -m pytest -m ray $(PYTEST_ARGS) tests/benchmark/test_ray.py
 
 lint: $(STAMP)  ## ruff: rules and formatting
 	$(PY) -m ruff check --output-format concise .

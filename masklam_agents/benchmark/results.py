@@ -259,7 +259,8 @@ class Result:
     :param versions: of Python and at least the packages :data:`PACKAGES`
     :param commit: 40 hexadecimal digits, with ``-dirty`` after uncommitted changes, or ``unknown``
     :param machine: where
-    :param wall_seconds: from start to end, resumed parts added up, without stages that were shared
+    :param wall_seconds: of all training behind it, whichever run did it, resumed parts added up, and of measuring;
+        recorded physics and frames, which all runs share, are left out
     :param cpu_seconds: of all its processes
     :param schema: version of this format
     """
