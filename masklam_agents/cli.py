@@ -349,8 +349,8 @@ def benchmark(
             for name in suite_names():
                 typer.echo(f"{name:<20} {load_suite(name).summary}")
             return
-        parts = (tuple(each or ()) for each in (method, task, distractor))
-        chosen = Chosen(*parts, seeds=seeds, runs=tuple(run or ()))
+        methods, tasks, distractors, runs = (tuple(each or ()) for each in (method, task, distractor, run))
+        chosen = Chosen(methods, tasks, distractors, seeds, runs)
         how = command.How(launcher, workers, address, tuple(plugin or ()), keep_agents, retry)
         summary = (command.tune if tune else command.benchmark)(suite, out, chosen, how)
     if summary.failed or summary.left:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import signal
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def benchmark(name: str, out: Path | None, chosen: Chosen, how: How, console: Co
         console.print(f"  {suite.tuned} is not there: nothing is tuned (masklam benchmark {suite.name} --tune)")
     folder = out or default_folder(suite)
     claim_folder(suite, folder)
-    summary = _do(runs, folder, how, console)
+    summary = _do(f"masklam benchmark {shlex.quote(name)}", runs, folder, how, console)
     results = [result for run in runs if (result := finished(folder, run)) is not None]
     for line in check_results(results):
         console.print(f"[bold]unfair:[/] {line}")
@@ -79,7 +80,7 @@ def tune(name: str, out: Path | None, chosen: Chosen, how: How, console: Console
     trials = make_trials(suite, chosen.methods, how.plugins)
     folder = out or default_folder(trials.suite)
     claim_folder(trials.suite, folder)
-    summary = _do(trials.all_runs(), folder, how, console)
+    summary = _do(f"masklam benchmark {shlex.quote(name)} --tune", trials.all_runs(), folder, how, console)
     if not summary.left:
         found = choose(suite, trials, folder)
         write_tuned(folder / "tuned.yaml", found)
@@ -94,8 +95,9 @@ def default_folder(suite: Suite) -> Path:
     return Path("runs") / "benchmark" / suite.name
 
 
-def _do(runs: list[Run], folder: Path, how: How, console: Console) -> Summary:
-    options = Options(str(folder), str(folder / "shared"), keep_agents=how.keep_agents, retry=how.retry)
+def _do(command: str, runs: list[Run], folder: Path, how: How, console: Console) -> Summary:
+    shared = str(folder / "shared")
+    options = Options(str(folder), shared, keep_agents=how.keep_agents, retry=how.retry, command=command)
     launcher = make_launcher(how.launcher, options, workers=how.workers, address=how.address)
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:

@@ -48,6 +48,7 @@ class Options:
     :param retry: run again what failed
     :param pictures: draw those of seed 0
     :param save_every: seconds between saves of an agent in training
+    :param command: of the whole suite; results say how to repeat their run by it
     """
 
     out: str
@@ -56,6 +57,7 @@ class Options:
     retry: bool = False
     pictures: bool = True
     save_every: float = 30.0
+    command: str = ""
 
 
 def run_folder(out: str | os.PathLike[str], run: Run) -> Path:
@@ -96,7 +98,7 @@ def execute(run: Run, options: Options, stop: Stop | None = None) -> Outcome:
 
 
 def _attempt(run: Run, folder: Path, options: Options, stop: Stop) -> Outcome:
-    write_json(folder / "config.json", {"command": command_of(run), "config": run.config})
+    write_json(folder / "config.json", {"command": command_of(run, options.command), "config": run.config})
     began, began_cpu = time.monotonic(), time.process_time()
     try:
         load_plugins(run.config["plugins"])
@@ -109,7 +111,7 @@ def _attempt(run: Run, folder: Path, options: Options, stop: Stop) -> Outcome:
         if isinstance(error, OSError) and error.errno in REFUSED:
             return Outcome("full", str(error))
         spent = time.monotonic() - began, time.process_time() - began_cpu
-        write_result(folder, failure(run, traceback.format_exc(), spent))
+        write_result(folder, failure(run, traceback.format_exc(), spent, options.command))
         return Outcome("failed", str(error).partition("\n")[0] or type(error).__name__)
     write_result(folder, result)
     return Outcome("ok")
@@ -135,7 +137,7 @@ def _result_of(run: Run, folder: Path, options: Options, stop: Stop) -> Result:
     if options.keep_agents:
         shutil.copyfile(shared.root / "agents" / run.agent_key / AGENT, folder / AGENT)
     return Result(
-        **_place(run),
+        **_place(run, options.command),
         status="ok",
         error="",
         metrics=metrics,
@@ -147,15 +149,16 @@ def _result_of(run: Run, folder: Path, options: Options, stop: Stop) -> Result:
     )
 
 
-def failure(run: Run, error: str, seconds: tuple[float, float] = (0.0, 0.0)) -> Result:
+def failure(run: Run, error: str, seconds: tuple[float, float] = (0.0, 0.0), command: str = "") -> Result:
     """The result of a run that failed.
 
     :param error: the traceback, or what was told
     :param seconds: of wall and processor
+    :param command: of the whole suite
     """
     options = run.config["options"]
     return Result(
-        **_place(run),
+        **_place(run, command),
         status="failed",
         error=error[-100_000:] or "no message",
         metrics=None,
@@ -177,26 +180,29 @@ def failure(run: Run, error: str, seconds: tuple[float, float] = (0.0, 0.0)) -> 
     )
 
 
-def _place(run: Run) -> dict[str, Any]:
+def _place(run: Run, command: str) -> dict[str, Any]:
     """What results of every status say alike."""
     config = run.config
     names = ("suite", "suite_version", "method", "task", "distractor", "seed", "variables")
     return {name: config[name] for name in names} | {
         "config": config,
         "config_hash": run.hash,
-        "command": command_of(run),
+        "command": command_of(run, command),
         "versions": results.installed_versions(),
         "commit": commit(),
         "machine": machine(),
     }
 
 
-def command_of(run: Run) -> str:
-    """What repeats this run alone."""
+def command_of(run: Run, command: str = "") -> str:
+    """What repeats this run alone.
+
+    :param command: of the whole suite
+    """
     config = run.config
     plugins = "".join(f" --plugin {name}" for name in config["plugins"])
-    which = f"--method {config['method']} --seeds {config['seed'] + 1}"
-    return f"masklam benchmark {config['suite']}{plugins} {which} --run {run.hash}"
+    alone = "" if "--tune" in command else f" --seeds {config['seed'] + 1} --run {run.hash}"
+    return f"{command or 'masklam benchmark ' + config['suite']}{plugins} --method {config['method']}{alone}"
 
 
 def evaluation_seeds(run: Run) -> tuple[int, ...]:

@@ -53,7 +53,7 @@ def check_results(results: Iterable[Result]) -> list[str]:
         if result.status != "ok":
             continue
         key = json.dumps([result.task, result.distractor, result.seed, result.variables], sort_keys=True)
-        facts = {"dataset": result.training.dataset, "evaluation seeds": result.evaluation.seeds}
+        facts: dict[str, Any] = {"dataset": result.training.dataset, "evaluation seeds": result.evaluation.seeds}
         if not get_method(result.method).all_labels:
             facts["label subset"] = result.training.label_subset
         facts |= {f"updates of {stage}": count for stage, count in result.training.updates.items()}

@@ -6,6 +6,7 @@ results lie there, so a run whose worker or machine is lost goes on elsewhere fr
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ class RayLauncher:
             self._own = True
         else:
             self._own = False
-        absolute = {name: str(Path(getattr(options, name)).absolute()) for name in ("out", "shared")}
-        self.options = Options(**{**vars(options), **absolute})
+        out, shared = (str(Path(folder).absolute()) for folder in (options.out, options.shared))
+        self.options = dataclasses.replace(options, out=out, shared=shared)
         # Lost workers are the runner's to count: Ray's own retries would hide them.
         self._remote = self.ray.remote(num_cpus=1, max_retries=0)(_execute)
         self._running: dict[Any, Run] = {}

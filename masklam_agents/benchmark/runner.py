@@ -169,7 +169,7 @@ class _Runner:
         folder = run_folder(self.options.out, run)
         try:
             with locked(folder / "lock", wait=False):
-                write_result(folder, failure(run, message))
+                write_result(folder, failure(run, message, command=self.options.command))
         except BusyError:
             pass
         self.settle(run, Outcome("failed", message))

@@ -78,7 +78,7 @@ def choose(suite: Suite, trials: Trials, out: Any) -> Tuned:
     count = math.prod(len(values) for values in tuning.grid.values())
     tasks, distractors = ", ".join(tuning.tasks), ", ".join(tuning.distractors)
     how = f"{tuning.by} on {tasks} under {distractors} (training backgrounds), data and weights of seed {tuning.seed}"
-    grid = {name: tuple(float(v) for v in values) for name, values in tuning.grid.items()}
+    grid: dict[str, tuple[float, ...]] = {name: tuple(float(v) for v in values) for name, values in tuning.grid.items()}
     per_method = count * len(tuning.tasks) * len(tuning.distractors)
     return Tuned(suite.name, suite.version, grid, per_method, how, chosen, tuple(scores))
 

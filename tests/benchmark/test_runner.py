@@ -1,12 +1,16 @@
 """The runner: what is done is skipped, what is shared is made once, what fails is recorded, locks hold."""
 
 import errno
+import io
 import os
+import shlex
 import threading
 import time
 
 import numpy as np
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
 
 from masklam_agents.benchmark import execute as execute_module
 from masklam_agents.benchmark import runner
@@ -17,9 +21,11 @@ from masklam_agents.benchmark.plan import make_runs
 from masklam_agents.benchmark.results import read_results
 from masklam_agents.benchmark.runner import FolderError, claim_folder, describe, run_all
 from masklam_agents.benchmark.shared import Shared
+from masklam_agents.benchmark.table import Table
+from masklam_agents.cli import app
 from masklam_agents.common.saving import read_agent
 from masklam_envs.data import cache
-from tests.benchmark.tiny import do, options, tiny
+from tests.benchmark.tiny import TINY, do, options, tiny
 
 
 @pytest.fixture
@@ -224,3 +230,43 @@ def test_launchers_by_name(tmp_path):
         make_launcher("locl", options(tmp_path))
     with pytest.raises(ValueError, match="--address is of the ray launcher"):
         make_launcher("local", options(tmp_path), address="auto")
+
+
+def test_masks_of_a_source_that_needs_the_whole_video(tmp_path):
+    suite = tiny(methods="[masklam-fixed]", vary="{mask_source: {simulator: simulator, motion: motion}}")
+    assert do(suite, tmp_path).done == 2
+    by_source = {result.variables["mask_source"]: result.metrics for result in read_results([tmp_path])}
+    assert by_source["motion"].action != by_source["simulator"].action
+
+
+def test_the_table_tells_what_runs_what_failed_and_when_it_ends(tmp_path):
+    first, second, third = make_runs(tiny(seeds="3", methods="[lapo]"))
+    console = Console(width=120, force_terminal=True, record=True, file=io.StringIO())
+    with Table([first, second, third], console) as table:
+        assert table.eta() is None
+        for what, run in (("running", first), ("ok", first), ("running", second), ("running", third)):
+            table.note(what, run)
+        table.note("failed", second, "broken")
+        table.refresh()
+        console.print(table.render())
+        assert table.eta() is not None
+    shown = console.export_text()
+    assert "1 / 3" in shown and "failed: lapo MaskCheetah-v0 none seed 1: broken" in shown
+    assert "lapo MaskCheetah-v0 none seed 2  0:00" in shown and "left)" in shown
+
+
+def test_the_command(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(TINY)
+    cli = CliRunner()
+    done = cli.invoke(app, ["benchmark", str(path), "--method", "bc-labels", "--out", "out", "--workers", "0"])
+    assert done.exit_code == 0, done.output
+    assert "same label subset: 32 transitions" in done.output and "1 done, 0 failed, 0 left" in done.output
+    [result] = read_results(["out"])
+    alone = shlex.split(result.command)[1:]
+    assert alone[:2] == ["benchmark", str(path)]
+    again = cli.invoke(app, [*alone, "--out", "out", "--workers", "0"])
+    assert again.exit_code == 0 and "1 done, 0 failed, 0 left" in again.output
+    assert "q7-correlation" in cli.invoke(app, ["benchmark", "--list"]).output
+    wrong = cli.invoke(app, ["benchmark", "quik"])
+    assert wrong.exit_code == 2 and "Traceback" not in wrong.output
