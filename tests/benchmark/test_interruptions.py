@@ -18,7 +18,7 @@ from masklam_agents.common.saving import read_header
 from tests.benchmark.tiny import do, options, tiny
 
 LONG = "{pretrain: 40, clone: 8_000, decode: 40}"  # some seconds of stage 2
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of POSIX")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of POSIX")]
 
 
 def long_suite():
