@@ -8,7 +8,7 @@ import platform
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -257,9 +257,13 @@ def evaluate(
     train_view: Annotated[str | None, typer.Option(help="the same of --train; else --view")] = None,
     limit: Annotated[int, typer.Option(min=20, help="transitions of each set, at most")] = 5_000,
     out: Annotated[Path | None, typer.Option(help="write the numbers into this JSON file")] = None,
+    pictures: Annotated[Path | None, typer.Option(help="folder: draw predictions, errors and a map of latents")] = None,
+    umap: Annotated[bool, typer.Option(help="with --pictures: map latents by UMAP too (extra umap)")] = False,
 ) -> None:
     """Measure what an agent's latents carry: action, background, rank, codes; and what its forward model predicts."""
     with _mistakes_told():
+        if umap and pictures is None:
+            raise ValueError("--umap draws a picture: say into which folder by --pictures")
         from masklam_agents.common.base import LatentActionAlgorithm
         from masklam_agents.common.understanding import measure_latents, split_for_probe, text_of
         from masklam_agents.methods import load_agent
@@ -283,7 +287,22 @@ def evaluate(
         report = measure_latents(loaded, fitted, scored, limit=limit)
         if out is not None:
             out.write_text(json.dumps(report.to_json(), indent=1) + "\n")
+        if pictures is not None:
+            _draw_latents(loaded, scored, pictures, ("pca", "umap") if umap else ("pca",), limit)
     typer.echo(text_of(report))
+
+
+def _draw_latents(agent: Any, frames: Any, folder: Path, kinds: tuple[str, ...], limit: int) -> None:
+    """Pictures of what an agent predicts and of where its latents lie."""
+    from masklam_agents.common.pictures import latent_map, prediction_grid
+    from masklam_agents.common.understanding import predicts
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if predicts(agent):
+        prediction_grid({type(agent).__name__: agent}, frames, folder / "predictions.png")
+    *_, latents, actions = agent.probe_samples(frames, limit, train=frames)
+    for kind in kinds:
+        latent_map(latents, actions, folder / f"latents_{kind}.png", kind)
 
 
 @app.command()

@@ -19,6 +19,7 @@ from masklam_envs.errors import unknown_name
 
 if TYPE_CHECKING:
     from masklam_agents.common.offline import Dataset, OfflineAlgorithm
+    from masklam_envs.view import View
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Method:
     :param options: keyword arguments of the class
     :param clean: it sees the dataset without distractor: an upper bound
     :param all_labels: it sees every true action, whatever others may: an upper bound
+    :param mask_target: whose masks it is trained with: ``"foreground"``, or ``"parts"`` for masks that tell agent and
+        objects apart (:class:`~masklam_envs.data.parts.PartFrames`); empty: the dataset's own
     """
 
     algorithm: str
@@ -37,6 +40,7 @@ class Method:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     clean: bool = False
     all_labels: bool = False
+    mask_target: str = ""
 
     def load_class(self) -> type[OfflineAlgorithm]:
         """The class."""
@@ -113,6 +117,18 @@ METHODS: dict[str, Method] = {
     ),
     "masklam-1step": Method(MASKLAM, "ablation: k = 1", {"future_offset": 1}),
     "masklam-soft": Method(MASKLAM, "the loss's mask has a fringe of two pixels that fades", {"mask_softness": 2}),
+    "masklam-foreground": Method(
+        MASKLAM,
+        "for tasks with objects: the loss's mask shows agent and objects; no mask channel, which hurt on Meta-World",
+        {"mask_channel": False},
+        mask_target="foreground",
+    ),
+    "masklam-dual": Method(
+        MASKLAM,
+        "for tasks with objects: losses of agent and objects, each a mean over its own pixels, added; no mask channel",
+        {"mask_channel": False, "loss": "dual"},
+        mask_target="parts",
+    ),
     "laom": Method(LAOM, "prediction of features, augmentations, multi-step; heads and latent of CPU size"),
     "laom-labels": Method(LAOM, "LAOM with supervision by the labels", {"label_weight": 0.001}),
     "laom-paper": Method(LAOM, "LAOM in its paper's sizes; keeps latents of 8192 numbers", LAOM_PAPER),
@@ -179,13 +195,16 @@ def make_agent(
     :param name: one of :data:`METHODS`
     :param policy: as in the classes
     :param env: likewise
-    :param dataset: likewise; methods of clean video see it without distractor, see :func:`clean_dataset`
+    :param dataset: likewise; it is drawn anew for methods of clean video, see :func:`clean_dataset`, and for those of
+        objects, see :func:`masked_dataset`
     :param kwargs: arguments of the class that replace the preset's
-    :raises ValueError: for an unknown name, or options out of range
+    :raises ValueError: for an unknown name, options out of range, or a dataset that cannot be drawn anew
     """
     method = get_method(name)
     if method.clean and dataset is not None:
         dataset = clean_dataset(dataset, env)
+    if method.mask_target and dataset is not None:
+        dataset = masked_dataset(dataset, method.mask_target, env)
     return method.load_class()(policy, env, dataset, **{**method.options, **kwargs})
 
 
@@ -214,18 +233,50 @@ def clean_dataset(dataset: Dataset, env: Any = None) -> Dataset:
     :raises ValueError: when there is no view to draw with
     """
     from masklam_envs.data.frames import LazyFrames, render_frames
+
+    clean = _view(dataset, env).again(distractor="none", correlation=None)
+    if isinstance(dataset, LazyFrames):
+        return LazyFrames(dataset.trajectories, clean, block=dataset.block)
+    return render_frames(dataset.trajectories, clean)
+
+
+def masked_dataset(dataset: Dataset, target: str, env: Any = None) -> Dataset:
+    """The same trajectories and pixels with the simulator's masks of something else.
+
+    :param dataset: as in :func:`clean_dataset`
+    :param target: ``"agent"``, ``"object"``, ``"foreground"``, or ``"parts"``: both, told apart
+    :param env: likewise
+    :raises ValueError: when there is no view to draw with, or the task has no object
+    """
+    from masklam_envs.data.frames import LazyFrames, render_frames
+    from masklam_envs.data.parts import PartFrames
+
+    if isinstance(dataset, PartFrames) and target == "parts":
+        return dataset
+    lazy, view = isinstance(dataset, LazyFrames), _view(dataset, env)
+    if target == "parts":
+        parts = PartFrames(dataset.trajectories, view, block=getattr(dataset, "block", 25))
+        return parts if lazy else parts.select(range(parts.trajectories.episodes))
+    drawn = view.again(mask_target=target, mask_source="simulator")
+    if isinstance(dataset, LazyFrames):
+        return LazyFrames(dataset.trajectories, drawn, block=dataset.block)
+    return render_frames(dataset.trajectories, drawn)
+
+
+def _view(dataset: Dataset, env: Any) -> View:
+    """What a dataset is drawn with."""
+    from masklam_envs.data.frames import LazyFrames
     from masklam_envs.view import View
 
     if isinstance(dataset, LazyFrames):
-        clean = dataset.view.again(distractor="none", correlation=None)
-        return LazyFrames(dataset.trajectories, clean, block=dataset.block)
+        return dataset.view
     view = None if env is None or isinstance(env, str) else getattr(env.unwrapped, "view", None)
     if not isinstance(view, View):
         raise ValueError(
-            "clean frames are drawn anew from physics: give LazyFrames(trajectories, env) as dataset, or an "
+            "these frames are drawn anew from physics: give LazyFrames(trajectories, env) as dataset, or an "
             "environment of masklam_envs as env"
         )
-    return render_frames(dataset.trajectories, view.again(distractor="none", correlation=None))
+    return view
 
 
 def _imported(entry_point: str) -> type[OfflineAlgorithm]:

@@ -8,7 +8,7 @@ action, from few labels.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.losses import reconstruction_loss, softened
+from masklam_agents.common.mlp_probe import mlp_probe
 from masklam_agents.common.offline import Dataset, LossOf, OfflineAlgorithm
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.probe import NothingMovesError, ProbeResult, get_targets, linear_probe
@@ -25,8 +26,19 @@ from masklam_agents.common.quantize import VectorQuantizer
 from masklam_agents.common.stacking import frames_of, push
 from masklam_envs.data.frames import Frames
 from masklam_envs.data.windows import Windows
+from masklam_envs.errors import unknown_name
 
 ENCODE_BATCH = 512
+PROBES: dict[str, Callable[..., ProbeResult]] = {"linear": linear_probe, "mlp": mlp_probe}
+#: what only a forward model of ours that predicts pixels has, and the values that do nothing
+PIXEL_OPTIONS: dict[str, Any] = {
+    "loss": "plain",
+    "mask_input": False,
+    "mask_softness": 0,
+    "object_weight": 1.0,
+    "bottleneck": "none",
+    "bottleneck_options": {},
+}
 
 
 class LatentActionAlgorithm(OfflineAlgorithm):
@@ -37,16 +49,19 @@ class LatentActionAlgorithm(OfflineAlgorithm):
     :param dataset: trajectories with frames, see :func:`masklam_envs.render_frames`; may be given to ``learn``'s stages
         later by setting ``agent.dataset``
     :param labels: how many labelled transitions stage 3 may use; drawn over the dataset by the seed
-    :param network: ``"small"``, ``"lean"`` (the small one's IDM and FDM with a convolutional policy) or ``"impala"``
+    :param network: ``"small"``, ``"lean"`` (the small one's IDM and FDM with a convolutional policy), ``"impala"`` or
+        ``"paper"``, which docs/methods.md says for every method
     :param latent_dim: size of the latent action (paper: 128)
     :param frame_stack: frames of a stack (paper: 3)
     :param future_offset: largest k of the IDM's second stack, which ends at t + k (paper: 10)
     :param sample_offset: draw k in 1 .. future_offset for every sample; False: k = future_offset
     :param mask_channel: IDM and FDM read the mask as a fourth channel
-    :param loss: ``"plain"``, ``"fixed"`` or ``"paper"``, see :func:`~masklam_agents.common.losses.reconstruction_loss`
+    :param loss: ``"plain"``, ``"fixed"``, ``"paper"`` or ``"dual"``, see
+        :func:`~masklam_agents.common.losses.reconstruction_loss`
     :param mask_input: IDM and FDM see, and with ``loss="plain"`` predict, frames that are mid-grey outside the mask
     :param mask_softness: radius in pixels of the fringe that masked losses add to the mask, see
         :func:`~masklam_agents.common.losses.softened`
+    :param object_weight: of objects beside the agent in ``loss="dual"``
     :param bottleneck: ``"none"``, ``"vq"`` or ``"fsq"``: what the latent goes through before the FDM.  Policy, probe
         and ``encode`` take the latent before it, as LAPO's and MaskLAM's code do
     :param bottleneck_options: of the bottleneck, see :mod:`masklam_agents.common.quantize`
@@ -91,6 +106,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         loss: str = "plain",
         mask_input: bool = False,
         mask_softness: int = 0,
+        object_weight: float = 1.0,
         bottleneck: str = "none",
         bottleneck_options: dict[str, Any] | None = None,
         batch_size: int = 128,
@@ -122,6 +138,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
             "loss": loss,
             "mask_input": mask_input,
             "mask_softness": mask_softness,
+            "object_weight": object_weight,
             "bottleneck": bottleneck,
             "bottleneck_options": dict(bottleneck_options or {}),
             "batch_size": batch_size,
@@ -159,8 +176,15 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         reconstruction_loss(pixel, pixel, pixel[:, :1], loss)
         if isinstance(softness, bool) or not isinstance(softness, int) or softness < 0:
             raise ValueError(f"mask_softness must be an integer >= 0, got {softness!r}")
-        if softness and loss == "plain":
+        if softness and loss not in ("fixed", "paper"):
             raise ValueError("mask_softness is of masked losses: use loss='fixed' or 'paper', or mask_softness=0")
+        weight = self.config.get("object_weight", 1.0)
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
+            raise ValueError(f"object_weight must be a finite number >= 0, got {weight!r}")
+        if loss != "dual" and weight != 1:
+            raise ValueError("object_weight is of loss='dual' alone: use that, or leave it out")
+        if loss == "dual" and self.config["mask_input"]:
+            raise ValueError("loss='dual' reads parts from the mask, by which mask_input would grey objects: use one")
 
     def _policy_arguments(self) -> dict[str, Any]:
         names = ("latent_dim", "mask_channel", "mask_input", "bottleneck", "bottleneck_options")
@@ -213,7 +237,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         if config["mask_input"]:
             rgb = rgb * mask
         weight = None if config["loss"] == "plain" else softened(mask, config["mask_softness"])
-        loss = reconstruction_loss(prediction.float(), rgb, weight, config["loss"])
+        loss = reconstruction_loss(prediction.float(), rgb, weight, config["loss"], config["object_weight"])
         return loss if bottleneck_loss is None else loss + bottleneck_loss
 
     def _health(self, stage: str) -> dict[str, float]:
@@ -347,8 +371,9 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         target: str = "action",
         view: Any = None,
         train: Dataset | None = None,
+        model: str = "linear",
     ) -> ProbeResult:
-        """Linear probe from latent actions to executed actions, or to the distractor's motion.
+        """Probe from latent actions to executed actions, or to the distractor's motion.
 
         :param held_out: episodes the agent was not trained on
         :param limit: at most so many transitions, evenly spaced, of each set
@@ -357,7 +382,26 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         :param view: for ``"distractor"``, what the frames were drawn with: an environment or a ``View``; not needed for
             ``LazyFrames``
         :param train: what the probe is fitted on; None: the agent's dataset
+        :param model: ``"linear"`` (ridge regression) or ``"mlp"``, see
+            :func:`~masklam_agents.common.mlp_probe.mlp_probe`
         :raises ValueError: for an unknown target, or (``NothingMovesError``) a distractor that does not move
+        """
+        if model not in PROBES:
+            raise ValueError(unknown_name("model of a probe", model, PROBES))
+        return PROBES[model](*self.probe_samples(held_out, limit, target=target, view=view, train=train))
+
+    def probe_samples(
+        self,
+        held_out: Dataset,
+        limit: int = 20_000,
+        *,
+        target: str = "action",
+        view: Any = None,
+        train: Dataset | None = None,
+    ) -> list[NDArray[np.floating]]:
+        """What a probe is fitted to and scored on; arguments and errors as of :meth:`probe`.
+
+        :return: latents (N, D) and targets (N, K) of the training set, latents (M, D) and targets (M, K) held out
         """
         probe_targets = get_targets(target)
         pairs: list[NDArray[np.floating]] = []
@@ -370,7 +414,12 @@ class LatentActionAlgorithm(OfflineAlgorithm):
             if not moving.any():
                 raise NothingMovesError("the distractor does not move: there is nothing to probe the latent for")
             pairs[1], pairs[3] = pairs[1][:, moving], pairs[3][:, moving]
-        return linear_probe(*pairs)
+        return pairs
+
+
+def without_effect(config: dict[str, Any]) -> list[str]:
+    """Options that a configuration sets and that a method without a forward model of pixels refuses."""
+    return [name for name, value in PIXEL_OPTIONS.items() if config.get(name, value) != value]
 
 
 def latent_basis(latents: th.Tensor, whiten: float | None) -> th.Tensor:

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
-from masklam_agents.common.base import LatentActionAlgorithm
+from masklam_agents.common.base import LatentActionAlgorithm, without_effect
 from masklam_agents.common.gather import gather
 from masklam_agents.common.networks import NetworkFamily
 from masklam_agents.common.policies import LatentActionPolicy
@@ -125,7 +125,9 @@ class ExternalLAM(LatentActionAlgorithm):
         JSON values
     :param mask_channel: the model is shown masks
     :param future_offset: largest k of ``next_obs`` in training, see ``sample_offset``
-    :param kwargs: see :class:`~masklam_agents.common.base.LatentActionAlgorithm`; ``network`` is the latent policy's
+    :param kwargs: see :class:`~masklam_agents.common.base.LatentActionAlgorithm`; ``network`` is the latent policy's.
+        The model has a loss and a latent of its own, so ``loss``, ``mask_input``, ``mask_softness``, ``bottleneck`` and
+        ``bottleneck_options`` are refused
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -156,6 +158,14 @@ class ExternalLAM(LatentActionAlgorithm):
         self.config |= {"lam": lam, "lam_kwargs": options}
         if _init_setup_model and self.action_space is not None:
             self._setup_model()
+
+    def _check_config(self) -> None:
+        super()._check_config()
+        if wrong := without_effect(self.config):
+            raise ValueError(
+                f"the model of an ExternalLAM has its own loss, input and latent: leave out {', '.join(wrong)}, or "
+                "hand them to the model in lam_kwargs"
+            )
 
     def _policy_arguments(self) -> dict[str, Any]:
         return super()._policy_arguments() | {name: self.config[name] for name in ("lam", "lam_kwargs")}

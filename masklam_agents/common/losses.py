@@ -7,10 +7,12 @@ from torch.nn import functional as F
 
 from masklam_envs.errors import unknown_name
 
-LOSSES = ("plain", "fixed", "paper")
+LOSSES = ("plain", "fixed", "paper", "dual")
 
 
-def reconstruction_loss(prediction: th.Tensor, target: th.Tensor, mask: th.Tensor | None, kind: str) -> th.Tensor:
+def reconstruction_loss(
+    prediction: th.Tensor, target: th.Tensor, mask: th.Tensor | None, kind: str, object_weight: float = 1.0
+) -> th.Tensor:
     """Squared error of the predicted frame.
 
     * ``"plain"``: mean over samples, channels and pixels (LAPO).
@@ -18,11 +20,14 @@ def reconstruction_loss(prediction: th.Tensor, target: th.Tensor, mask: th.Tenso
       that every sample weighs the same however large its agent is; a sample without agent counts 0.
     * ``"paper"``: sum over everything inside the masks, divided by the number of mask pixels of the whole batch;
       channels are summed, so its value is three times a mean. A batch without agent gives 0 (the original: NaN).
+    * ``"dual"``: ``"fixed"`` of the agent's pixels plus ``object_weight`` times ``"fixed"`` of the objects', so that a
+      puck of a few pixels weighs as much as an arm. Masks tell them apart: above 3/4 the agent, from 1/4 on an object.
 
     :param prediction: (B, 3, H, W) in [-0.5, 0.5]
     :param target: (B, 3, H, W) the frame at t + 1
     :param mask: (B, 1, H, W) in [0, 1], the *target* frame's mask; may be None for ``"plain"``
     :param kind: one of ``LOSSES``
+    :param object_weight: of ``"dual"``
     :return: scalar
     """
     if kind not in LOSSES:
@@ -32,10 +37,18 @@ def reconstruction_loss(prediction: th.Tensor, target: th.Tensor, mask: th.Tenso
         return error.mean()
     if mask is None:
         raise ValueError(f"loss {kind!r} needs the target frame's mask; use 'plain' without masks")
+    if kind == "dual":
+        agent, objects = mask > 0.75, (mask >= 0.25) & (mask <= 0.75)
+        return _sample_means(error, agent.to(error)) + object_weight * _sample_means(error, objects.to(error))
     if kind == "paper":
         return (error * mask).sum() / mask.sum().clamp(min=1)
-    area = mask.sum(dim=(1, 2, 3)).clamp(min=1)
-    return ((error * mask).sum(dim=(1, 2, 3)) / (3 * area)).mean()
+    return _sample_means(error, mask)
+
+
+def _sample_means(error: th.Tensor, weight: th.Tensor) -> th.Tensor:
+    """The mean over samples of each sample's weighted mean; a sample without weight counts 0."""
+    area = weight.sum(dim=(1, 2, 3)).clamp(min=1)
+    return ((error * weight).sum(dim=(1, 2, 3)) / (3 * area)).mean()
 
 
 def softened(mask: th.Tensor, radius: int) -> th.Tensor:

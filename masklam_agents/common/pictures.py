@@ -7,21 +7,29 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from numpy.typing import NDArray
 
 from masklam_agents.common.base import LatentActionAlgorithm
-from masklam_envs.data.frames import Frames
+from masklam_agents.common.offline import Dataset
+from masklam_agents.common.projection import projected
 from masklam_envs.data.windows import Windows
 from masklam_envs.pictures import outlined, write_video
+
+#: colours of error maps end here, in units of a pixel's range
+LARGEST_ERROR = 0.5
 
 
 def prediction_grid(
     agents: dict[str, LatentActionAlgorithm],
-    frames: Frames,
+    frames: Dataset,
     path: str | os.PathLike[str],
     count: int = 6,
     seed: int = 0,
 ) -> None:
-    """Columns: held-out moments; rows: the frame, its mask, and every agent's predicted next frame.
+    """Columns: held-out moments; rows: next frame and mask, every agent's predicted next frame and where it errs.
+
+    Error maps show the absolute error, averaged over colours, from black (0) to bright (half of a pixel's range), with
+    the mask's outline.
 
     :param agents: by the name written beside the row
     :param frames: held-out frames
@@ -35,15 +43,67 @@ def prediction_grid(
     windows = Windows(frames, frame_stack=stack, future_offset=1)
     anchors = np.sort(np.random.default_rng(seed).permutation(windows.anchors)[:count])
     here, there = windows.observation(anchors), windows.observation(anchors + 1)
-    rows: dict[str, Any] = {"next frame": frames.pixels[anchors + 1], "its mask": frames.mask[anchors + 1]}
-    rows |= {f"{name} predicts": agent.predict_next(here, there) for name, agent in agents.items()}
+    target, masks = there["pixels"][..., -3:], there["mask"][..., -1]
+    rows: dict[str, Any] = {"next frame": target, "its mask": masks}
+    for name, agent in agents.items():
+        rows[f"{name} predicts"] = predicted = agent.predict_next(here, there)
+        rows[f"{name} errs"] = np.abs(predicted / 255.0 - target / 255.0).mean(axis=-1)
     figure = Figure(figsize=(1.5 * count, 1.55 * len(rows)), layout="constrained")
     axes = np.asarray(figure.subplots(len(rows), count, squeeze=False))
     for line, (name, images) in zip(axes, rows.items(), strict=True):
-        for axis, image in zip(line, images, strict=True):
-            axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        for axis, image, mask in zip(line, images, masks, strict=False):
+            _show(axis, image, mask if name.endswith(" errs") else None)
+        for axis in line:
             axis.set(xticks=[], yticks=[])
         line[0].set_ylabel(name)
+    figure.savefig(path, dpi=100)
+
+
+def _show(axis: Any, image: NDArray[Any], outline: NDArray[np.uint8] | None) -> None:
+    """A frame or mask; or, with a mask to outline, an error map."""
+    if outline is None:
+        axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        return
+    axis.imshow(image, cmap="inferno", vmin=0, vmax=LARGEST_ERROR, interpolation="nearest")
+    if 0 < np.count_nonzero(outline > 127) < outline.size:
+        axis.contour(outline, levels=[127.5], colors="white", linewidths=0.5)
+
+
+def latent_map(
+    latents: NDArray[np.floating],
+    actions: NDArray[np.floating],
+    path: str | os.PathLike[str],
+    kind: str = "pca",
+    count: int = 3_000,
+) -> None:
+    """Latent actions in two dimensions, once for every dimension of the action, which colours them.
+
+    A latent that carries an action shows it as a gradient of colour, linear along a line where PCA shows it.
+
+    :param latents: (N, D)
+    :param actions: (N, A); at most the first twelve dimensions are shown
+    :param path: PNG file
+    :param kind: ``"pca"``, or ``"umap"`` with the extra of that name
+    :param count: at most so many points, evenly spaced
+    """
+    from matplotlib.figure import Figure
+
+    chosen = np.linspace(0, len(latents) - 1, min(count, len(latents))).astype(np.int64)
+    points, names = projected(np.asarray(latents)[chosen], kind)
+    shown = min(actions.shape[1], 12)
+    columns = min(shown, 3)
+    rows = -(-shown // columns)
+    figure = Figure(figsize=(3.4 * columns, 3 * rows), layout="constrained")
+    axes = np.asarray(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True))
+    for place, axis in enumerate(axes.flat):
+        if place >= shown:
+            axis.set_visible(False)
+            continue
+        dots = axis.scatter(*points.T, c=actions[chosen, place], s=3, cmap="coolwarm", linewidths=0)
+        axis.set(title=f"action {place}", xticks=[], yticks=[])
+        figure.colorbar(dots, ax=axis, fraction=0.05)
+    figure.supxlabel(names[0])
+    figure.supylabel(names[1])
     figure.savefig(path, dpi=100)
 
 

@@ -26,14 +26,14 @@ RIDGES = tuple(10.0**e for e in range(-6, 3))
 
 @dataclasses.dataclass(frozen=True)
 class ProbeResult:
-    """Quality of a ridge regression on held-out samples.
+    """Quality of a regression from latents on held-out samples.
 
     :param nmse: mean squared error over the actions' variance, both averaged over action dimensions (paper Eq. 5);
         the variance is the training actions'; 1 is as good as predicting the mean
     :param r2: 1 - squared error over squared deviation from the held-out mean, averaged over action dimensions
     :param mse: mean squared error, in squared action units
     :param per_dimension: NMSE of each action dimension
-    :param ridge: penalty chosen on the training samples
+    :param ridge: penalty chosen on the training samples; None where the regression is a network
     :param r2_per_dimension: R2 of each action dimension
     :param train_nmse: NMSE on the training samples
     :param train_r2: R2 on the training samples
@@ -43,7 +43,7 @@ class ProbeResult:
     r2: float
     mse: float
     per_dimension: tuple[float, ...]
-    ridge: float
+    ridge: float | None
     r2_per_dimension: tuple[float, ...]
     train_nmse: float
     train_r2: float
@@ -66,20 +66,48 @@ def linear_probe(
     :param test_actions: (M, A)
     :raises ValueError: when shapes do not fit, numbers are not finite, or there are fewer than ten training samples
     """
-    arrays = [np.asarray(x, np.float64) for x in (train_latents, train_actions, test_latents, test_actions)]
-    z, a, z_test, a_test = arrays
-    if any(x.ndim != 2 for x in arrays) or len(z) != len(a) or len(z_test) != len(a_test) or len(z) < 10:
-        raise ValueError(
-            "linear_probe needs latents (N, D) and actions (N, A) of equal N >= 10, and the same held out; "
-            f"got {[x.shape for x in arrays]}"
-        )
-    if not all(np.isfinite(x).all() for x in arrays):
-        raise ValueError("linear_probe got latents or actions that are not finite: did training diverge?")
+    z, a, z_test, a_test = checked_samples(train_latents, train_actions, test_latents, test_actions)
     mean, std = z.mean(0), z.std(0) + 1e-8
     z, z_test = (z - mean) / std, (z_test - mean) / std
     cut = len(z) * 4 // 5
     ridge = min(RIDGES, key=lambda r: float(((_fit(z[:cut], a[:cut], r)(z[cut:]) - a[cut:]) ** 2).mean()))
-    fit = _fit(z, a, ridge)
+    return scored(_fit(z, a, ridge), z, a, z_test, a_test, ridge)
+
+
+def checked_samples(*samples: NDArray[np.floating]) -> list[NDArray[np.float64]]:
+    """Training latents and actions, held-out latents and actions, as a probe can use them.
+
+    :raises ValueError: when shapes do not fit, numbers are not finite, or there are fewer than ten training samples
+    """
+    arrays = [np.asarray(x, np.float64) for x in samples]
+    z, a, z_test, a_test = arrays
+    if any(x.ndim != 2 for x in arrays) or len(z) != len(a) or len(z_test) != len(a_test) or len(z) < 10:
+        raise ValueError(
+            "a probe needs latents (N, D) and actions (N, A) of equal N >= 10, and the same held out; "
+            f"got {[x.shape for x in arrays]}"
+        )
+    if not all(np.isfinite(x).all() for x in arrays):
+        raise ValueError("a probe got latents or actions that are not finite: did training diverge?")
+    return arrays
+
+
+def scored(
+    fit: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    z: NDArray[np.float64],
+    a: NDArray[np.float64],
+    z_test: NDArray[np.float64],
+    a_test: NDArray[np.float64],
+    ridge: float | None,
+) -> ProbeResult:
+    """What a fitted regression is worth.
+
+    :param fit: latents (N, D) to actions (N, A)
+    :param z: training latents, as ``fit`` reads them
+    :param a: training actions
+    :param z_test: held-out latents
+    :param a_test: held-out actions
+    :param ridge: to be noted
+    """
     error, train_error = ((fit(z_test) - a_test) ** 2).mean(0), ((fit(z) - a) ** 2).mean(0)
     variance = a.var(0)
     r2 = 1 - error / np.maximum(a_test.var(0), 1e-12)

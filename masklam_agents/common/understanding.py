@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch as th
+from numpy.typing import NDArray
 
 from masklam_agents.common.base import LatentActionAlgorithm
+from masklam_agents.common.mlp_probe import mlp_probe
 from masklam_agents.common.offline import Dataset
-from masklam_agents.common.probe import NothingMovesError, ProbeResult, effective_rank
+from masklam_agents.common.probe import NothingMovesError, ProbeResult, effective_rank, linear_probe
 from masklam_agents.common.quantize import CodebookHealth, codebook_health
 from masklam_envs.data.frames import LazyFrames
 
@@ -45,7 +47,9 @@ class LatentReport:
     :param latent_dim: numbers of a latent action
     :param transitions: how many the probes were fitted on, and scored on
     :param action: linear probe to the executed action
+    :param action_mlp: the same by a small network: what of the action the latent holds in no linear way
     :param distractor: linear probe to the distractor's motion; None where nothing moves or no view is known
+    :param distractor_mlp: the same by a small network
     :param effective_rank: directions that the held-out latents use, see
         :func:`~masklam_agents.common.probe.effective_rank`
     :param codebooks: use of a quantiser's codes on held-out transitions; None for continuous latents
@@ -56,7 +60,9 @@ class LatentReport:
     latent_dim: int
     transitions: tuple[int, int]
     action: ProbeResult
+    action_mlp: ProbeResult
     distractor: ProbeResult | None
+    distractor_mlp: ProbeResult | None
     effective_rank: float
     codebooks: CodebookHealth | None
     reconstruction: Reconstruction | None
@@ -85,16 +91,20 @@ def measure_latents(
                 f"the frames are {frames.image_size} pixels wide, the agent was made for {agent.policy.image_size}: "
                 "draw them at that size"
             )
-    latents = agent.latents(held_out, agent._sample(held_out, limit))
+    samples = agent.probe_samples(held_out, limit, train=train)
+    moved = _distractor_samples(agent, train, held_out, view, limit)
+    latents = samples[2].astype(np.float32)
     return LatentReport(
         method=type(agent).__name__,
         latent_dim=latents.shape[1],
-        transitions=(len(agent._sample(train, limit)), len(latents)),
-        action=agent.probe(held_out, limit, train=train),
-        distractor=_distractor_probe(agent, train, held_out, view, limit),
+        transitions=(len(samples[0]), len(latents)),
+        action=linear_probe(*samples),
+        action_mlp=mlp_probe(*samples),
+        distractor=None if moved is None else linear_probe(*moved),
+        distractor_mlp=None if moved is None else mlp_probe(*moved),
         effective_rank=effective_rank(latents),
         codebooks=_codebooks(agent, latents),
-        reconstruction=measure_reconstruction(agent, held_out, min(limit, PREDICTED)) if _predicts(agent) else None,
+        reconstruction=measure_reconstruction(agent, held_out, min(limit, PREDICTED)) if predicts(agent) else None,
     )
 
 
@@ -128,12 +138,15 @@ def text_of(report: LatentReport) -> str:
         f"  R2 {action.train_r2:.3f})",
         f"  NMSE of each dimension  {_numbers(action.per_dimension)}",
         f"  R2 of each dimension    {_numbers(action.r2_per_dimension)}",
+        f"  by a network            NMSE {report.action_mlp.nmse:.3f}  R2 {report.action_mlp.r2:.3f}",
     ]
     if report.distractor is None:
         lines.append("distractor  nothing of it moves, or what the frames were drawn with is not known")
     else:
         lines.append(f"distractor  NMSE {report.distractor.nmse:.3f}  R2 {report.distractor.r2:.3f}")
         lines.append(f"  R2 of each component    {_numbers(report.distractor.r2_per_dimension)}")
+    if report.distractor_mlp is not None:
+        lines.append(f"  by a network            R2 {report.distractor_mlp.r2:.3f}")
     if report.codebooks is not None:
         used, even = _numbers(report.codebooks.usage), _numbers(report.codebooks.perplexity)
         lines.append(f"codebooks   of {report.codebooks.codes} codes: share used {used}, perplexity {even}")
@@ -160,14 +173,14 @@ def split_for_probe(frames: Dataset) -> tuple[Dataset, Dataset]:
     return frames.select(parts[0]), frames.select(parts[1])
 
 
-def _distractor_probe(
+def _distractor_samples(
     agent: LatentActionAlgorithm, train: Dataset, held_out: Dataset, view: Any, limit: int
-) -> ProbeResult | None:
+) -> list[NDArray[np.floating]] | None:
     known = view is not None or all(isinstance(frames, LazyFrames) for frames in (train, held_out))
     if not known:
         return None
     try:
-        return agent.probe(held_out, limit, target="distractor", view=view, train=train)
+        return agent.probe_samples(held_out, limit, target="distractor", view=view, train=train)
     except NothingMovesError:
         return None
 
@@ -179,7 +192,7 @@ def _codebooks(agent: LatentActionAlgorithm, latents: np.ndarray) -> CodebookHea
     return codebook_health(bottleneck.counts(th.from_numpy(latents).to(agent.device)))
 
 
-def _predicts(agent: LatentActionAlgorithm) -> bool:
+def predicts(agent: LatentActionAlgorithm) -> bool:
     """Whether there is a forward model that draws; of a model that is not ours, whether it can."""
     model = getattr(agent.policy, "lam", None)
     return (

@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 
 from masklam_agents.common.augment import random_warps, to_patches, warp
-from masklam_agents.common.base import LatentActionAlgorithm
+from masklam_agents.common.base import LatentActionAlgorithm, without_effect
 from masklam_agents.common.gather import gather
 from masklam_agents.common.offline import Dataset, LossOf
 from masklam_agents.common.precision import autocast
 from masklam_agents.laom.policies import LAOMPolicy
 from masklam_envs.data.frames import Frames
 from masklam_envs.data.windows import Windows
-
-NO_PIXELS = {"loss": "plain", "mask_input": False, "mask_softness": 0, "bottleneck": "none"}
 
 
 class LAOM(LatentActionAlgorithm):
@@ -43,7 +41,7 @@ class LAOM(LatentActionAlgorithm):
     :param label_weight: of the supervision (paper: 0.001); 0: none
     :param label_batch: labelled transitions of an update (paper: 128 beside 512); None: a quarter of ``batch_size``
     :param kwargs: see :class:`~masklam_agents.common.base.LatentActionAlgorithm`; there is no reconstruction, so
-        ``loss``, ``mask_input``, ``mask_softness`` and ``bottleneck`` are refused
+        ``loss``, ``mask_input``, ``mask_softness``, ``object_weight`` and ``bottleneck`` are refused
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"CnnPolicy": LAOMPolicy, "MultiInputPolicy": LAOMPolicy}
@@ -81,7 +79,7 @@ class LAOM(LatentActionAlgorithm):
     def _check_config(self) -> None:
         super()._check_config()
         config = self.config
-        if wrong := [name for name, value in NO_PIXELS.items() if config[name] != value]:
+        if wrong := without_effect(config):
             raise ValueError(f"{type(self).__name__} reconstructs no pixels: leave out {', '.join(wrong)}")
         for name in ("head_dim", "encoder_scale", "label_batch"):
             value = 1 if name == "label_batch" and config[name] is None else config[name]

@@ -178,6 +178,14 @@ def test_mistakes_are_named(frames):
         make(frames, "test-mute")
     with pytest.raises(TypeError, match="plain JSON values"):
         make(frames, lam_kwargs={"gain": object()})
+    for name, value in {
+        "loss": "fixed",
+        "mask_input": True,
+        "bottleneck": "vq",
+        "bottleneck_options": {"codes": 4},
+    }.items():
+        with pytest.raises(ValueError, match=f"its own loss, input and latent: leave out {name},"):
+            make(frames, **{name: value})
     agent = make(frames, "test-trained")
     agent.policy.lam.size = 5
     with pytest.raises(ValueError, match=r"latents of shape \(4, 8\), got \(4, 5\)"):

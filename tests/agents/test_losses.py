@@ -27,7 +27,15 @@ def test_paper_sums_channels_and_divides_by_the_batch_mask():
     assert reconstruction_loss(*images(), "paper").item() == pytest.approx(18 / 3)
 
 
-@pytest.mark.parametrize("kind", ["fixed", "paper"])
+def test_dual_is_the_agents_mean_plus_the_weighted_mean_of_objects():
+    prediction, target, _ = images()
+    parts = th.tensor([[1.0, 0.5], [0.0, 128 / 255]]).view(2, 1, 1, 2)
+    # The agent: error 1 in sample 0, none in sample 1. Objects: error 4 in both.
+    assert reconstruction_loss(prediction, target, parts, "dual").item() == pytest.approx((1 + 0) / 2 + (4 + 4) / 2)
+    assert reconstruction_loss(prediction, target, parts, "dual", 0.25).item() == pytest.approx(0.5 + 0.25 * 4)
+
+
+@pytest.mark.parametrize("kind", ["fixed", "paper", "dual"])
 def test_empty_masks_give_zero_and_no_nan_gradient(kind):
     prediction, target, mask = images()
     prediction.requires_grad_()
@@ -37,7 +45,7 @@ def test_empty_masks_give_zero_and_no_nan_gradient(kind):
     assert prediction.grad is not None and not prediction.grad.any()
 
 
-@pytest.mark.parametrize("kind", ["fixed", "paper"])
+@pytest.mark.parametrize("kind", ["fixed", "paper", "dual"])
 def test_no_gradient_outside_the_mask(kind):
     rng = th.Generator().manual_seed(0)
     prediction = th.rand(4, 3, 8, 8, generator=rng, requires_grad=True)

@@ -1,5 +1,6 @@
 """Every method by its name: it trains, its losses fall, it resumes, and it has its paper's sizes."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
@@ -13,34 +14,43 @@ from masklam_agents.common.networks import count_parameters
 from masklam_agents.common.policies import greyed
 from masklam_agents.laom.networks import Head, StridedEncoder
 from masklam_agents.methods import METHODS, clean_dataset, get_method, register_method
-from masklam_envs import LazyFrames, Windows, make_masked, render_frames
-from tests.agents.conftest import make_env
+from masklam_envs import LazyFrames, Windows, collect, make_masked, render_frames
+from tests.agents.conftest import SIZE, make_env
 from tests.agents.test_training import StopAt, equal, weights
 
 SIZES = {"batch_size": 8, "network": "small", "labels": 40}
 HEADS = {"latent_dim": 16, "head_dim": 16}
 
 
-def make(name, frames, **kwargs):
+def make(name, frames, env=None, **kwargs):
     options = dict(SIZES)
     if name.startswith("laom"):
         options |= HEADS
     elif name.startswith("idm"):
         options |= {"head_dim": 16} if "paper" in name else {}
-    return make_agent(name, env=make_env(), dataset=frames, **{**options, **kwargs})
+    return make_agent(name, env=env or make_env(), dataset=frames, **{**options, **kwargs})
+
+
+@pytest.fixture(scope="module")
+def reacher():
+    """A task with an object, and frames of it."""
+    env = gym.make("MaskReacher-v0", image_size=SIZE, max_episode_steps=20)
+    return env, render_frames(collect("MaskReacher-v0", 3, policy="random", seed=0, max_steps=40), env)
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_stopped_and_loaded_goes_on_to_the_same_weights_and_acts(name, frames):
-    samples = 8 * 12
-    whole = make(name, frames).learn(samples)
-    make(name, frames).learn(samples, callback=StopAt(3)).save("part")
+def test_every_method_stopped_and_loaded_goes_on_to_the_same_weights_and_acts(name, frames, reacher):
+    samples, env = 8 * 12, None
+    if METHODS[name].mask_target:
+        env, frames = reacher
+    whole = make(name, frames, env).learn(samples)
+    make(name, frames, env).learn(samples, callback=StopAt(3)).save("part")
     part = load_agent("part", dataset=whole.dataset)
     assert type(part) is type(whole) and part.config == whole.config
     part.learn(samples, reset_num_timesteps=False)
     assert equal(weights(whole), weights(part))
     action, _ = part.predict(frames.pixels[0])
-    assert action.shape == (6,) and np.isfinite(action).all()
+    assert action.shape == whole.action_space.shape and np.isfinite(action).all()
 
 
 @pytest.mark.parametrize("name", ["lapo-vq", "lapo-fsq", "masklam-input", "masklam-soft", "laom", "laom-labels", "idm"])
@@ -112,10 +122,49 @@ def test_errors_name_the_cure(frames):
         make("laom", frames, tau=0)
     with pytest.raises(ValueError, match="mask_softness is of masked losses"):
         make("lapo", frames, mask_softness=1)
+    with pytest.raises(ValueError, match="object_weight is of loss='dual' alone"):
+        make("masklam-fixed", frames, object_weight=2.0)
+    with pytest.raises(ValueError, match="object_weight must be a finite number >= 0"):
+        make("masklam-fixed", frames, loss="dual", object_weight=-1.0)
+    with pytest.raises(ValueError, match="mask_input would grey objects"):
+        make("masklam-fixed", frames, loss="dual", mask_input=True)
+    with pytest.raises(ValueError, match="the model has no object of its own"):
+        make("masklam-dual", frames)
     with pytest.raises(ValueError, match="unknown stage of max_grad_norm 'pretrian'. Did you mean 'pretrain'"):
         make("lapo", frames, max_grad_norm={"pretrian": 1.0})
     with pytest.raises(ValueError, match="draws? anew|drawn anew"):
         clean_dataset(frames)
+
+
+def test_methods_of_objects_are_trained_with_the_masks_they_say(reacher):
+    env, frames = reacher
+    lazy = LazyFrames(frames.trajectories, env)
+    masks = {
+        name: (make(name, frames, env).dataset.mask, make(name, lazy).dataset.select(range(3)).mask)
+        for name in ("masklam-foreground", "masklam-dual")
+    }
+    assert all(np.array_equal(*pair) for pair in masks.values())
+    agent = frames.mask > 0
+    objects = (masks["masklam-foreground"][0] > 0) & ~agent
+    assert agent.any() and objects.any()
+    assert np.array_equal(masks["masklam-dual"][0], np.where(agent, 255, np.where(objects, 128, 0)))
+    dual = make("masklam-dual", frames, env)
+    assert np.array_equal(dual.dataset.pixels, frames.pixels)
+    assert dual.config["loss"] == "dual" and not dual.config["mask_channel"]
+
+
+def test_the_dual_loss_sees_a_wrong_object_as_much_as_a_wrong_agent(reacher, monkeypatch):
+    """The forward model's frame is right everywhere but in the object: only the object's part of the loss is left."""
+    env, frames = reacher
+    agent = make("masklam-dual", frames, env, object_weight=0.5)
+    windows = Windows(agent.dataset, frame_stack=3, future_offset=1)
+    anchors = windows.anchors[[3, 40, 70]]
+    target = th.from_numpy(agent.dataset.rgbm[anchors + 1]).permute(0, 3, 1, 2).float() / 255
+    wrong = target[:, :3] - 0.5 + 0.25 * (target[:, 3:] == 128 / 255)
+    monkeypatch.setattr(agent.policy.fdm, "forward", lambda x, z: wrong)
+    seen = (target[:, 3:] == 128 / 255).flatten(1).any(dim=1).float().mean()
+    assert seen > 0
+    assert agent.pretrain_loss(agent.dataset, windows, anchors, anchors + 1).item() == pytest.approx(0.5 * seen / 16)
 
 
 def test_a_registered_method_is_made_and_loaded(monkeypatch, frames):

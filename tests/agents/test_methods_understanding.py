@@ -1,13 +1,19 @@
 """Measurements of latents, on latents whose measurements are known."""
 
 import json
+import sys
+import types
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
 from masklam_agents import BC, LAPO, make_agent
-from masklam_agents.common.probe import NothingMovesError, distractor_motion, effective_rank
+from masklam_agents.common import pictures
+from masklam_agents.common.mlp_probe import mlp_probe
+from masklam_agents.common.pictures import latent_map
+from masklam_agents.common.probe import NothingMovesError, distractor_motion, effective_rank, linear_probe
+from masklam_agents.common.projection import principal_components
 from masklam_agents.common.understanding import (
     measure_latents,
     measure_reconstruction,
@@ -55,6 +61,8 @@ def test_latents_of_known_content(kind, action_nmse, distractor_r2, physics):
     assert background.r2 == pytest.approx(distractor_r2, abs=0.05)
     assert len(action.r2_per_dimension) == 6 and len(background.r2_per_dimension) == 2
     assert agent.probe(train, train=held_out).nmse == pytest.approx(action_nmse, abs=0.05)
+    network = agent.probe(held_out, model="mlp")
+    assert network.nmse == pytest.approx(action_nmse, abs=0.15)
 
 
 def test_frames_in_memory_need_the_view_they_were_drawn_with(frames, held_out):
@@ -82,6 +90,67 @@ def test_effective_rank_of_known_spreads():
     assert effective_rank(np.ones((50, 3))) == 0
     two = np.array([2 / 3, 1 / 3])
     assert effective_rank(q[:, :2] @ np.diag([2.0, 1])) == pytest.approx(np.exp(-(two * np.log(two)).sum()))
+
+
+def test_a_network_reads_what_a_line_does_not():
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((3_000, 4))
+    actions = np.stack([z[:, 0] * z[:, 1], np.abs(z[:, 2])], axis=1)
+    samples = z[:2_000], actions[:2_000], z[2_000:], actions[2_000:]
+    line, network = linear_probe(*samples), mlp_probe(*samples)
+    assert line.nmse > 0.95 and network.nmse < 0.15
+    assert network.ridge is None and network == mlp_probe(*samples)
+    noise = mlp_probe(rng.standard_normal((2_000, 4)), actions[:2_000], z[2_000:], actions[2_000:])
+    assert noise.nmse == pytest.approx(1, abs=0.1)
+    with pytest.raises(ValueError, match="N >= 10"):
+        mlp_probe(z[:5], actions[:5], z, actions)
+
+
+def test_principal_components_of_a_known_spread():
+    rng = np.random.default_rng(0)
+    q = np.linalg.qr(rng.standard_normal((200, 3)))[0]
+    q = np.linalg.qr(q - q.mean(axis=0))[0]
+    directions = np.linalg.qr(rng.standard_normal((5, 3)))[0].T
+    points, share = principal_components(q @ np.diag([3.0, 2, 1]) @ directions + 7)
+    assert share == pytest.approx([9 / 14, 4 / 14])
+    for found, true, size in zip(points.T, q.T, (3, 2), strict=False):
+        assert min(np.abs(found - size * true).max(), np.abs(found + size * true).max()) < 1e-9
+    line, rest = principal_components(np.arange(6.0)[:, None])
+    assert np.allclose(line, np.stack([np.arange(6) - 2.5, np.zeros(6)], axis=1)) and rest.tolist() == [1, 0]
+
+
+def test_umap_is_optional(monkeypatch, tmp_path):
+    latents, actions = np.random.default_rng(0).standard_normal((2, 40, 3))
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(ImportError, match=r"umap-learn is not installed: pip install 'masklam\[umap\]'"):
+        latent_map(latents, actions, tmp_path / "map.png", "umap")
+    assert not (tmp_path / "map.png").exists()
+
+    class UMAP:
+        def __init__(self, n_components, random_state):
+            assert (n_components, random_state) == (2, 0)
+
+        def fit_transform(self, x):
+            assert np.allclose(x.mean(0), 0) and np.allclose(x.std(0), 1)
+            return x[:, :2]
+
+    monkeypatch.setitem(sys.modules, "umap", types.SimpleNamespace(UMAP=UMAP))
+    latent_map(latents, actions, tmp_path / "map.png", "umap")
+    assert (tmp_path / "map.png").stat().st_size > 5_000
+    with pytest.raises(ValueError, match="Did you mean 'umap'"):
+        latent_map(latents, actions, tmp_path / "map.png", "umpa")
+
+
+def test_error_maps_show_where_a_prediction_errs(held_out, monkeypatch, tmp_path):
+    agent = make_agent("lapo", env=make_env(), latent_dim=8)
+    shown = []
+    monkeypatch.setattr(pictures, "_show", lambda axis, image, outline: shown.append((np.array(image), outline)))
+    monkeypatch.setattr(agent, "predict_next", lambda here, there: there["pixels"][..., -3:] ^ 255)
+    pictures.prediction_grid({"it": agent}, held_out, tmp_path / "grid.png", count=2)
+    frames, masks, predicted, errors = (shown[2 * i : 2 * i + 2] for i in range(4))
+    for (frame, _), (mask, _), (guess, none), (error, outline) in zip(frames, masks, predicted, errors, strict=True):
+        assert none is None and np.array_equal(outline, mask)
+        assert np.allclose(error, np.abs(guess.astype(float) - frame).mean(-1) / 255)
 
 
 def test_reconstruction_inside_and_outside_by_hand(held_out, monkeypatch):
@@ -135,12 +204,17 @@ def test_the_command_prints_and_writes_the_numbers(tmp_path):
     make_agent("masklam-1step", env=make_env(), latent_dim=8).save(tmp_path / "agent")
     BC(env=make_env()).save(tmp_path / "bc")
     view = ("--view", '{"distractor": "action"}')
-    done = masklam("evaluate", tmp_path / "agent", "--data", tmp_path / "data", *view, "--out", tmp_path / "out.json")
+    drawn = tmp_path / "pictures"
+    files = ("--out", tmp_path / "out.json", "--pictures", drawn)
+    done = masklam("evaluate", tmp_path / "agent", "--data", tmp_path / "data", *view, *files)
     assert done.exit_code == 0, done.output
     numbers = json.loads((tmp_path / "out.json").read_text())
     assert f"NMSE {numbers['action']['nmse']:.3f}" in done.output and "MaskLAM: 8 numbers a latent" in done.output
     assert f"distractor  NMSE {numbers['distractor']['nmse']:.3f}" in done.output
-    assert numbers["transitions"] == [60, 30]
+    assert numbers["transitions"] == [60, 30] and f"NMSE {numbers['action_mlp']['nmse']:.3f}" in done.output
+    assert {file.name for file in drawn.iterdir()} == {"predictions.png", "latents_pca.png"}
+    unwanted = masklam("evaluate", tmp_path / "agent", "--data", tmp_path / "data", "--umap")
+    assert unwanted.exit_code == 2 and "--pictures" in unwanted.output
     train = ("--train", tmp_path / "data", "--train-view", '{"distractor": "action", "split": "test"}')
     both = masklam("evaluate", tmp_path / "agent", "--data", tmp_path / "data", *train, *view)
     assert "fitted on 90 transitions, scored on 90" in both.output
