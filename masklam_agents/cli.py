@@ -295,12 +295,12 @@ def evaluate(
 def _draw_latents(agent: Any, frames: Any, folder: Path, kinds: tuple[str, ...], limit: int) -> None:
     """Pictures of what an agent predicts and of where its latents lie."""
     from masklam_agents.common.pictures import latent_map, prediction_grid
-    from masklam_agents.common.understanding import predicts
+    from masklam_agents.common.understanding import latents_and_actions, predicts
 
     folder.mkdir(parents=True, exist_ok=True)
     if predicts(agent):
         prediction_grid({type(agent).__name__: agent}, frames, folder / "predictions.png")
-    *_, latents, actions = agent.probe_samples(frames, limit, train=frames)
+    latents, actions = latents_and_actions(agent, frames, limit)
     for kind in kinds:
         latent_map(latents, actions, folder / f"latents_{kind}.png", kind)
 

@@ -108,6 +108,14 @@ def measure_latents(
     )
 
 
+def latents_and_actions(
+    agent: LatentActionAlgorithm, frames: Dataset, limit: int
+) -> tuple[NDArray[np.float32], NDArray[np.floating]]:
+    """Latents (N, D) of at most ``limit`` transitions, evenly spaced, and the actions (N, A) executed in them."""
+    chosen = agent._sample(frames, limit)
+    return agent.latents(frames, chosen), frames.trajectories.actions[agent._windows(frames).step(chosen)]
+
+
 def measure_reconstruction(agent: LatentActionAlgorithm, frames: Dataset, limit: int = PREDICTED) -> Reconstruction:
     """Errors of the forward model's next frames inside and outside the mask, beside those of a still picture.
 
