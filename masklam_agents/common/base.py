@@ -21,7 +21,7 @@ from masklam_agents.common.losses import reconstruction_loss, softened
 from masklam_agents.common.mlp_probe import mlp_probe
 from masklam_agents.common.offline import Dataset, LossOf, OfflineAlgorithm
 from masklam_agents.common.precision import autocast
-from masklam_agents.common.probe import NothingMovesError, ProbeResult, get_targets, linear_probe
+from masklam_agents.common.probe import NothingMovesError, ProbeResult, Samples, get_targets, linear_probe
 from masklam_agents.common.quantize import VectorQuantizer
 from masklam_agents.common.stacking import frames_of, push
 from masklam_envs.data.frames import Frames
@@ -398,7 +398,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         target: str = "action",
         view: Any = None,
         train: Dataset | None = None,
-    ) -> list[NDArray[np.floating]]:
+    ) -> Samples:
         """What a probe is fitted to and scored on; arguments and errors as of :meth:`probe`.
 
         :return: latents (N, D) and targets (N, K) of the training set, latents (M, D) and targets (M, K) held out
@@ -414,7 +414,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
             if not moving.any():
                 raise NothingMovesError("the distractor does not move: there is nothing to probe the latent for")
             pairs[1], pairs[3] = pairs[1][:, moving], pairs[3][:, moving]
-        return pairs
+        return pairs[0], pairs[1], pairs[2], pairs[3]
 
 
 def without_effect(config: dict[str, Any]) -> list[str]:

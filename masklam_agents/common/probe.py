@@ -21,6 +21,8 @@ class NothingMovesError(ValueError):
     """There is no motion that a probe could read."""
 
 
+#: training latents (N, D) and targets (N, K), held-out latents (M, D) and targets (M, K)
+Samples = tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]
 RIDGES = tuple(10.0**e for e in range(-6, 3))
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_agents.common.mlp_probe import mlp_probe
 from masklam_agents.common.offline import Dataset
-from masklam_agents.common.probe import NothingMovesError, ProbeResult, effective_rank, linear_probe
+from masklam_agents.common.probe import NothingMovesError, ProbeResult, Samples, effective_rank, linear_probe
 from masklam_agents.common.quantize import CodebookHealth, codebook_health
 from masklam_envs.data.frames import LazyFrames
 
@@ -183,7 +183,7 @@ def split_for_probe(frames: Dataset) -> tuple[Dataset, Dataset]:
 
 def _distractor_samples(
     agent: LatentActionAlgorithm, train: Dataset, held_out: Dataset, view: Any, limit: int
-) -> list[NDArray[np.floating]] | None:
+) -> Samples | None:
     known = view is not None or all(isinstance(frames, LazyFrames) for frames in (train, held_out))
     if not known:
         return None
