@@ -33,7 +33,8 @@ class ExpertInfo:
     :param timesteps: environment steps of training
     :param seed: training seed
     :param activation: hidden activation, one of ``ACTIVATIONS``
-    :param squash: how outputs become actions in [-1, 1]: ``"tanh"`` (SAC) or ``"clip"`` (PPO)
+    :param squash: how outputs become numbers in [-1, 1], the actions in units of ``action_bound``: ``"tanh"`` (SAC)
+        or ``"clip"`` (PPO)
     :param return_mean: mean undiscounted return over ``return_episodes`` episodes of the deterministic policy
     :param return_std: standard deviation of the same returns
     :param return_episodes: how many episodes those are
@@ -41,6 +42,8 @@ class ExpertInfo:
     :param reference_noise: standard deviation of the Gaussian noise added to the actions of the reference policy,
         whose clipped actions have the stored mean and covariance
     :param command: the command that trained it
+    :param action_bound: actions are in [-action_bound, action_bound], the bounds of the task's action space
+    :param strength: ``"expert"``, or ``"medium"`` for a checkpoint of the same training
     """
 
     env_id: str
@@ -55,6 +58,8 @@ class ExpertInfo:
     random_return: float = float("nan")
     reference_noise: float = float("nan")
     command: str = ""
+    action_bound: float = 1.0
+    strength: str = "expert"
 
 
 class Expert:
@@ -90,7 +95,7 @@ class Expert:
         self.action_covariance = action_covariance
 
     def predict(self, observation: NDArray[np.floating]) -> NDArray[np.float32]:
-        """The action for one state observation (S,) or a batch (B, S): float32 (A,) or (B, A) in [-1, 1]."""
+        """The action for one state observation (S,) or a batch (B, S): float32 (A,) or (B, A) within the bound."""
         if np.shape(observation)[-1:] != self.obs_mean.shape:
             raise ValueError(
                 f"the expert of {self.info.env_id} reads states of {self.obs_mean.size} numbers, "
@@ -102,7 +107,7 @@ class Expert:
             x = activate(x @ weight.T + bias)
         weight, bias = self.layers[-1]
         x = x @ weight.T + bias
-        return np.tanh(x) if self.info.squash == "tanh" else _clipped(x, 1)
+        return np.float32(self.info.action_bound) * (np.tanh(x) if self.info.squash == "tanh" else _clipped(x, 1))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the policy to ``path`` (safetensors), by a temporary name so that no half file is left."""
