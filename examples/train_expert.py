@@ -87,6 +87,8 @@ class Args:
     """environment steps between evaluations"""
     eval_episodes: int = 20
     """episodes of an evaluation"""
+    medium_return: float | None = None
+    """return that the medium expert is to be near to; None: half way from random actions to the expert"""
     statistics_only: bool = False
     """do not train: choose among the checkpoints beside `out` and measure again"""
     out: Path | None = None
@@ -366,7 +368,8 @@ def main(args: Args) -> None:
         train(args, out)
     expert = with_statistics(Expert.load(out), args)
     expert.save(out)
-    medium = with_statistics(medium_of(out, (expert.info.return_mean + expert.info.random_return) / 2), args)
+    half = (expert.info.return_mean + expert.info.random_return) / 2
+    medium = with_statistics(medium_of(out, half if args.medium_return is None else args.medium_return), args)
     medium.save(out.with_stem(f"{out.stem}_medium"))
     for policy in (expert, medium):
         info = policy.info

@@ -79,7 +79,7 @@ def collect(
     task: Annotated[str, typer.Argument(help="an id that `masklam envs` lists")],
     out: Annotated[Path, typer.Option(help="folder of the dataset; a recording that was interrupted goes on there")],
     episodes: Annotated[int, typer.Option(min=1)] = 100,
-    policy: Annotated[str, typer.Option(help="reference, expert, mixed or random")] = "reference",
+    policy: Annotated[str, typer.Option(help="reference, expert, medium, mixed or random")] = "reference",
     noise: Annotated[float | None, typer.Option(help="standard deviation of action noise")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     workers: Annotated[int, typer.Option(min=1, help="processes that record; the episodes are the same")] = 1,

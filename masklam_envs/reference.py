@@ -29,13 +29,14 @@ VELOCITY_STEPS = 10_000
 EPISODE_STEPS = 1_000
 
 
-def reference_expert(base: gym.Env[Any, Any]) -> Expert | None:
+def reference_expert(base: gym.Env[Any, Any], strength: str = "expert") -> Expert | None:
     """The expert of the task whose physics ``base`` is, or None: also when its states or actions are scaled or cut."""
     task = task_of_base(base.spec.id) if base.spec is not None else None
-    if task is None or task.expert is None:
+    if task is None or task.expert_file(strength) is None:
         return None
-    expert = load_expert(task.id)
-    own_actions = spaces.Box(-1.0, 1.0, expert.action_mean.shape, np.float32)
+    expert = load_expert(task.id, strength)
+    bound = expert.info.action_bound
+    own_actions = spaces.Box(-bound, bound, expert.action_mean.shape, np.float32)
     fits = base.action_space == own_actions and base.observation_space.shape == expert.obs_mean.shape
     return expert if fits else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from importlib import resources
 from typing import Any
 
 from masklam_envs.errors import unknown_name
@@ -20,7 +21,6 @@ class Task:
     :param zoom: divides the tangent of half the field of view: as large as keeps the limbs inside the frame
     :param camera_offset: metres by which the camera is moved to its own right and upwards
     :param objects: names of the bodies that the agent is to handle or reach: never in the agent's mask
-    :param expert: file name of the shipped expert under ``masklam_envs/experts/``, or None
     """
 
     id: str
@@ -29,7 +29,17 @@ class Task:
     zoom: float = 1.0
     camera_offset: tuple[float, float] = (0.0, 0.0)
     objects: tuple[str, ...] = ()
-    expert: str | None = None
+
+    @property
+    def expert(self) -> str | None:
+        """File name of the shipped expert under ``masklam_envs/experts/``, or None."""
+        return self.expert_file("expert")
+
+    def expert_file(self, strength: str) -> str | None:
+        """File name of the shipped expert of a strength, or None: ``hopper.safetensors``, ``hopper_medium.safetensors``."""
+        short = self.id.removeprefix("Mask").removesuffix("-v0").lower()
+        name = f"{short}.safetensors" if strength == "expert" else f"{short}_{strength}.safetensors"
+        return name if (resources.files("masklam_envs") / "experts" / name).is_file() else None
 
 
 def _angles(
@@ -66,7 +76,7 @@ DOUBLE_PENDULUM = _angles(3.05, 0, lookat=(0.0, 0.0, 0.5))
 TASKS: dict[str, Task] = {
     task.id: task
     for task in (
-        Task("MaskCheetah-v0", "HalfCheetah-v5", zoom=1.2, camera_offset=(0.0, -0.2), expert="cheetah.safetensors"),
+        Task("MaskCheetah-v0", "HalfCheetah-v5", zoom=1.2, camera_offset=(0.0, -0.2)),
         Task("MaskHopper-v0", "Hopper-v5", zoom=1.4, camera_offset=(0.0, -0.15)),
         Task("MaskWalker-v0", "Walker2d-v5", zoom=1.3, camera_offset=(0.0, -0.1)),
         Task("MaskAnt-v0", "Ant-v5", ANT),

@@ -1,7 +1,7 @@
 """Frames that are drawn once, kept in a file and mapped into memory: several processes share one copy.
 
 The bytes are those of :func:`~masklam_envs.data.frames.render_frames`.  A file is named by everything that they depend
-on (physics, model, view, footage, versions), so a changed option draws anew and an old file is never mistaken for it.
+on (physics, model, view, footage, versions, OpenGL driver), so a changed option draws anew and an old file is never mistaken for it.
 It is written under another name and renamed when whole; of several processes that want it one draws, the others wait.
 """
 
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import masklam_envs
+from masklam_envs.cache_folder import cache_folder
 from masklam_envs.data.frames import Frames, LazyFrames, _view_of, draw_episode, episode_track
 from masklam_envs.data.trajectories import Trajectories
 from masklam_envs.view import DRAWING_VERSION, View
@@ -45,15 +46,20 @@ def open_frames(
 
     :param trajectories: the physics
     :param env: an environment of this package (only its view is used), or a :class:`~masklam_envs.view.View`
-    :param cache: True: the file, False: on the fly, None: the file up to 8 GiB where the disk has twice the room
-    :param folder: of the files; None: ``$MASKLAM_CACHE``, else ``masklam`` in the user's cache folder
+    :param cache: True: the file, False: on the fly, None: the file up to 8 GiB where there is a folder and its disk has
+        twice the room
+    :param folder: of the files; None: ``$MASKLAM_CACHE``, else ``masklam`` in the user's cache folder; there is none
+        where the variable is set and empty
     :param block: episodes drawn at a time on the fly, see :class:`~masklam_envs.data.frames.LazyFrames`
     :param progress_bar: show one while the file is drawn
     :raises OSError: when the disk is full
+    :raises ValueError: when the file is asked for and there is no folder
     """
     view = _view_of(env, trajectories)
-    target = Path(folder) if folder is not None else default_folder()
-    if cache or (cache is None and _fits(trajectories, view, target)):
+    target = Path(folder) if folder is not None else cache_folder()
+    if cache and target is None:
+        raise ValueError("MASKLAM_CACHE is empty, so nothing is cached: set it to a folder, or give folder=")
+    if target is not None and (cache or (cache is None and _fits(trajectories, view, target))):
         return cached_frames(trajectories, view, target, progress_bar=progress_bar)
     return LazyFrames(trajectories, view, block=block)
 
@@ -87,15 +93,9 @@ def frames_key(trajectories: Trajectories, view: View) -> str:
         "weights": _footage(str(getattr(view.mask_source, "path", None) or "")) if view.mask_source else [],
         "reference": view.reference.to_json(),
         "versions": [masklam_envs.__version__, DRAWING_VERSION, mujoco.__version__],
+        "renderer": view.renderer.name,  # OpenGL's bytes are those of one driver
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
-
-
-def default_folder() -> Path:
-    """``$MASKLAM_CACHE``, else ``masklam`` in the user's cache folder."""
-    if named := os.environ.get("MASKLAM_CACHE"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "masklam"
 
 
 def _draw_to(path: Path, trajectories: Trajectories, view: View, progress_bar: bool) -> None:

@@ -27,7 +27,7 @@ from masklam_envs.reference import action_reference, reference_expert
 from masklam_envs.view import DRAWING_VERSION
 
 StatePolicy = Callable[[Any], NDArray[np.float32]]
-POLICIES = ("expert", "mixed", "random", "reference")
+POLICIES = ("expert", "medium", "mixed", "random", "reference")
 MIXED_NOISE = 0.6
 
 
@@ -58,9 +58,10 @@ def collect(
     :param env: an id or environment of this package, e.g. ``"MaskCheetah-v0"``
     :param episodes: how many, at least 1
     :param policy: ``"reference"`` (the task's expert with its reference noise, or uniform random actions where the
-        task ships no expert), ``"expert"`` (also Meta-World's scripted ones), ``"mixed"`` (the expert seeing its state
-        through noise, with bursts of random actions, see :func:`masklam_envs.data.disturbance.mixed`; what cloning from
-        pixels needs), ``"random"``, or a function from the base observation to an action
+        task ships no expert), ``"expert"`` (also Meta-World's scripted ones), ``"medium"`` (a policy about half way
+        from random actions to the expert), ``"mixed"`` (the expert seeing its state through noise, with bursts of random
+        actions, see :func:`masklam_envs.data.disturbance.mixed`; what cloning from pixels needs), ``"random"``, or a
+        function from the base observation to an action
     :param noise: standard deviation of Gaussian noise added to every action; None: the reference noise for
         ``"reference"``, else 0. For ``"mixed"`` the largest noise of the observation, in
         units of its spread, None: 0.6
@@ -166,7 +167,7 @@ class _Recorder:
         self.limit = _time_limit(env, plan.max_steps)
         self.space = cast(spaces.Box, masked.action_space)
         self.name, self.act, self.noise = _resolve_policy(masked, plan.policy, plan.noise)
-        self.expert = reference_expert(masked.base)
+        self.expert = reference_expert(masked.base, _strength(self.name))
         self.disturbance: Disturbance = noisy(self.noise)
         if self.name == "mixed" and self.expert is not None:
             self.disturbance = mixed(self.expert, self.noise)
@@ -215,7 +216,7 @@ class _Recorder:
         space, act = self.space, self.act
         if act is None:
             return lambda _: rng.uniform(space.low, space.high).astype(np.float32)
-        if self.expert is not None and self.name in ("expert", "mixed"):
+        if self.expert is not None and self.name in ("expert", "medium", "mixed"):
             return act  # made for this space: nothing to check
         return lambda state: checked_action(act(state), space)
 
@@ -269,13 +270,18 @@ def _resolve_policy(
         raise ValueError(f"{unknown_name('policy', policy, POLICIES)}, or a function from a state to an action")
     if policy == "expert" and hasattr(env.base.unwrapped, "scripted_expert"):
         return _resolve_policy(env, env.base.unwrapped.scripted_expert, noise)
-    expert = reference_expert(env.base) if policy != "random" else None
-    if policy in ("expert", "mixed") and expert is None:
-        raise ValueError("this task ships no expert; use policy='random' or pass your own function")
+    expert = reference_expert(env.base, _strength(policy)) if policy != "random" else None
+    if policy in ("expert", "medium", "mixed") and expert is None:
+        kind = "medium expert" if policy == "medium" else "expert"
+        raise ValueError(f"this task ships no {kind}; use policy='random' or pass your own function")
     if expert is None:
         return "random", None, noise or 0.0
-    name = "mixed" if policy == "mixed" else "expert"
+    name = "expert" if policy == "reference" else policy
     return name, expert.predict, _expert_noise(expert, policy, noise)
+
+
+def _strength(policy: str) -> str:
+    return "medium" if policy == "medium" else "expert"
 
 
 def _expert_noise(expert: Expert, policy: str, noise: float | None) -> float:

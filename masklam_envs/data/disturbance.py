@@ -40,7 +40,8 @@ def mixed(expert: Expert, largest: float) -> Disturbance:
     """An expert that sees its state through noise, now and then interrupted by random actions.
 
     The noise's standard deviation is uniform in [0, ``largest``] an episode, in units of each state dimension's own
-    spread, and it lasts from step to step in some episodes; actions get independent noise of up to half that.  So the
+    spread, and it lasts from step to step in some episodes; actions get independent noise of up to half that, in units
+    of their bound.  So the
     states are those that a policy with a poor view of the world gets into by its own mistakes - slow, stumbling - and
     their labels are the way out: what a policy cloned from pixels has to know (the idea of DART, Laskey et al. 2017,
     with the noise on the observation).
@@ -49,15 +50,17 @@ def mixed(expert: Expert, largest: float) -> Disturbance:
     def begin(rng: np.random.Generator) -> Disturb:
         size, burst = expert.obs_mean.size, bursts(rng)
         spread, persistence = rng.uniform(0, largest), rng.choice(PERSISTENCE)
-        action_noise, error = np.float32(rng.uniform(0, largest / 2)), np.zeros(size)
+        bound = np.float32(expert.info.action_bound)
+        scale, fresh = spread * expert.obs_std, np.sqrt(1 - persistence**2)
+        action_noise, error = bound * np.float32(rng.uniform(0, largest / 2)), np.zeros(size)
 
         def disturb(state: Any, action: Action) -> Action:
             nonlocal error
-            error = persistence * error + np.sqrt(1 - persistence**2) * rng.standard_normal(size)
+            error = persistence * error + fresh * rng.standard_normal(size)
             random = burst(action.shape)
             if random is not None:
-                return random
-            seen = expert.predict(state + spread * expert.obs_std * error)
+                return bound * random
+            seen = expert.predict(state + scale * error)
             return seen + action_noise * rng.standard_normal(action.shape, np.float32)
 
         return disturb
@@ -66,7 +69,7 @@ def mixed(expert: Expert, largest: float) -> Disturbance:
 
 
 def bursts(rng: np.random.Generator) -> Callable[[tuple[int, ...]], Action | None]:
-    """Random actions of a shape during bursts, None between them; half of the bursts push one way."""
+    """Random actions in [-1, 1] of a shape during bursts, None between them; half of the bursts push one way."""
     left, push = 0, None
 
     def act(shape: tuple[int, ...]) -> Action | None:

@@ -20,21 +20,12 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
+from masklam_envs.cache_folder import cache_folder
 from masklam_envs.distractors.base import Image
 
-VARIABLE = "MASKLAM_CACHE"
 # Part of every entry's name: raise it when decoding gives other pixels.
 VERSION = 1
 CHECKSUM_BYTES = 4
-
-
-def cache_folder() -> Path | None:
-    """Where the entries are, None when the cache is turned off."""
-    given = os.environ.get(VARIABLE)
-    if given is not None:
-        return Path(given).expanduser() / "clips" if given else None
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser() / "masklam" / "clips"
 
 
 def cached_clip(source: Path, size: int, decode: Callable[[], Image]) -> Image:
@@ -47,7 +38,7 @@ def cached_clip(source: Path, size: int, decode: Callable[[], Image]) -> Image:
     folder = cache_folder()
     if folder is None:
         return decode()
-    entry = folder / f"{_key(source, size)}.npy"
+    entry = folder / "clips" / f"{_key(source, size)}.npy"
     found = _mapped(entry, size)
     if found is not None:
         return found

@@ -8,21 +8,29 @@ from __future__ import annotations
 
 from importlib import resources
 
+from masklam_envs.errors import unknown_name
 from masklam_envs.experts.policy import Expert, ExpertInfo
 from masklam_envs.tasks import TASKS, get_task
 
-__all__ = ["Expert", "ExpertInfo", "load_expert"]
+__all__ = ["STRENGTHS", "Expert", "ExpertInfo", "load_expert"]
+
+#: the best policy of a training, and one about half way from random actions to it
+STRENGTHS = ("expert", "medium")
 
 
-def load_expert(task: str) -> Expert:
+def load_expert(task: str, strength: str = "expert") -> Expert:
     """The expert of a task.
 
     :param task: a registered id, e.g. ``"MaskCheetah-v0"``
-    :raises ValueError: when the task is unknown or ships no expert
+    :param strength: ``"expert"``, or ``"medium"`` for a policy about half way from random actions to it
+    :raises ValueError: when task or strength is unknown, or the task ships none
     """
-    name = get_task(task).expert
+    if strength not in STRENGTHS:
+        raise ValueError(unknown_name("strength", strength, STRENGTHS))
+    name = get_task(task).expert_file(strength)
     if name is None:
-        shipped = sorted(t.id for t in TASKS.values() if t.expert)
-        raise ValueError(f"{task} ships no expert; {shipped} do, or train one with examples/train_expert.py")
+        shipped = sorted(t.id for t in TASKS.values() if t.expert_file(strength))
+        kind = "expert" if strength == "expert" else f"{strength} expert"
+        raise ValueError(f"{task} ships no {kind}; {shipped} do, or train one with examples/train_expert.py")
     with resources.as_file(resources.files(__name__).joinpath(name)) as path:
         return Expert.load(path)

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from masklam_envs.cache_folder import cache_folder, user_folder
+
 INPUT, OUTPUT = "frames", "mask"
 
 
@@ -71,9 +73,7 @@ def default_student() -> Path:
     """Where a student's file lies when none is named."""
     if named := os.environ.get("MASKLAM_STUDENT"):
         return Path(named)
-    from masklam_envs.data.cache import default_folder
-
-    return default_folder() / "segmenters" / "student.onnx"
+    return (cache_folder() or user_folder()) / "segmenters" / "student.onnx"
 
 
 @functools.lru_cache(maxsize=8)

@@ -130,12 +130,32 @@ def test_a_full_disk_says_what_to_do(recorded, env, tmp_path):
     assert not files(tmp_path) and not files(tmp_path, ".part")
 
 
-def test_the_cache_s_folder_is_the_environment_s(monkeypatch, tmp_path):
+def test_the_cache_s_folder_is_the_environment_s(recorded, env, monkeypatch, tmp_path):
     monkeypatch.setenv("MASKLAM_CACHE", str(tmp_path / "here"))
-    assert cache.default_folder() == tmp_path / "here"
+    open_frames(recorded, env)
+    assert files(tmp_path / "here")
     monkeypatch.delenv("MASKLAM_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "there"))
-    assert cache.default_folder() == tmp_path / "there" / "masklam"
+    open_frames(recorded, env)
+    assert files(tmp_path / "there" / "masklam")
+
+
+def test_an_empty_variable_turns_the_cache_off(recorded, env, monkeypatch, tmp_path):
+    monkeypatch.setenv("MASKLAM_CACHE", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert isinstance(open_frames(recorded, env), LazyFrames)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="MASKLAM_CACHE is empty.* give folder="):
+        open_frames(recorded, env, cache=True)
+    assert isinstance(open_frames(recorded, env, folder=tmp_path / "named"), Frames)
+
+
+def test_another_opengl_driver_is_another_file(recorded, env, monkeypatch):
+    view = env.unwrapped.view
+    before = cache.frames_key(recorded, view)
+    assert cache.frames_key(recorded, view) == before
+    monkeypatch.setattr(type(view.renderer), "name", "opengl, another driver")
+    assert cache.frames_key(recorded, view) != before
 
 
 OPEN = """

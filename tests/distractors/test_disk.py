@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import masklam_envs
+from masklam_envs.cache_folder import cache_folder
 from masklam_envs.distractors import disk
 from masklam_envs.distractors.cache import MAPPED, FrameCache
-from masklam_envs.distractors.disk import cache_folder, cached_clip
+from masklam_envs.distractors.disk import cached_clip
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_the_variable_names_the_folder_and_turns_it_off(source, tmp_path, monkey
     assert decoder.calls == 2
     monkeypatch.delenv("MASKLAM_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "masklam" / "clips"
+    assert cache_folder() == tmp_path / "masklam"
 
 
 def test_another_process_finds_the_clip_while_many_write_it(folder, source):
