@@ -206,9 +206,9 @@ def policy_layers(model: BaseAlgorithm) -> list[torch.nn.Linear]:
 def start_from(model: PPO, expert: Expert) -> None:
     """Give the learner an expert's weights and observation statistics, and hold the weights until the warm-up ends."""
     size = model.observation_space.shape[0]
-    (first, bias), *others = expert.layers
-    for layer, (weight, bias) in zip(policy_layers(model), [(first[:, :size], bias), *others], strict=True):
-        layer.load_state_dict({"weight": torch.from_numpy(weight.copy()), "bias": torch.from_numpy(bias)})
+    for i, (layer, (weight, bias)) in enumerate(zip(policy_layers(model), expert.layers, strict=True)):
+        read = weight[:, :size].copy() if i == 0 else weight
+        layer.load_state_dict({"weight": torch.from_numpy(read), "bias": torch.from_numpy(bias)})
         layer.requires_grad_(False)
     statistics = unwrap_vec_normalize(model.get_env()).obs_rms
     statistics.mean = expert.obs_mean[:size].astype(np.float64)

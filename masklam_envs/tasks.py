@@ -36,7 +36,7 @@ class Task:
         return self.expert_file("expert")
 
     def expert_file(self, strength: str) -> str | None:
-        """File name of the shipped expert of a strength, or None: ``hopper.safetensors``, ``hopper_medium.safetensors``."""
+        """File name of the shipped expert of a strength, e.g. ``hopper.safetensors``, ``hopper_medium.safetensors``."""
         short = self.id.removeprefix("Mask").removesuffix("-v0").lower()
         name = f"{short}.safetensors" if strength == "expert" else f"{short}_{strength}.safetensors"
         return name if (resources.files("masklam_envs") / "experts" / name).is_file() else None

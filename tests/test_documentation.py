@@ -23,6 +23,13 @@ def test_the_page_is_what_its_script_writes(page):
     assert written == wanted, "docs/environments.md is out of date: run `python docs/make_environments.py`"
 
 
+def test_the_experts_page_is_what_its_script_writes(repo):
+    docs = repo / "docs"
+    wanted = runpy.run_path(str(docs / "make_experts.py"))["document"]()
+    assert (docs / "experts.md").read_text() == wanted, "run `python docs/make_experts.py`"
+    assert all(f"| {task} |" in wanted for task in TASKS)
+
+
 def test_the_page_has_every_task_and_its_measured_camera(page):
     for task in TASKS.values():
         assert f"\n## {task.id}\n" in page[0]

@@ -5,7 +5,9 @@ import itertools
 import json
 import os
 import stat
+from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
@@ -13,12 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from masklam_envs import Expert, load_expert
-from masklam_envs.experts import ExpertInfo
-from masklam_envs.tasks import TASKS
+import masklam_envs
+from masklam_envs import Expert, collect, load_expert
+from masklam_envs.experts import STRENGTHS, ExpertInfo
+from masklam_envs.reference import reference_expert
+from masklam_envs.tasks import TASKS, Task
 
-SHIPPED = [task.id for task in TASKS.values() if task.expert]
-shipped = pytest.mark.parametrize("env_id", SHIPPED)
+SHIPPED = [(task.id, strength) for task in TASKS.values() for strength in STRENGTHS if task.expert_file(strength)]
+# A name goes from here when its expert comes.
+WITHOUT = {
+    *("MaskHopper-v0", "MaskWalker-v0", "MaskAnt-v0", "MaskHumanoid-v0", "MaskHumanoidStandup-v0"),
+    *("MaskSwimmer-v0", "MaskReacher-v0", "MaskPusher-v0"),
+}
+shipped = pytest.mark.parametrize(("env_id", "strength"), SHIPPED)
 
 
 def made_up_expert(seed=0, sizes=(5, 8, 7, 2), activation="relu", squash="tanh"):
@@ -96,13 +105,18 @@ def test_an_unknown_function_is_refused(option, value):
 
 
 @shipped
-def test_a_shipped_expert_acts_within_bounds(env_id):
-    expert = load_expert(env_id)
+def test_a_shipped_expert_acts_within_the_space_and_reaches_its_bounds(env_id, strength):
+    expert = load_expert(env_id, strength)
+    base = gym.make(TASKS[env_id].base)
+    bound = np.float32(expert.info.action_bound)
+    assert base.action_space == gym.spaces.Box(-bound, bound, expert.action_mean.shape, np.float32)
+    assert base.observation_space.shape == expert.obs_mean.shape
+    assert reference_expert(base, strength).info == expert.info
     states, actions = expert.obs_mean.size, expert.action_mean.size
     for shape in ((states,), (3, states)):
-        action = expert.predict(np.random.default_rng(0).normal(size=shape))
+        action = expert.predict(100 * np.random.default_rng(0).normal(size=shape))
         assert (action.dtype, action.shape) == (np.float32, (*shape[:-1], actions))
-        assert (np.abs(action) <= 1).all()
+        assert np.abs(action).max() == bound
 
 
 def test_the_cheetah_s_expert_has_six_actions():
@@ -110,25 +124,72 @@ def test_the_cheetah_s_expert_has_six_actions():
 
 
 @shipped
-def test_a_shipped_expert_s_record_is_complete(env_id):
-    info = load_expert(env_id).info
-    assert info.env_id == TASKS[env_id].base
+def test_a_shipped_expert_s_record_is_complete(env_id, strength):
+    info = load_expert(env_id, strength).info
+    assert (info.env_id, info.strength) == (TASKS[env_id].base, strength)
     assert np.isfinite([info.return_mean, info.return_std, info.random_return, info.reference_noise]).all()
     assert info.return_mean > info.random_return
-    assert info.return_episodes > 0 and info.command
+    assert info.return_episodes == 50 and info.command.startswith("python examples/train_expert.py ")
 
 
 @shipped
-def test_a_shipped_expert_s_statistics_can_whiten(env_id):
-    expert = load_expert(env_id)
+def test_a_shipped_expert_beats_random_actions(env_id, strength):
+    expert, random = (collected_return(env_id, policy, episodes=2) for policy in (strength, "random"))
+    assert expert > random
+
+
+@pytest.mark.slow
+@shipped
+def test_a_shipped_expert_s_recorded_return_is_found_again(env_id, strength):
+    info, episodes = load_expert(env_id, strength).info, 10
+    error = info.return_std * (1 / np.sqrt(episodes) + 1 / np.sqrt(info.return_episodes))
+    found = collected_return(env_id, strength, episodes)
+    assert found == pytest.approx(info.return_mean, abs=3 * error + 1e-3 * abs(info.return_mean))
+
+
+def collected_return(env_id, policy, episodes):
+    return collect(env_id, episodes, policy=policy, seed=77).returns.mean()
+
+
+@shipped
+def test_a_shipped_medium_expert_is_between_random_and_the_expert(env_id, strength):
+    info, expert = load_expert(env_id, strength).info, load_expert(env_id).info
+    share = (info.return_mean - info.random_return) / (expert.return_mean - expert.random_return)
+    assert share == 1 if strength == "expert" else 0.25 < share < 0.75
+
+
+def test_tasks_without_an_expert_are_known():
+    assert {task.id for task in TASKS.values() if not task.expert} == WITHOUT
+    assert {task.id for task in TASKS.values() if not task.expert_file("medium")} == WITHOUT | {"MaskCheetah-v0"}
+
+
+def test_the_files_are_small_and_belong_to_tasks():
+    folder = Path(masklam_envs.experts.__file__).parent
+    files = sorted(folder.glob("*.safetensors"))
+    assert sum(file.stat().st_size for file in files) < 10_000_000
+    assert {file.name for file in files} == {TASKS[task].expert_file(strength) for task, strength in SHIPPED}
+
+
+@shipped
+def test_a_shipped_expert_s_statistics_can_whiten(env_id, strength):
+    expert = load_expert(env_id, strength)
     covariance = expert.action_covariance
     np.testing.assert_allclose(covariance, covariance.T, atol=1e-6)
     assert np.linalg.eigvalsh(covariance).min() > 0
 
 
-def test_a_task_without_an_expert_says_which_have_one():
+def test_a_task_without_an_expert_says_which_have_one(monkeypatch):
+    real = Task.expert_file
+    monkeypatch.setattr(Task, "expert_file", lambda self, s: None if "Hopper" in self.id else real(self, s))
     with pytest.raises(ValueError, match=r"MaskHopper-v0 ships no expert; .*MaskCheetah-v0.*train_expert"):
         load_expert("MaskHopper-v0")
+    with pytest.raises(ValueError, match=r"MaskHopper-v0 ships no medium expert; .*MaskInvertedPendulum-v0"):
+        load_expert("MaskHopper-v0", "medium")
+
+
+def test_an_unknown_strength_is_named():
+    with pytest.raises(ValueError, match="unknown strength 'medum'. Did you mean 'medium'"):
+        load_expert("MaskCheetah-v0", "medum")
 
 
 def test_an_unknown_task_is_named():

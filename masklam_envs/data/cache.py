@@ -1,8 +1,9 @@
 """Frames that are drawn once, kept in a file and mapped into memory: several processes share one copy.
 
 The bytes are those of :func:`~masklam_envs.data.frames.render_frames`.  A file is named by everything that they depend
-on (physics, model, view, footage, versions, OpenGL driver), so a changed option draws anew and an old file is never mistaken for it.
-It is written under another name and renamed when whole; of several processes that want it one draws, the others wait.
+on (physics, model, view, footage, versions, OpenGL's driver), so a changed option draws anew and an old file is never
+mistaken for it.  It is written under another name and renamed when whole; of several processes that want it one draws,
+the others wait.
 """
 
 from __future__ import annotations

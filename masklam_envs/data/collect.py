@@ -59,9 +59,9 @@ def collect(
     :param episodes: how many, at least 1
     :param policy: ``"reference"`` (the task's expert with its reference noise, or uniform random actions where the
         task ships no expert), ``"expert"`` (also Meta-World's scripted ones), ``"medium"`` (a policy about half way
-        from random actions to the expert), ``"mixed"`` (the expert seeing its state through noise, with bursts of random
-        actions, see :func:`masklam_envs.data.disturbance.mixed`; what cloning from pixels needs), ``"random"``, or a
-        function from the base observation to an action
+        from random actions to the expert), ``"mixed"`` (the expert seeing its state through noise, with bursts of
+        random actions, see :func:`masklam_envs.data.disturbance.mixed`; what cloning from pixels needs), ``"random"``,
+        or a function from the base observation to an action
     :param noise: standard deviation of Gaussian noise added to every action; None: the reference noise for
         ``"reference"``, else 0. For ``"mixed"`` the largest noise of the observation, in
         units of its spread, None: 0.6

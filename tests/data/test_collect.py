@@ -2,18 +2,22 @@
 
 import itertools
 import json
+import os
+import subprocess
+import sys
+import time
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.wrappers import TimeLimit
 
-from masklam_envs import collect, load_expert, make_masked
+from masklam_envs import Trajectories, collect, load_expert, make_masked
 from masklam_envs.data import Frames, render_frames
 from masklam_envs.data.disturbance import BURST_STEPS
 from masklam_envs.data.trajectories import _DTYPES as FIELDS
 from masklam_envs.distractors import ActionReference
-from masklam_envs.tasks import TASKS
+from masklam_envs.tasks import TASKS, Task
 
 every_env = pytest.mark.parametrize("env_id", TASKS)
 
@@ -126,6 +130,24 @@ def test_the_expert_alone_acts_without_noise():
     assert np.array_equal(recorded.actions, recorded.labels)
 
 
+def test_the_medium_expert_is_recorded_with_what_is_known_of_it():
+    recorded = short("MaskInvertedPendulum-v0", policy="medium", episodes=1)
+    states = np.concatenate([recorded.qpos[:-1], recorded.qvel[:-1]], axis=1)
+    medium = load_expert("MaskInvertedPendulum-v0", "medium")
+    assert np.allclose(recorded.labels, medium.predict(states), atol=1e-3)
+    assert np.array_equal(recorded.actions, recorded.labels)
+    assert (recorded.meta["policy"], recorded.meta["noise"]) == ("medium", 0)
+    record = recorded.meta["expert"]
+    assert (record["strength"], record["timesteps"]) == ("medium", medium.info.timesteps)
+
+
+def test_random_bursts_are_in_units_of_the_action_s_bound():
+    recorded = collect("MaskInvertedPendulum-v0", 5, policy="mixed", noise=0.0, seed=1)
+    assert load_expert("MaskInvertedPendulum-v0").info.action_bound == 3
+    deviating = np.abs(recorded.actions[recorded.actions != recorded.labels])
+    assert 1 < deviating.max() <= 3
+
+
 def test_mixed_labels_are_the_expert_s_and_noise_differs_between_episodes():
     recorded = collect("MaskCheetah-v0", 6, policy="mixed", seed=2, max_steps=100)
     starts, steps = recorded.first_frame, recorded.first_step
@@ -146,7 +168,8 @@ def test_mixed_without_noise_leaves_bursts_of_random_actions():
     assert min(lengths[:-1]) >= BURST_STEPS[0]
 
 
-def test_without_an_expert_the_reference_is_random():
+def test_without_an_expert_the_reference_is_random(monkeypatch):
+    monkeypatch.setattr(Task, "expert_file", lambda self, strength: None)
     assert np.array_equal(short(policy="reference").actions, short(policy="random").actions)
 
 
@@ -167,7 +190,8 @@ def test_meta_says_where_it_comes_from():
     assert (meta["base"], meta["policy"], meta["noise"], meta["seed"]) == ("Hopper-v5", "zeros", 0.5, 9)
     assert (meta["action_low"], meta["action_high"]) == ([-1.0] * 3, [1.0] * 3)
     assert set(meta["versions"]) == {"masklam", "mujoco", "gymnasium", "renderer"}
-    assert (meta["task"], meta["max_steps"], meta["expert"]) == ("MaskHopper-v0", 6, None)
+    assert (meta["task"], meta["max_steps"]) == ("MaskHopper-v0", 6)
+    assert short(policy="random").meta["expert"] is None
     assert json.loads(json.dumps(meta)) == meta
 
 
@@ -205,6 +229,29 @@ def test_recording_to_a_folder_gives_the_same_episodes(tmp_path):
 def test_an_interrupted_recording_goes_on(tmp_path):
     short(episodes=2, out=tmp_path / "data")
     assert_same_episodes(short(episodes=4, out=tmp_path / "data"), short(episodes=4))
+
+
+RECORD = """
+import sys
+from masklam_envs import collect
+collect("MaskCheetah-v0", 60, policy="expert", seed=3, out=sys.argv[1])
+"""
+
+
+def test_a_recording_ended_by_kill_9_keeps_its_episodes_and_goes_on(tmp_path, repo):
+    target = tmp_path / "data"
+    process = subprocess.Popen([sys.executable, "-c", RECORD, target], env={**os.environ, "PYTHONPATH": str(repo)})
+    try:
+        while not (target / "manifest.json").exists() or Trajectories.load(target).episodes < 2:
+            time.sleep(0.01)
+            assert process.poll() is None
+    finally:
+        process.kill()  # SIGKILL
+        process.wait()
+    kept = Trajectories.load(target, verify=True).episodes
+    assert 2 <= kept < 60
+    goes_on = collect("MaskCheetah-v0", kept + 1, policy="expert", seed=3, out=target)
+    assert_same_episodes(goes_on, collect("MaskCheetah-v0", kept + 1, policy="expert", seed=3))
 
 
 def test_a_recording_that_is_done_is_not_made_again(tmp_path):
@@ -252,7 +299,7 @@ def test_a_mask_environment_around_an_object_is_collected_too():
         ({"noise": float("inf")}, "noise must be a standard deviation >= 0, got inf"),
         (
             {"policy": "exprt"},
-            "unknown policy 'exprt'. Did you mean 'expert'\\? Known: expert, mixed, random, reference, or a",
+            "unknown policy 'exprt'. Did you mean 'expert'\\? Known: expert, medium, mixed, random, reference, or a",
         ),
         ({"policy": 3}, "unknown policy 3"),
         ({"policy": "expert"}, "this task ships no expert; use policy='random'"),

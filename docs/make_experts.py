@@ -1,0 +1,97 @@
+"""Write docs/experts.md from the shipped experts' own records.
+
+Run ``python docs/make_experts.py``; a test compares the file with what this would write.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from masklam_envs.experts import Expert, load_expert
+from masklam_envs.tasks import TASKS, Task
+
+#: the return that was asked of each task's expert
+ASKED = {
+    "MaskCheetah-v0": 8_000,
+    "MaskHopper-v0": 3_000,
+    "MaskWalker-v0": 4_000,
+    "MaskAnt-v0": 4_500,
+    "MaskHumanoid-v0": 5_000,
+    "MaskHumanoidStandup-v0": 130_000,
+    "MaskSwimmer-v0": 300,
+    "MaskReacher-v0": -4,
+    "MaskPusher-v0": -30,
+    "MaskInvertedPendulum-v0": 1_000,
+    "MaskInvertedDoublePendulum-v0": 9_300,
+}
+
+HEAD = """# Experts
+
+<!-- Written by docs/make_experts.py from the records in masklam_envs/experts/*.safetensors. -->
+
+```python
+from masklam_envs import collect, load_expert
+
+expert = load_expert("MaskCheetah-v0")  # or load_expert("MaskCheetah-v0", "medium")
+expert.predict(state)                   # of the base environment's observation: the action, float32, within its bounds
+expert.info                             # returns, steps, seed, command
+collect("MaskCheetah-v0", 10, policy="medium")
+```
+
+The NumPy policies need neither torch nor Stable-Baselines3. `expert` is the best policy of a training, `medium` the
+checkpoint of it whose return was nearest to half way from random actions to the expert. A distractor's correlation is
+exact under the task's reference policy, which is its expert with Gaussian action noise (uniform random actions where
+there is none). `collect` also takes `policy="mixed"` and `noise=`: [datasets.md](datasets.md).
+
+Returns are means and standard deviations over 50 episodes of the deterministic policies, with resets that training's
+own evaluations did not see (the first cheetah's did). "Asked" is the return that the task's expert was to have.
+
+| task | asked | expert | random | medium | algorithm | steps | noise of the reference |
+|---|---|---|---|---|---|---|---|
+"""
+
+HOW = """
+## How they were trained
+
+`python examples/train_expert.py --task MaskHopper-v0`, one core, hyperparameters in
+[examples/experts.yaml](../examples/experts.yaml): PPO with normalised states and rewards. The action noise of
+exploration is mostly held at 0.3 of the action's bound, so that a policy learns to bear it, and training ends when an
+evaluation is good enough. The policies of Ant and Humanoid read positions and velocities alone (weights of what else
+the observation holds are 0), which learns faster. `--statistics-only` chooses and measures again among the checkpoints.
+
+The commands as recorded, seed included:
+
+"""
+
+
+def document() -> str:
+    """The whole page."""
+    shipped = [task for task in TASKS.values() if task.expert]
+    return HEAD + "".join(map(_row, TASKS.values())) + HOW + "".join(map(_commands, shipped))
+
+
+def _row(task: Task) -> str:
+    asked = f"{ASKED[task.id]:,}"
+    if task.expert is None:
+        return f"| {task.id} | {asked} | none yet | | | | | |\n"
+    info = load_expert(task.id).info
+    expert = f"{_return(load_expert(task.id))}{'' if info.return_mean >= ASKED[task.id] else ', **missed**'}"
+    medium = _return(load_expert(task.id, "medium")) if task.expert_file("medium") else "none yet"
+    figures = f"{info.algorithm} | {info.timesteps:,} | {info.reference_noise:g}"
+    return f"| {task.id} | {asked} | {expert} | {info.random_return:,.1f} | {medium} | {figures} |\n"
+
+
+def _return(expert: Expert) -> str:
+    return f"{expert.info.return_mean:,.1f} ± {expert.info.return_std:,.1f}"
+
+
+def _commands(task: Task) -> str:
+    lines = [f"- {task.id}, seed {load_expert(task.id).info.seed}: `{load_expert(task.id).info.command}`\n"]
+    if task.expert_file("medium"):
+        info = load_expert(task.id, "medium").info
+        lines.append(f"  - medium, after {info.timesteps:,} steps: `{info.command}`\n")
+    return "".join(lines)
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("experts.md").write_text(document())
