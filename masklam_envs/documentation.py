@@ -110,6 +110,12 @@ WORDS: dict[str, Words] = {
 }
 
 
+def is_described(env_id: str) -> bool:
+    """Whether an id is one of this package's tasks, that is whether :func:`describe` knows it."""
+    spec = gym.registry.get(env_id)
+    return spec is not None and spec.entry_point == ENTRY_POINT and "base" in spec.kwargs
+
+
 def describe(env_id: str) -> str:
     """The reference of one environment, as Markdown.
 
@@ -119,7 +125,7 @@ def describe(env_id: str) -> str:
     :raises ImportError: when it needs an optional package that is not installed
     """
     spec = gym.spec(env_id)
-    if spec.entry_point != ENTRY_POINT or "base" not in spec.kwargs:
+    if not is_described(env_id):
         raise ValueError(unknown_name("environment of masklam_envs", env_id, TASKS))
     masked: Any = gym.make(env_id, observation=("pixels", "mask", "clean", "state")).unwrapped
     base = masked.base

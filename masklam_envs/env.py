@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -39,9 +40,9 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
     | ``clean`` | ``Box(0, 255, (S, S, 3), uint8)`` | the same step without distractor |
     | ``state`` | the base environment's space | the base environment's observation |
 
-    The tables of each registered id (actions with bounds and units, parts of the state, reward, ends, camera, bodies in
-    the mask) are what ``masklam envs ID`` and :func:`masklam_envs.documentation.describe` say, and
-    ``docs/environments.md``.
+    The tables of a registered id (actions with bounds and units, parts of the state, reward, ends, camera, bodies in
+    the mask) end the docstring of an environment made by it: ``print(gym.make("MaskAnt-v0").unwrapped.__doc__)``.  They
+    are also what ``masklam envs ID`` prints, and ``docs/environments.md``.
 
     A fresh array at every step.  A copy, by pickle or ``copy.deepcopy``, is a new environment that needs a reset.
 
@@ -255,6 +256,23 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
             "state": self.base.observation_space,
         }
         return spaces.Dict({key: known[key] for key in self.keys})
+
+
+class _Docstring:
+    """The class's docstring; that of an environment made by a registered id ends with the id's tables."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __get__(self, env: MaskEnv | None, owner: type[MaskEnv]) -> str:
+        from masklam_envs.documentation import describe, is_described
+
+        if env is None or env.spec is None or not is_described(env.spec.id):
+            return self._text
+        return f"{inspect.cleandoc(self._text)}\n\n{describe(env.spec.id)}"
+
+
+MaskEnv.__doc__ = _Docstring(MaskEnv.__doc__ or "")  # type: ignore[assignment]
 
 
 def make_masked(env: str | gym.Env[Any, Any], **kwargs: Any) -> gym.Env[Any, Any]:

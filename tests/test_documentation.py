@@ -6,7 +6,7 @@ import gymnasium as gym
 import pytest
 
 from masklam_envs.documentation import WORDS, arguments, describe, table
-from masklam_envs.env import MaskEnv
+from masklam_envs.env import MaskEnv, make_masked
 from masklam_envs.tasks import TASKS
 
 
@@ -77,3 +77,11 @@ def test_the_stated_rewards_are_those_of_the_base():
 
 def test_a_bar_in_a_cell_does_not_end_it():
     assert table(("a",), [("x | y",)]).splitlines()[2] == r"| x \| y |"
+
+
+def test_an_environments_docstring_ends_with_the_tables_of_its_id():
+    env = gym.make("MaskReacher-v0").unwrapped
+    assert env.__doc__.endswith(describe("MaskReacher-v0"))
+    assert "## Observation" in env.__doc__ and "| action | joint |" not in MaskEnv.__doc__
+    assert make_masked("Ant-v5").unwrapped.__doc__ == MaskEnv.__doc__
+    assert MaskEnv("Reacher-v5").__doc__ == MaskEnv.__doc__
