@@ -19,7 +19,7 @@ from masklam_agents.common.evaluation import episode_returns
 from masklam_agents.common.offline import OfflineAlgorithm
 from masklam_agents.common.pictures import prediction_grid, rollout_gif
 from masklam_agents.common.probe import NothingMovesError, effective_rank
-from masklam_agents.common.understanding import _predicts
+from masklam_agents.common.understanding import predicts
 
 PICTURE_STEPS = 100
 
@@ -105,7 +105,7 @@ def trained_on(agent: OfflineAlgorithm, run: Run, shared: Shared) -> Training:
 
 def draw_pictures(agent: OfflineAlgorithm, run: Run, shared: Shared, folder: Path) -> None:
     """``predictions.png`` where the method predicts frames, and ``rollout.gif``, into the run's folder."""
-    if isinstance(agent, LatentActionAlgorithm) and _predicts(agent):
+    if isinstance(agent, LatentActionAlgorithm) and predicts(agent):
         held_out: Any = shared.frames(run, "held_out", distractor=run.config["evaluation"]["distractor"])
         prediction_grid({run.config["method"]: agent}, held_out.select([0]), folder / "predictions.png")
     env = evaluation_env(run, ("pixels", "mask"))
