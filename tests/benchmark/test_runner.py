@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from masklam_agents import methods
 from masklam_agents.benchmark import execute as execute_module
 from masklam_agents.benchmark import runner
 from masklam_agents.benchmark.execute import Options, Outcome, execute, finished, run_folder
@@ -26,6 +27,14 @@ from masklam_agents.cli import app
 from masklam_agents.common.saving import read_agent
 from masklam_envs.data import cache
 from tests.benchmark.tiny import TINY, do, options, tiny
+
+
+@pytest.fixture
+def broken():
+    """A method that fails, known for one test."""
+    methods.register_method("broken", "tests.benchmark.tiny:Broken", "fails")
+    yield
+    del methods.METHODS["broken"]
 
 
 @pytest.fixture
@@ -71,7 +80,7 @@ def test_finished_runs_are_skipped(tmp_path, trained):
     assert [path.read_bytes() for path in tmp_path.glob("runs/*/result.json")] == before
 
 
-def test_a_failure_is_recorded_and_the_rest_goes_on(tmp_path):
+def test_a_failure_is_recorded_and_the_rest_goes_on(tmp_path, broken):
     suite = tiny(methods="[broken, lapo]")
     summary = do(suite, tmp_path)
     assert (summary.done, summary.left, list(summary.failed.values())) == (1, 0, ["this method is broken"])
@@ -81,7 +90,7 @@ def test_a_failure_is_recorded_and_the_rest_goes_on(tmp_path):
     assert any("this method is broken" in line for line in describe(summary))
 
 
-def test_what_failed_is_tried_again_only_when_asked(tmp_path, monkeypatch):
+def test_what_failed_is_tried_again_only_when_asked(tmp_path, monkeypatch, broken):
     suite = tiny(methods="[broken]")
     do(suite, tmp_path)
     monkeypatch.delattr("tests.benchmark.tiny.Broken._begin_pretrain")  # repaired

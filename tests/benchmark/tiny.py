@@ -12,7 +12,6 @@ from masklam_agents.benchmark.plan import Run, make_runs
 from masklam_agents.benchmark.runner import Summary, run_all
 from masklam_agents.benchmark.suite import Suite, parse_suite
 from masklam_agents.lapo import LAPO
-from masklam_agents.methods import METHODS, register_method
 
 TINY = """
 name: tiny
@@ -65,9 +64,6 @@ def do(suite: Suite | list[Run], out: Path, **changes: Any) -> Summary:
     given = options(out, **changes)
     return run_all(runs, given, HereLauncher(given))
 
-
-if "broken" not in METHODS:
-    register_method("broken", f"{__name__}:Broken", "fails")
 
 if __name__ == "__main__":  # a long run that a test interrupts: python tiny.py OUT SAMPLES
     out, samples = Path(sys.argv[1]), sys.argv[2]
