@@ -302,8 +302,6 @@ def test_a_mask_environment_around_an_object_is_collected_too():
             "unknown policy 'exprt'. Did you mean 'expert'\\? Known: expert, medium, mixed, random, reference, or a",
         ),
         ({"policy": 3}, "unknown policy 3"),
-        ({"policy": "expert"}, "this task ships no expert; use policy='random'"),
-        ({"policy": "mixed"}, "this task ships no expert; use policy='random'"),
         ({"policy": lambda state: np.zeros(2)}, r"action must have shape \(3,\), got \(2,\)"),
         ({"policy": lambda state: np.full(3, np.nan)}, "action must be finite"),
         ({"seed": -1}, "non-negative"),
@@ -328,3 +326,10 @@ def test_frames_of_no_episode_are_empty():
     frames = render_frames(short().select([]), gym.make("MaskHopper-v0"))
     assert isinstance(frames, Frames)
     assert (frames.rgbm.shape, frames.tracks) == ((0, 64, 64, 4), [])
+
+
+@pytest.mark.parametrize("policy", ["expert", "medium", "mixed"])
+def test_an_environment_whose_actions_mean_something_else_has_no_expert(policy):
+    env = make_masked(gym.wrappers.RescaleAction(gym.make("Hopper-v5"), -2, 2))
+    with pytest.raises(ValueError, match="this task ships no (medium )?expert; use policy='random'"):
+        collect(env, 1, policy=policy)
