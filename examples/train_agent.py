@@ -67,7 +67,7 @@ class Args:
     pretrain: int = 0
     """samples for IDM and FDM; 0: 150,000, or 400,000 with --full"""
     clone: int = 0
-    """samples for the policy, also that of BC; 0: 400,000, or 1,500,000 with --full"""
+    """samples for the policy, also that of BC; 0: 400,000, or 2,000,000 with --full"""
     decode: int = 100_000
     """samples for the action decoder, which cost next to nothing"""
     labels: int = 4_096
@@ -80,7 +80,7 @@ class Args:
     def __post_init__(self) -> None:
         self.episodes = self.episodes or (800 if self.full else 150)
         self.pretrain = self.pretrain or (400_000 if self.full else 150_000)
-        self.clone = self.clone or (1_500_000 if self.full else 400_000)
+        self.clone = self.clone or (2_000_000 if self.full else 400_000)
         self.methods = self.methods or tuple(name for name in METHODS if self.full or name != "BC")
         if unknown := set(self.methods) - set(METHODS):
             raise SystemExit(f"--methods must be some of {list(METHODS)}, got {sorted(unknown)}")
@@ -198,7 +198,7 @@ def main(args: Args) -> None:
     start = time.monotonic()
     args.out.mkdir(parents=True, exist_ok=True)
     collect_data(args)
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(len(args.methods), mp_context=get_context("spawn")) as pool:
         jobs = {name: pool.submit(run_method, args, name, i) for i, name in enumerate(args.methods)}
         scores = write_scores(args, {name: job.result() for name, job in jobs.items()})
     draw_pictures(args, "MaskLAM" if "MaskLAM" in args.methods else args.methods[0])
