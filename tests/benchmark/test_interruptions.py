@@ -83,7 +83,8 @@ def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on(tmp_path, undis
 
 
 def test_closing_a_launcher_saves_what_its_workers_train(tmp_path):
-    [run], given = make_runs(long_suite()), options(tmp_path, save_every=0.1)
+    endless = tiny(samples="{pretrain: 40, clone: 800_000, decode: 40}", methods="[lapo]")
+    [run], given = make_runs(endless), options(tmp_path, save_every=0.1)
     launcher = LocalLauncher(given, workers=1)
     launcher.submit(run)
     [worker] = launcher.workers
