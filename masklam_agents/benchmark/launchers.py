@@ -192,7 +192,7 @@ def _work(pipe: Any, core: int, options: Options) -> None:
     stop = Stop()
     stop.on_signals()
     threading.Thread(target=_follow_parent, args=(stop,), daemon=True).start()
-    while not stop:
+    while not stop.asked:
         if not pipe.poll(0.5):
             continue
         try:

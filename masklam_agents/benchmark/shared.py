@@ -204,7 +204,7 @@ class _Saver(BaseCallback):
     def _on_step(self) -> bool:
         if time.monotonic() - self.saved_at >= self.every:
             self.save()
-        return not self.stop
+        return not self.stop.asked
 
 
 def samples_of(agent: OfflineAlgorithm, run: Run) -> int:

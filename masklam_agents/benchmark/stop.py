@@ -21,7 +21,9 @@ class Stop:
         """Ask to stop."""
         self._event.set()
 
-    def __bool__(self) -> bool:
+    @property
+    def asked(self) -> bool:
+        """Whether somebody asked to stop."""
         return self._event.is_set()
 
     def check(self) -> None:
@@ -29,7 +31,7 @@ class Stop:
 
         :raises StoppedError: if it was
         """
-        if self:
+        if self.asked:
             raise StoppedError
 
     def on_signals(self) -> None:

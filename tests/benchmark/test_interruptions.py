@@ -82,7 +82,6 @@ def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on(tmp_path, undis
     assert read_results([tmp_path / "out"])[0].metrics == undisturbed
 
 
-@pytest.mark.xfail(reason="not solved: a worker in stage 2 can outlive the patience of close", strict=False)
 def test_closing_a_launcher_saves_what_its_workers_train(tmp_path):
     endless = tiny(samples="{pretrain: 40, clone: 800_000, decode: 40}", methods="[lapo]")
     [run], given = make_runs(endless), options(tmp_path, save_every=0.1)
