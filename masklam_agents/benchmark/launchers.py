@@ -12,7 +12,6 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from multiprocessing import connection
 from typing import Any, Protocol
 
@@ -20,6 +19,7 @@ from masklam_agents.benchmark.execute import Options, Outcome, execute
 from masklam_agents.benchmark.plan import Run
 from masklam_agents.benchmark.stop import Stop
 from masklam_envs.errors import unknown_name
+from masklam_envs.variables import ONE_THREAD, environment
 
 LAUNCHERS = ("local", "ray")
 # A worker that was asked to stop has so many seconds to save what it trains.
@@ -180,7 +180,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, self.core, self.options), daemon=True)
-        with _one_thread():
+        with environment(**ONE_THREAD):
             self.process.start()
         theirs.close()
 
@@ -209,18 +209,3 @@ def _follow_parent(stop: Stop) -> None:
     if parent is not None:
         parent.join()
         stop.set()
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Processes started in the block use one thread each in numerical libraries."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import pickle
@@ -24,6 +23,7 @@ from masklam_envs.env import MaskEnv, checked_action, next_distractor_seed
 from masklam_envs.errors import unknown_name
 from masklam_envs.experts import Expert
 from masklam_envs.reference import action_reference, reference_expert
+from masklam_envs.variables import ONE_THREAD, environment
 from masklam_envs.view import DRAWING_VERSION
 
 StatePolicy = Callable[[Any], NDArray[np.float32]]
@@ -117,7 +117,7 @@ def _in_processes(plan: _Plan, numbers: range, workers: int) -> Iterator[Traject
             "use a function of a module, or workers=1"
         ) from error
     # One thread each: the policies' matrices are too small to share out.
-    with _environment(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1"):
+    with environment(**ONE_THREAD):
         pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker, initargs=(plan,))
         try:
             yield from pool.map(_record, numbers)
@@ -136,20 +136,6 @@ def _start_worker(plan: _Plan) -> None:
 def _record(number: int) -> Trajectories:
     assert _worker is not None
     return _worker.record(number)
-
-
-@contextlib.contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    """Environment variables as processes that are started in the block see them."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
 
 
 class _Recorder:

@@ -41,10 +41,9 @@ def mixed(expert: Expert, largest: float) -> Disturbance:
 
     The noise's standard deviation is uniform in [0, ``largest``] an episode, in units of each state dimension's own
     spread, and it lasts from step to step in some episodes; actions get independent noise of up to half that, in units
-    of their bound.  So the
-    states are those that a policy with a poor view of the world gets into by its own mistakes - slow, stumbling - and
-    their labels are the way out: what a policy cloned from pixels has to know (the idea of DART, Laskey et al. 2017,
-    with the noise on the observation).
+    of their bound.  So the states are those that a policy with a poor view of the world gets into by its own mistakes -
+    slow, stumbling - and their labels are the way out: what a policy cloned from pixels has to know (the idea of DART,
+    Laskey et al. 2017, with the noise on the observation).
     """
 
     def begin(rng: np.random.Generator) -> Disturb:

@@ -227,7 +227,8 @@ def test_one_run_a_place_is_told(tmp_path, page):
 )
 def test_small_reports_are_whole(tmp_path, results):
     write_report([write_results(tmp_path / "runs", results)], tmp_path / "out", **FEW)
-    Page((tmp_path / "out" / "index.html").read_text())
+    page = Page((tmp_path / "out" / "index.html").read_text())
+    assert "Commands" in page.text and len(page.all("caption")) == len(page.all("table"))
 
 
 def test_results_of_several_suites_need_a_choice(tmp_path):

@@ -99,7 +99,7 @@ def test_what_failed_is_tried_again_only_when_asked(tmp_path, monkeypatch, broke
 
 
 def test_a_task_without_expert_is_told_and_others_go_on(tmp_path):
-    suite = tiny(methods="[lapo]", tasks="[MaskPusher-v0, MaskCheetah-v0]")
+    suite = tiny(methods="[lapo]", tasks="[MaskAnt-v0, MaskCheetah-v0]")
     summary = do(suite, tmp_path)
     assert summary.done == 1
     assert next(iter(summary.failed.values())).startswith("this task ships no expert")

@@ -40,9 +40,9 @@ def test_the_file_holds_what_is_drawn(recorded, env, tmp_path):
 
 
 def test_a_file_that_is_there_is_not_drawn_again(recorded, env, tmp_path, monkeypatch):
-    open_frames(recorded, env, folder=tmp_path)
+    drawn = np.array(open_frames(recorded, env, folder=tmp_path).rgbm)
     monkeypatch.setattr(cache, "draw_episode", lambda *_: pytest.fail("drawn again"))
-    open_frames(recorded, env, folder=tmp_path)
+    assert np.array_equal(open_frames(recorded, env, folder=tmp_path).rgbm, drawn)
 
 
 def test_whoever_changes_the_frames_does_not_change_the_file(recorded, env, tmp_path):
