@@ -1,5 +1,6 @@
 """Killed, interrupted, orphaned: the same command goes on, with the scores of a run that nobody disturbed."""
 
+import functools
 import json
 import os
 import signal
@@ -49,7 +50,9 @@ def test_a_runner_that_is_killed_or_interrupted_goes_on(tmp_path, repo, undistur
     out = tmp_path / "out"
     command = [sys.executable, "-m", "tests.benchmark.tiny", str(out), "30_000"]
     environment = {**os.environ, "PYTHONPATH": str(repo)}
-    process = subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    # A shell starts its background jobs, and so perhaps these tests, with ctrl-C ignored.
+    hears = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.DEVNULL, preexec_fn=hears)
     saved = wait_for_stage_2(out, lambda: process.poll() is None)
     process.send_signal(how)
     process.wait(60)
