@@ -33,6 +33,7 @@ class RayLauncher:
         else:
             self._own = False
         out, shared = (str(Path(folder).absolute()) for folder in (options.out, options.shared))
+        Path(out).mkdir(parents=True, exist_ok=True)  # a worker that does not see it is on another file system
         self.options = dataclasses.replace(options, out=out, shared=shared)
         # Lost workers are the runner's to count: Ray's own retries would hide them.
         self._remote = self.ray.remote(num_cpus=1, max_retries=0)(_execute)

@@ -63,7 +63,7 @@ def in_stage_2(out, updates=900):
 
 @pytest.mark.parametrize("lost", ["worker", "node"])
 def test_a_worker_or_node_that_is_lost_in_the_middle_loses_nothing(tmp_path, launch, cluster, lost):
-    suite = tiny(methods="[lapo, masklam-fixed]", samples="{pretrain: 40, clone: 8_000, decode: 40}")
+    suite = tiny(methods="[lapo, masklam-fixed]", samples="{pretrain: 40, clone: 30_000, decode: 40}")
     do(suite, tmp_path / "here")
     given = options(tmp_path / "ray", save_every=0.1)
     launcher, gone, again = launch(given), [], []
