@@ -61,7 +61,7 @@ class Args:
     methods: tuple[str, ...] = ()
     """some of BC, MaskLAM, LAPO; none: MaskLAM and LAPO, with --full all"""
     episodes: int = 0
-    """training episodes; 0: 150, or 800 with --full"""
+    """training episodes; 0: 150, or 2,000 with --full"""
     noise: float = 0.6
     """how badly the expert of the training episodes sees, at most, in standard deviations"""
     pretrain: int = 0
@@ -78,7 +78,7 @@ class Args:
     """of data, weights and batches"""
 
     def __post_init__(self) -> None:
-        self.episodes = self.episodes or (800 if self.full else 150)
+        self.episodes = self.episodes or (2_000 if self.full else 150)
         self.pretrain = self.pretrain or (400_000 if self.full else 150_000)
         self.clone = self.clone or (2_000_000 if self.full else 400_000)
         self.methods = self.methods or tuple(name for name in METHODS if self.full or name != "BC")
