@@ -16,7 +16,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -44,18 +44,18 @@ class Args:
 
     task: str = "MaskCheetah-v0"
     """a task of the suite; the policy reads the state observation of its base environment"""
-    algorithm: str = "ppo"
-    """ppo or sac"""
+    algorithm: Literal["ppo", "sac", "ars"] = "ppo"
+    """ars: augmented random search for a linear policy (Mania et al. 2018), from sb3-contrib"""
     total_timesteps: int = 3_000_000
     """environment steps at most"""
     stop_at: float = math.inf
-    """training ends when an evaluation's mean return is at least this"""
+    """PPO and SAC: training ends when an evaluation's mean return is at least this"""
     seed: int = 0
     """seed of torch, numpy and the environments"""
     states: int | None = None
     """the policy reads this many first numbers of the observation; None: all"""
     units: int = 128
-    """of each of the two hidden layers"""
+    """of each of the two hidden layers; ARS has none"""
     n_envs: int = 8
     """PPO: environments"""
     n_steps: int = 256
@@ -69,7 +69,11 @@ class Args:
     gae_lambda: float = 0.92
     """PPO: trace of the advantages"""
     learning_rate: float = 3e-4
-    """PPO: at the start; it falls linearly to 0"""
+    """PPO: at the start; it falls linearly to 0. ARS: constant. SAC uses 1e-3"""
+    directions: int = 8
+    """ARS: random directions between updates, each tried forth and back for an episode; the better half is followed"""
+    direction_size: float = 0.05
+    """ARS: standard deviation of a direction's weights"""
     exploration_noise: float = 0.3
     """PPO: standard deviation of the action noise in units of the action bound, held fixed so that the policy learns to
     bear it; the reference policy's noise as well"""
@@ -149,57 +153,80 @@ def bound_of(task: str) -> float:
     return round(float(high[0]), 6)
 
 
-def make_model(args: Args) -> BaseAlgorithm:
-    """The learner: PPO with normalised observations and rewards, or SAC, sized for one CPU core."""
-    if args.algorithm == "ppo":
-        env: VecEnv = make_vec_env(make_env, n_envs=args.n_envs, seed=args.seed, env_kwargs={"args": args})
-        env = NoisyObservations(VecNormalize(env, gamma=args.gamma), args.observation_noise, args.seed)
-        model = PPO(
-            "MlpPolicy",
-            env,
-            n_steps=args.n_steps,
-            batch_size=args.batch_size,
-            n_epochs=args.n_epochs,
-            learning_rate=LinearSchedule(args.learning_rate, 0.0, 1.0),
-            gamma=args.gamma,
-            gae_lambda=args.gae_lambda,
-            clip_range=0.2,
-            max_grad_norm=0.8,
-            seed=args.seed,
-            device="cpu",
-            policy_kwargs={
-                "net_arch": [args.units, args.units],
-                "activation_fn": torch.nn.ReLU,
-                "log_std_init": math.log(args.exploration_noise),
-                "ortho_init": False,
-                "optimizer_kwargs": {"fused": True},
-            },
-        )
-        model.policy.log_std.requires_grad_(args.learn_noise)
-        if args.start is not None:
-            start_from(model, Expert.load(args.start))
-        return model
-    if args.algorithm == "sac":
-        env = make_vec_env(make_env, n_envs=1, seed=args.seed, env_kwargs={"args": args})
-        return SAC(
-            "MlpPolicy",
-            env,
-            learning_rate=1e-3,
-            learning_starts=5_000,
-            batch_size=128,
-            seed=args.seed,
-            device="cpu",
-            policy_kwargs={"net_arch": [args.units, args.units], "optimizer_kwargs": {"fused": True}},
-        )
-    raise SystemExit(f"algorithm must be ppo or sac, got {args.algorithm!r}")
+def make_ppo(args: Args) -> PPO:
+    """PPO with normalised observations and rewards, sized for one CPU core."""
+    env: VecEnv = make_vec_env(make_env, n_envs=args.n_envs, seed=args.seed, env_kwargs={"args": args})
+    env = NoisyObservations(VecNormalize(env, gamma=args.gamma), args.observation_noise, args.seed)
+    model = PPO(
+        "MlpPolicy",
+        env,
+        n_steps=args.n_steps,
+        batch_size=args.batch_size,
+        n_epochs=args.n_epochs,
+        learning_rate=LinearSchedule(args.learning_rate, 0.0, 1.0),
+        gamma=args.gamma,
+        gae_lambda=args.gae_lambda,
+        clip_range=0.2,
+        max_grad_norm=0.8,
+        seed=args.seed,
+        device="cpu",
+        policy_kwargs={
+            "net_arch": [args.units, args.units],
+            "activation_fn": torch.nn.ReLU,
+            "log_std_init": math.log(args.exploration_noise),
+            "ortho_init": False,
+            "optimizer_kwargs": {"fused": True},
+        },
+    )
+    model.policy.log_std.requires_grad_(args.learn_noise)
+    if args.start is not None:
+        start_from(model, Expert.load(args.start))
+    return model
+
+
+def make_sac(args: Args) -> SAC:
+    """SAC, sized for one CPU core."""
+    return SAC(
+        "MlpPolicy",
+        make_vec_env(make_env, n_envs=1, seed=args.seed, env_kwargs={"args": args}),
+        learning_rate=1e-3,
+        learning_starts=5_000,
+        batch_size=128,
+        seed=args.seed,
+        device="cpu",
+        policy_kwargs={"net_arch": [args.units, args.units], "optimizer_kwargs": {"fused": True}},
+    )
+
+
+def make_ars(args: Args) -> BaseAlgorithm:
+    """Augmented random search for a linear policy of normalised observations."""
+    from sb3_contrib import ARS
+
+    env = make_vec_env(make_env, n_envs=1, seed=args.seed, env_kwargs={"args": args})
+    return ARS(
+        "LinearPolicy",
+        VecNormalize(env, norm_reward=False),
+        n_delta=args.directions,
+        n_top=max(1, args.directions // 2),
+        learning_rate=args.learning_rate,
+        delta_std=args.direction_size,
+        policy_kwargs={"with_bias": True},
+        seed=args.seed,
+        device="cpu",
+    )
+
+
+#: per algorithm: what makes the learner, its policy's layers, and how outputs become actions
+LEARNERS: dict[str, tuple[Callable[[Args], BaseAlgorithm], Callable[[Any], list[torch.nn.Module]], str]] = {
+    "ppo": (make_ppo, lambda policy: [*policy.mlp_extractor.policy_net, policy.action_net], "clip"),
+    "sac": (make_sac, lambda policy: [*policy.actor.latent_pi, policy.actor.mu], "tanh"),
+    "ars": (make_ars, lambda policy: [*policy.action_net], "clip"),
+}
 
 
 def policy_layers(model: BaseAlgorithm) -> list[torch.nn.Linear]:
     """The linear layers of the learner's policy, first to last."""
-    if isinstance(model, PPO):
-        modules = [*model.policy.mlp_extractor.policy_net, model.policy.action_net]
-    else:
-        modules = [*model.policy.actor.latent_pi, model.policy.actor.mu]
+    modules = LEARNERS[type(model).__name__.lower()][1](model.policy)
     return [module for module in modules if isinstance(module, torch.nn.Linear)]
 
 
@@ -234,7 +261,7 @@ def to_expert(model: BaseAlgorithm, args: Args, bound: float, size: int) -> Expe
     if normalizer is not None:
         mean[:read] = normalizer.obs_rms.mean
         std[:read] = np.sqrt(normalizer.obs_rms.var + normalizer.epsilon)
-    first = np.zeros((args.units, size), np.float32)  # what the policy does not read has no weight
+    first = np.zeros((len(layers[0][0]), size), np.float32)  # what the policy does not read has no weight
     first[:, :read] = layers[0][0]
     layers[0] = (first, layers[0][1])
     info = ExpertInfo(
@@ -243,7 +270,7 @@ def to_expert(model: BaseAlgorithm, args: Args, bound: float, size: int) -> Expe
         model.num_timesteps,
         args.seed,
         "relu",
-        "clip" if args.algorithm == "ppo" else "tanh",
+        LEARNERS[args.algorithm][2],
         action_bound=bound,
     )
     actions = layers[-1][0].shape[0]
@@ -356,7 +383,7 @@ def train(args: Args, out: Path) -> None:
     for old in folder.glob("*.safetensors"):
         old.unlink()
     callbacks = [EveryNTimesteps(args.warm_up, WarmUp()), EveryNTimesteps(args.eval_every, Checkpoints(args, out))]
-    make_model(args).learn(args.total_timesteps, callback=callbacks)
+    LEARNERS[args.algorithm][0](args).learn(args.total_timesteps, callback=callbacks)
 
 
 def main(args: Args) -> None:
@@ -364,6 +391,8 @@ def main(args: Args) -> None:
     torch.set_num_threads(1)  # nets of 128 units: more threads only fight each other
     name = args.task.removeprefix("Mask").removesuffix("-v0").lower()
     out = args.out or Path("runs/experts") / f"{name}.safetensors"
+    if args.start is not None and args.algorithm != "ppo":
+        raise SystemExit(f"--start goes on with PPO only, got --algorithm {args.algorithm}")
     if not args.statistics_only:
         train(args, out)
     expert = with_statistics(Expert.load(out), args)

@@ -44,6 +44,16 @@ def test_train_expert_writes_an_expert(repo, tmp_path):
     assert "--total-timesteps 4096" in info.command
 
 
+def test_train_expert_searches_for_a_linear_policy(repo, tmp_path):
+    out = tmp_path / "swimmer.safetensors"
+    sizes = ("--total-timesteps", 4000, "--eval-every", 2000, "--eval-episodes", 1)
+    run(repo, "train_expert.py", "--task", "MaskSwimmer-v0", *sizes, "--out", out)
+    expert = Expert.load(out)
+    assert expert.info.algorithm == "ARS"
+    assert [weight.shape for weight, _ in expert.layers] == [(2, 8)]
+    assert expert.info.return_mean > expert.info.random_return
+
+
 def test_train_expert_goes_on_from_an_expert_under_observation_noise(repo, tmp_path):
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     sizes = ("--total-timesteps", 4096, "--eval-every", 4096, "--eval-episodes", 1)
