@@ -6,14 +6,16 @@
 
 * **plain loop**: torch's ``DataLoader`` over windows, one sample after the other turned into floats; float32,
   contiguous tensors, eager, AdamW of torch's defaults;
-* the other rows are updates of the agent: frames gathered by one Numba kernel, in fp32 or bf16, contiguous or
-  channels-last, eager or compiled (``torch.compile``, left out where there is no compiler).  Network ``small`` reads
+* the other rows are updates of the agent: frames gathered by one Numba kernel, ahead on a thread, in fp32 or bf16,
+  contiguous or channels-last, eager or compiled (``torch.compile``, left out where there is no compiler).  Network ``small`` reads
   patches, so the order of its memory has no variants.
 
 All of MaskLAM's stage 1 is in a step: windows drawn, gathered, moved to the device, IDM and FDM forward and backward,
 masked loss, optimiser.  Frames lie in memory (``benchmarks/data_speed.py`` has the other roads to them).  *Loader* is
-the share of a step that the same batch takes to be made, measured alone.  Rows are measured in turn, ``repeats`` times,
-and the best turn of each is told: on a shared machine compare rows of one run alone, or count processor time.
+the share of a step that the same batch takes to be made, measured alone; *waits* the share in which the loop waits for
+its thread.  With ``--cpu-time`` there is no thread: its work is the step's.  *Of peak* is a step's share of what a
+large bf16 matrix product reaches in the same run.  Rows are measured in turn, ``repeats`` times, and the best turn of
+each is told: on a shared machine compare rows of one run alone, or count processor time.
 """
 
 from __future__ import annotations
@@ -108,32 +110,47 @@ def measure(args: Args, network: str, frames: Frames, device: torch.device) -> N
     flops = count_flops(plain)
     for row in rows:
         agent = agent_for(network, row.precision, batch, frames, device)
-        steps[row.name], loaders[row.name] = agent_steps(agent, row, frames), loader(agent, frames)
-    best = timed(steps, args, device)
-    alone = timed(loaders, args, device)
-    print(f"\n{network}: batches of {batch}, {flops / batch / 1e9:.2f} GFLOP a sample")
-    print(f"{'':42} {'samples/s':>10} {'x plain':>8} {'TFLOP/s':>8} {'loader':>7}")
+        steps[row.name], loaders[row.name] = agent_steps(agent, row, frames, args.cpu_time), loader(agent, frames)
+    best, waits = timed(steps, args, device)
+    alone, _ = timed(loaders, args, device)
+    peak = bf16_peak(args, device)
+    print(f"\n{network}: batches of {batch}, {flops / batch / 1e9:.2f} GFLOP a sample; bf16 peak {peak / 1e12:.3f} TFLOP/s")
+    print(f"{'':42} {'samples/s':>10} {'x plain':>8} {'TFLOP/s':>8} {'of peak':>8} {'loader':>7} {'waits':>7}")
     for name, seconds in best.items():
-        share = f"{alone[name] / seconds:7.1%}" if name in alone else f"{'':>7}"
-        figures = f"{batch / seconds:10.0f} {best['plain loop'] / seconds:8.2f} {flops / seconds / 1e12:8.3f}"
-        print(f"{name:42} {figures} {share}")
+        share = f"{alone[name] / seconds:7.1%}" if name in alone else ""
+        wait = f"{waits[name]:7.1%}" if name in alone and not args.cpu_time else ""
+        rate = flops / seconds
+        figures = f"{batch / seconds:10.0f} {best['plain loop'] / seconds:8.2f} {rate / 1e12:8.3f} {rate / peak:8.1%}"
+        print(f"{name:42} {figures} {share} {wait}".rstrip())
 
 
-def timed(steps: dict[str, Callable[[], Any]], args: Args, device: torch.device) -> dict[str, float]:
-    """Seconds of a step: the best turn's mean."""
+def bf16_peak(args: Args, device: torch.device) -> float:
+    """Operations a second of a large square matrix product in bf16."""
+    size = 8192 if device.type == "cuda" else 1024
+    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+    best, _ = timed({"product": lambda: a @ b}, args, device)
+    return 2 * size**3 / best["product"]
+
+
+def timed(
+    steps: dict[str, Callable[[], Any]], args: Args, device: torch.device
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Seconds of a step, the best turn's mean, and the share of them in which it waited, if it tells."""
     clock = time.process_time if args.cpu_time else time.perf_counter
-    best = dict.fromkeys(steps, np.inf)
+    best, waits = dict.fromkeys(steps, np.inf), dict.fromkeys(steps, 0.0)
     for turn in range(args.repeats + 1):
         for name, step in steps.items():
-            count, started = 0, clock()
+            count, waited, started = 0, 0.0, clock()
             while not count or clock() - started < (args.seconds if turn else 0):
-                step()
+                told = step()
+                waited += told if isinstance(told, float) else 0.0
                 if device.type == "cuda":
                     torch.cuda.synchronize()
                 count += 1
-            if turn:  # the first turn compiles and fills caches
-                best[name] = min(best[name], (clock() - started) / count)
-    return best
+            seconds = (clock() - started) / count
+            if turn and seconds < best[name]:  # the first turn compiles and fills caches
+                best[name], waits[name] = seconds, waited / count / seconds
+    return best, waits
 
 
 def agent_for(network: str, precision: str, batch: int, frames: Frames, device: torch.device) -> MaskLAM:
@@ -143,21 +160,30 @@ def agent_for(network: str, precision: str, batch: int, frames: Frames, device: 
     return agent
 
 
-def agent_steps(agent: MaskLAM, row: Row, frames: Frames) -> Callable[[], Any]:
-    """Updates as ``learn`` makes them."""
+def agent_steps(agent: MaskLAM, row: Row, frames: Frames, cpu_time: bool) -> Callable[[], float]:
+    """Updates as ``learn`` makes them; each tells the seconds for which it waited for its batch."""
     policy: Any = agent.policy
     if row.memory == "contiguous":
         policy.to(memory_format=torch.contiguous_format)
-        prepare = policy.prepare
-        policy.prepare = lambda *args, **kwargs: prepare(*args, **kwargs).contiguous()
+        gathered = policy.models_input
+        policy.models_input = lambda *args, **kwargs: gathered(*args, **kwargs).contiguous()
     agent._optimizer = agent._make_optimizer("pretrain")
     loss_of = agent._begin_stage("pretrain", frames)
     agent._update("pretrain", loss_of, 0, 10**6)  # eager, so that the inputs' statistics are taken before compilation
     if row.mode == "compiled":
         policy.idm.compile()
         policy.fdm.compile()
-    numbers = iter(range(1, 10**6))
-    return lambda: agent._update("pretrain", loss_of, next(numbers), 10**6)
+    agent.prepare_ahead = 0 if cpu_time else agent.prepare_ahead
+    losses = enumerate(agent._ready_losses("pretrain", lambda _: loss_of, range(1, 10**6), 0), 1)
+
+    def step() -> float:
+        started = time.perf_counter()
+        number, ready = next(losses)
+        waited = time.perf_counter() - started
+        agent._update("pretrain", ready, number, 10**6)
+        return waited
+
+    return step
 
 
 def loader(agent: MaskLAM, frames: Frames) -> Callable[[], Any]:
@@ -170,8 +196,8 @@ def loader(agent: MaskLAM, frames: Frames) -> Callable[[], Any]:
         anchors = windows.anchors[rng.integers(len(windows), size=config["batch_size"])]
         future = anchors + rng.integers(1, config["future_offset"] + 1, size=len(anchors))
         index = np.concatenate((windows.stack(anchors), windows.stack(future)), axis=1)
-        x = policy.models_input(frames.rgbm, index)
-        return x, torch.from_numpy(frames.rgbm[anchors + 1]).to(agent.device).permute(0, 3, 1, 2).float() / 255
+        x = policy.models_input(frames.rgbm, index, half=agent._half)
+        return x, torch.from_numpy(frames.rgbm[anchors + 1]).to(agent.device)
 
     return load
 

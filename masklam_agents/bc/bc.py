@@ -8,7 +8,8 @@ import torch as th
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
-from masklam_agents.common.offline import Dataset, LossOf, OfflineAlgorithm
+from masklam_agents.common.ahead import LossOf
+from masklam_agents.common.offline import Dataset, OfflineAlgorithm
 
 EVERY_LABEL = 2**62
 

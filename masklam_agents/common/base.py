@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
+from masklam_agents.common.ahead import LossOf, PreparedLoss
 from masklam_agents.common.losses import reconstruction_loss, softened
 from masklam_agents.common.mlp_probe import mlp_probe
-from masklam_agents.common.offline import Dataset, LossOf, OfflineAlgorithm
+from masklam_agents.common.offline import Dataset, OfflineAlgorithm
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.probe import NothingMovesError, ProbeResult, Samples, get_targets, linear_probe
 from masklam_agents.common.quantize import VectorQuantizer
@@ -203,14 +204,14 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         config = self.config
         windows = Windows(frames, frame_stack=config["frame_stack"], future_offset=config["future_offset"])
 
-        def loss(rng: np.random.Generator) -> th.Tensor:
+        def prepare(rng: np.random.Generator) -> Any:
             anchors = windows.anchors[rng.integers(len(windows), size=config["batch_size"])]
             offset: Any = config["future_offset"]
             if config["sample_offset"]:
                 offset = rng.integers(1, config["future_offset"] + 1, size=len(anchors))
-            return self.pretrain_loss(frames, windows, anchors, anchors + offset, rng)
+            return self._pretrain_inputs(frames, windows, anchors, anchors + offset)
 
-        return loss
+        return PreparedLoss(prepare, self._loss_of_inputs)
 
     def pretrain_loss(
         self,
@@ -226,10 +227,21 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         :param future: (B,) frame indices t + k at which the IDM's second stack ends
         :param rng: of the update, for methods that draw more
         """
-        policy, config = self.policy, self.config
+        return self._loss_of_inputs(self._pretrain_inputs(frames, windows, anchors, future), rng)
+
+    def _pretrain_inputs(
+        self, frames: Frames, windows: Windows, anchors: NDArray[np.int64], future: NDArray[np.int64]
+    ) -> Any:
+        """What the loss of windows needs from the frames: gathered ahead by a thread, so it reads no weights."""
         index = np.concatenate((windows.stack(anchors), windows.stack(future)), axis=1)
-        x = policy.models_input(frames.rgbm, index)
-        target = th.from_numpy(frames.rgbm[anchors + 1]).to(self.device).permute(0, 3, 1, 2).float() / 255
+        x = self.policy.models_input(frames.rgbm, index, half=self._half)
+        return x, th.from_numpy(frames.rgbm[anchors + 1]).to(self.device)
+
+    def _loss_of_inputs(self, inputs: Any, rng: np.random.Generator | None) -> th.Tensor:
+        """The loss of what ``_pretrain_inputs`` made."""
+        policy, config = self.policy, self.config
+        x, after = inputs
+        target = after.permute(0, 3, 1, 2).float() / 255
         with autocast(config["precision"], self.device):
             z, bottleneck_loss = policy.coded(policy.idm(x))
             prediction = policy.fdm(first_half(x, policy.layout), z)

@@ -189,8 +189,16 @@ class ExternalLAM(LatentActionAlgorithm):
         rng: np.random.Generator | None = None,
     ) -> th.Tensor:
         """The model's own loss on windows; arguments as in the base class."""
+        return self._loss_of_inputs(self._pretrain_inputs(frames, windows, anchors, future), rng)
+
+    def _pretrain_inputs(
+        self, frames: Frames, windows: Windows, anchors: NDArray[np.int64], future: NDArray[np.int64]
+    ) -> Any:
         index = np.concatenate((windows.stack(anchors), windows.stack(future), anchors[:, None] + 1), axis=1)
-        obs, next_obs, target = self._tensors(frames.rgbm, index)
+        return self._tensors(frames.rgbm, index)
+
+    def _loss_of_inputs(self, inputs: Any, rng: np.random.Generator | None) -> th.Tensor:
+        obs, next_obs, target = inputs
         with autocast(self.config["precision"], self.device):
             loss: th.Tensor = self.policy.lam.loss(LAMBatch(obs, next_obs, target))
         return loss.float()

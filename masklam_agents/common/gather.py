@@ -4,6 +4,7 @@ Layouts: ``"image"`` is (B, H, W, n * C), the memory of a channels-last (B, n * 
 (B, H/P * W/P, n * C * P * P), one row a patch of P = 4 pixels a side, the four patches of an 8x8 block after each other
 so that merging them is a view.  Channels run frame by frame, oldest first.
 RGB becomes ``x / 255 - 0.5``, the mask ``x / 255``: 0 or 1, or a share where a mask is soft.
+In bf16 every value is the nearest one, ties to even: what a conversion of the float32 gives.
 """
 
 from __future__ import annotations
@@ -15,6 +16,16 @@ from numpy.typing import NDArray
 PATCH = 4
 SCALE = np.float32(1 / 255)
 OFFSET = np.array([0.5, 0.5, 0.5, 0.0], np.float32)
+
+
+def _bf16_bits() -> NDArray[np.int16]:
+    """(2, 256) bf16 of every byte as a colour and as a mask."""
+    values = np.arange(256, dtype=np.float32) * SCALE - OFFSET[[0, 3], None]
+    bits = values.view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16).view(np.int16)
+
+
+BITS = _bf16_bits()
 
 
 # Loop bounds are constants wherever they can be: only then are the inner loops unrolled and vectorised.
@@ -59,7 +70,32 @@ def _pixel_row(row, masked, out, start):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _gather(frames, index, masked, shift, shifted, patches, out):  # type: ignore[no-untyped-def]
+def _patch_bits(row, column, masked, bits, out, start):  # type: ignore[no-untyped-def]
+    """As ``_patch_row``, in bf16."""
+    first = column * 4 * PATCH
+    if masked:
+        for x in range(PATCH):
+            for c in range(3):
+                out[start + 4 * x + c] = bits[0, row[first + 4 * x + c]]
+            out[start + 4 * x + 3] = bits[1, row[first + 4 * x + 3]]
+    else:
+        for x in range(PATCH):
+            for c in range(3):
+                out[start + 3 * x + c] = bits[0, row[first + 4 * x + c]]
+
+
+@numba.njit(cache=True, nogil=True)
+def _pixel_bits(row, masked, bits, out, start):  # type: ignore[no-untyped-def]
+    """As ``_pixel_row``, in bf16."""
+    for x in range(out.shape[0]):
+        for c in range(3):
+            out[x, start + c] = bits[0, row[4 * x + c]]
+        if masked:
+            out[x, start + 3] = bits[1, row[4 * x + 3]]
+
+
+@numba.njit(cache=True, nogil=True)
+def _gather(frames, index, masked, shift, shifted, patches, half, bits, out):  # type: ignore[no-untyped-def]
     """Frames (F, H, W) of four-byte pixels into out (B, H * W, n * C), or (B, patches, n * C * PATCH^2)."""
     batch, count = index.shape
     height, width = frames.shape[1], frames.shape[2]
@@ -80,7 +116,12 @@ def _gather(frames, index, masked, shift, shifted, patches, out):  # type: ignor
                     line = y // PATCH
                     for column in range(columns):
                         token = 4 * (line // 2 * blocks + column // 2) + 2 * (line % 2) + column % 2
-                        _patch_row(frame[y], column, masked, out[b, token], start)
+                        if half:
+                            _patch_bits(frame[y], column, masked, bits, out[b, token], start)
+                        else:
+                            _patch_row(frame[y], column, masked, out[b, token], start)
+                elif half:
+                    _pixel_bits(frame[y], masked, bits, out[b, y * width : (y + 1) * width], i * channels)
                 else:
                     _pixel_row(frame[y], masked, out[b, y * width : (y + 1) * width], i * channels)
 
@@ -92,7 +133,8 @@ def gather(
     mask_channel: bool,
     layout: str,
     shift: NDArray[np.int64] | None = None,
-) -> NDArray[np.float32]:
+    half: bool = False,
+) -> NDArray[np.float32] | NDArray[np.int16]:
     """Network input of frames chosen by index.
 
     :param frames: (F, H, W, 4) uint8, contiguous: RGB and mask
@@ -100,7 +142,8 @@ def gather(
     :param mask_channel: whether the mask goes in as a fourth channel
     :param layout: ``"image"`` or ``"patches"``
     :param shift: (B, 2) rows and columns by which a sample looks aside, edges repeated; None: no shift
-    :return: float32 in the layout described above
+    :param half: bf16 instead of float32: half the memory, and no conversion under autocast
+    :return: float32, or the bits of bf16 as int16, in the layout described above
     """
     batch, count = index.shape
     height, width = frames.shape[1:3]
@@ -108,8 +151,8 @@ def gather(
     patches = layout == "patches"
     patch = PATCH if patches else 1
     tokens = (height // patch) * (width // patch)
-    out = np.empty((batch, tokens, count * channels * patch * patch), np.float32)
+    out = np.empty((batch, tokens, count * channels * patch * patch), np.int16 if half else np.float32)
     shifts = np.zeros((batch, 2), np.int64) if shift is None else shift
     pixels = frames.reshape(len(frames), height, 4 * width).view(np.uint32)
-    _gather(pixels, index, mask_channel, shifts, shift is not None, patches, out)
+    _gather(pixels, index, mask_channel, shifts, shift is not None, patches, half, BITS, out)
     return out if patches else out.reshape(batch, height, width, -1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import math
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,8 +22,9 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 
+from masklam_agents.common.ahead import LossOf, PreparedLoss
 from masklam_agents.common.policies import LatentActionPolicy
-from masklam_agents.common.precision import autocast
+from masklam_agents.common.precision import autocast, trains_in_bf16
 from masklam_agents.common.saving import read_agent, space_from_json, space_to_json, write_agent
 from masklam_agents.common.stacking import PredictState, frames_of, push
 from masklam_envs.data.blocks import Blocks
@@ -32,7 +35,6 @@ from masklam_envs.errors import unknown_name
 
 LOG_EVERY = 50
 LABELS_STREAM = 3  # of the seed; the stages have those before it
-LossOf = Callable[[np.random.Generator], th.Tensor]
 Dataset = Frames | LazyFrames
 
 
@@ -55,6 +57,8 @@ class OfflineAlgorithm(BaseAlgorithm):
     }
     #: the stages in order, and the modules each trains
     stages: ClassVar[dict[str, tuple[str, ...]]] = {"clone": ("actor",)}
+    #: batches that a thread prepares while the loop trains; 0: no thread.  The weights are the same
+    prepare_ahead = 2
     policy: LatentActionPolicy
 
     def __init__(
@@ -264,40 +268,62 @@ class OfflineAlgorithm(BaseAlgorithm):
             return True
         from tqdm.auto import tqdm
 
-        loss_at = self._losses(stage)
+        loss_at, length = self._losses(stage)
         self._optimizer = self._make_optimizer(stage)
         self.policy.set_training_mode(True)
         bar = tqdm(total=updates, initial=first, disable=not progress_bar, desc=stage, unit="update")
         going = True
-        for update in range(first, updates):
-            loss = self._update(stage, loss_at(update), update, updates)
-            bar.update()
-            if (update + 1) % log_interval == 0 or update + 1 == updates:
-                self._log(stage, float(loss), update + 1)
-                bar.set_postfix(loss=f"{float(loss):.4g}")
-            hook.update_locals(locals())
-            if not hook.on_step():
-                going = False
-                break
+        with contextlib.closing(self._ready_losses(stage, loss_at, range(first, updates), length)) as losses:
+            for update, loss_of in enumerate(losses, first):
+                loss = self._update(stage, loss_of, update, updates)
+                bar.update()
+                if (update + 1) % log_interval == 0 or update + 1 == updates:
+                    self._log(stage, float(loss), update + 1)
+                    bar.set_postfix(loss=f"{float(loss):.4g}")
+                hook.update_locals(locals())
+                if not hook.on_step():
+                    going = False
+                    break
         bar.close()
         self.policy.set_training_mode(False)
         if going:
             self._optimizer, self._optimizer_state = None, {}
         return going
 
-    def _losses(self, stage: str) -> Callable[[int], LossOf]:
-        """The loss of an update by its number: the stage begins anew with every block of the dataset."""
+    def _losses(self, stage: str) -> tuple[Callable[[int], LossOf], int]:
+        """The loss of an update by its number, and how many updates share one (0: all).
+
+        The stage begins anew with every block of the dataset.
+        """
         dataset, config = self._need_dataset(), self.config
         if not self._in_blocks(stage):
             whole = self._begin_stage(stage, dataset)
-            return lambda update: whole
+            return lambda update: whole, 0
         blocks = Blocks(dataset, batch_size=config["batch_size"], seed=config["seed"])
 
         @functools.lru_cache(maxsize=1)
         def of_block(number: int) -> LossOf:
             return self._begin_stage(stage, blocks.load(number))
 
-        return lambda update: of_block(blocks.number(update))
+        return lambda update: of_block(blocks.number(update)), blocks.updates
+
+    def _ready_losses(
+        self, stage: str, loss_at: Callable[[int], LossOf], updates: range, length: int
+    ) -> Generator[LossOf, None, None]:
+        """The loss of every update in turn; a thread prepares batches ahead, up to the end of the block."""
+        update = updates.start
+        while update < updates.stop:
+            end = min(updates.stop, (update // length + 1) * length) if length else updates.stop
+            loss_of = loss_at(update)
+            if isinstance(loss_of, PreparedLoss):
+                rngs = (self._random_numbers(stage, number) for number in range(update, end))
+                yield from loss_of.ready(rngs, self.prepare_ahead)
+            else:
+                yield from itertools.repeat(loss_of, end - update)
+            update = end
+
+    def _random_numbers(self, stage: str, update: int) -> np.random.Generator:
+        return np.random.default_rng((self.config["seed"], list(self.stages).index(stage), update))
 
     def _update(self, stage: str, loss_of: LossOf, update: int, updates: int) -> th.Tensor:
         """One optimiser step; its samples are a function of seed, stage and update, so a resumed run repeats them."""
@@ -305,9 +331,8 @@ class OfflineAlgorithm(BaseAlgorithm):
         assert optimizer is not None
         for group in optimizer.param_groups:
             group["lr"] = self._peak_rate(stage) * 0.5 * (1 + math.cos(math.pi * update / updates))
-        rng = np.random.default_rng((self.config["seed"], list(self.stages).index(stage), update))
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(rng)
+        loss = loss_of(self._random_numbers(stage, update))
         loss.backward()
         if stage in (limits := self.config.get("max_grad_norm", {})):
             th.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], limits[stage])
@@ -357,16 +382,24 @@ class OfflineAlgorithm(BaseAlgorithm):
         config = self.config
         rgbm, stacks = frames.rows(self._windows(frames).stack(anchors))
 
-        def loss(rng: np.random.Generator) -> th.Tensor:
+        def prepare(rng: np.random.Generator) -> tuple[NDArray[np.int64], th.Tensor]:
             rows = rng.integers(len(anchors), size=config["batch_size"])
             reach = config["shift"]
             shift = rng.integers(-reach, reach + 1, size=(len(rows), 2)) if reach else None
-            x = self.policy.actor_input(rgbm, stacks[rows], shift)
+            return rows, self.policy.actor_input(rgbm, stacks[rows], shift, half=self._half)
+
+        def loss(batch: tuple[NDArray[np.int64], th.Tensor], rng: np.random.Generator) -> th.Tensor:
+            rows, x = batch
             with autocast(config["precision"], self.device):
                 prediction = self.policy.actor(x)
             return th.nn.functional.mse_loss(prediction.float(), targets[th.from_numpy(rows)])
 
-        return loss
+        return PreparedLoss(prepare, loss)
+
+    @property
+    def _half(self) -> bool:
+        """Whether the networks train in bf16, so that their inputs may come in it."""
+        return trains_in_bf16(self.config["precision"], self.device)
 
     def labelled(self, windows: Windows) -> NDArray[np.int64]:
         """The anchors (n,) whose true actions stage 3 may see: drawn over the whole dataset by the agent's seed.

@@ -115,16 +115,25 @@ class LatentActionPolicy(BasePolicy):
         self.fdm = family.fdm(channels, self.image_size, latent_dim)
 
     def actor_input(
-        self, frames: NDArray[np.uint8], index: NDArray[np.int64], shift: NDArray[np.int64] | None = None
+        self,
+        frames: NDArray[np.uint8],
+        index: NDArray[np.int64],
+        shift: NDArray[np.int64] | None = None,
+        *,
+        half: bool = False,
     ) -> th.Tensor:
-        """Frames (F, H, W, 4) chosen by index (B, n), on the policy's device, as the latent policy reads them."""
-        gathered = gather(frames, index, mask_channel=False, layout=self.policy_layout, shift=shift)
-        return to_layout(th.from_numpy(gathered).to(self.device, non_blocking=True), self.policy_layout)
+        """Frames (F, H, W, 4) chosen by index (B, n), on the policy's device, as the latent policy reads them.
 
-    def models_input(self, frames: NDArray[np.uint8], index: NDArray[np.int64]) -> th.Tensor:
+        :param half: in bf16, for a network under autocast, else float32
+        """
+        gathered = gather(frames, index, mask_channel=False, layout=self.policy_layout, shift=shift, half=half)
+        return to_layout(as_tensor(gathered).to(self.device, non_blocking=True), self.policy_layout)
+
+    def models_input(self, frames: NDArray[np.uint8], index: NDArray[np.int64], *, half: bool = False) -> th.Tensor:
         """The same as IDM and FDM read it: with masks where they see any."""
-        gathered = gather(frames, index, mask_channel=self.mask_channel or self.mask_input, layout=self.layout)
-        x = th.from_numpy(gathered).to(self.device, non_blocking=True)
+        masked = self.mask_channel or self.mask_input
+        gathered = gather(frames, index, mask_channel=masked, layout=self.layout, half=half)
+        x = as_tensor(gathered).to(self.device, non_blocking=True)
         if self.mask_input:
             x = greyed(x, keep_mask=self.mask_channel)
         return to_layout(x, self.layout)
@@ -151,6 +160,12 @@ class LatentActionPolicy(BasePolicy):
         frames[..., :3] = stacks.reshape(-1, *stacks.shape[2:])
         index = np.arange(len(frames)).reshape(stacks.shape[:2])
         return self(self.actor_input(frames, index))
+
+
+def as_tensor(gathered: NDArray[np.float32] | NDArray[np.int16]) -> th.Tensor:
+    """Gathered frames as float32, or bf16 where they came as its bits."""
+    x = th.from_numpy(gathered)
+    return x.view(th.bfloat16) if x.dtype == th.int16 else x
 
 
 def greyed(x: th.Tensor, keep_mask: bool) -> th.Tensor:

@@ -22,9 +22,14 @@ def autocast(precision: str, device: th.device) -> AbstractContextManager[object
     """
     if precision not in PRECISIONS:
         raise ValueError(unknown_name("precision", precision, PRECISIONS))
-    if precision == "fp32" or (precision == "auto" and not _has_bf16(device)):
+    if not trains_in_bf16(precision, device):
         return contextlib.nullcontext()
     return th.autocast(device.type, dtype=th.bfloat16)
+
+
+def trains_in_bf16(precision: str, device: th.device) -> bool:
+    """Whether :func:`autocast` computes in bf16."""
+    return precision == "bf16" or (precision == "auto" and _has_bf16(device))
 
 
 def _has_bf16(device: th.device) -> bool:

@@ -11,9 +11,10 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 from torch import nn
 
+from masklam_agents.common.ahead import LossOf, PreparedLoss
 from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_agents.common.networks import NetworkFamily
-from masklam_agents.common.offline import Dataset, LossOf, OfflineAlgorithm
+from masklam_agents.common.offline import Dataset, OfflineAlgorithm
 from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast
 from masklam_agents.laom.networks import SharedEncoderIDM, make_encoder
@@ -138,11 +139,14 @@ class IDM(LatentActionAlgorithm):
         index = np.concatenate((windows.stack(anchors), windows.stack(anchors + 1)), axis=1)
         rgbm, pairs = frames.rows(index)
 
-        def loss(rng: np.random.Generator) -> th.Tensor:
+        def prepare(rng: np.random.Generator) -> tuple[NDArray[np.int64], th.Tensor]:
             rows: NDArray[np.int64] = rng.integers(len(anchors), size=self.config["batch_size"])
-            x = self.policy.models_input(rgbm, pairs[rows])
+            return rows, self.policy.models_input(rgbm, pairs[rows], half=self._half)
+
+        def loss(batch: tuple[NDArray[np.int64], th.Tensor], rng: np.random.Generator) -> th.Tensor:
+            rows, x = batch
             with autocast(self.config["precision"], self.device):
                 guess = self.policy.idm(x)
             return th.nn.functional.mse_loss(guess.float(), actions[th.from_numpy(rows)])
 
-        return loss
+        return PreparedLoss(prepare, loss)

@@ -9,10 +9,11 @@ import torch as th
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 
+from masklam_agents.common.ahead import LossOf
 from masklam_agents.common.augment import random_warps, to_patches, warp
 from masklam_agents.common.base import LatentActionAlgorithm, without_effect
 from masklam_agents.common.gather import gather
-from masklam_agents.common.offline import Dataset, LossOf
+from masklam_agents.common.offline import Dataset
 from masklam_agents.common.precision import autocast
 from masklam_agents.laom.policies import LAOMPolicy
 from masklam_envs.data.frames import Frames
@@ -120,8 +121,17 @@ class LAOM(LatentActionAlgorithm):
         :param future: (B,) frame indices t + k
         :param rng: draws augmentations and labels; None: neither
         """
+        return self._loss_of_inputs(self._pretrain_inputs(frames, windows, anchors, future), rng)
+
+    def _pretrain_inputs(
+        self, frames: Frames, windows: Windows, anchors: NDArray[np.int64], future: NDArray[np.int64]
+    ) -> Any:
+        return frames.rgbm, [windows.stack(i) for i in (anchors, future, anchors + 1)]
+
+    def _loss_of_inputs(self, inputs: Any, rng: np.random.Generator | None) -> th.Tensor:
         policy, config = self.policy, self.config
-        here, there, after = (self._stacks(frames.rgbm, windows.stack(i), rng) for i in (anchors, future, anchors + 1))
+        rgbm, stacks = inputs
+        here, there, after = (self._stacks(rgbm, each, rng) for each in stacks)
         with autocast(config["precision"], self.device):
             e, e_future = policy.idm.encoder(here), policy.idm.encoder(there)
             policy.share_statistics()  # after the encoder's first batch, before the target's
