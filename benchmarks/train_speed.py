@@ -7,8 +7,8 @@
 * **plain loop**: torch's ``DataLoader`` over windows, one sample after the other turned into floats; float32,
   contiguous tensors, eager, AdamW of torch's defaults;
 * the other rows are updates of the agent: frames gathered by one Numba kernel, ahead on a thread, in fp32 or bf16,
-  contiguous or channels-last, eager or compiled (``torch.compile``, left out where there is no compiler).  Network ``small`` reads
-  patches, so the order of its memory has no variants.
+  contiguous or channels-last, eager or compiled (``torch.compile``, left out where there is no compiler).  Network
+  ``small`` reads patches, so the order of its memory has no variants.
 
 All of MaskLAM's stage 1 is in a step: windows drawn, gathered, moved to the device, IDM and FDM forward and backward,
 masked loss, optimiser.  Frames lie in memory (``benchmarks/data_speed.py`` has the other roads to them).  *Loader* is
@@ -114,7 +114,8 @@ def measure(args: Args, network: str, frames: Frames, device: torch.device) -> N
     best, waits = timed(steps, args, device)
     alone, _ = timed(loaders, args, device)
     peak = bf16_peak(args, device)
-    print(f"\n{network}: batches of {batch}, {flops / batch / 1e9:.2f} GFLOP a sample; bf16 peak {peak / 1e12:.3f} TFLOP/s")
+    print(f"\n{network}: batches of {batch}, {flops / batch / 1e9:.2f} GFLOP a sample")
+    print(f"bf16 peak (a large matrix product): {peak / 1e12:.3f} TFLOP/s")
     print(f"{'':42} {'samples/s':>10} {'x plain':>8} {'TFLOP/s':>8} {'of peak':>8} {'loader':>7} {'waits':>7}")
     for name, seconds in best.items():
         share = f"{alone[name] / seconds:7.1%}" if name in alone else ""
