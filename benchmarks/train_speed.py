@@ -262,6 +262,7 @@ def endless(batches: DataLoader[Any]) -> Iterator[Any]:
 
 def count_flops(step: Callable[[], Any]) -> float:
     """Floating point operations of a step's matrix products and convolutions, forward and backward."""
+    step()  # the first one takes the statistics of its inputs too
     with FlopCounterMode(display=False) as counter:
         step()
     return float(counter.get_total_flops())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 from collections import deque
@@ -38,8 +39,9 @@ class PreparedLoss:
         :param rngs: the random numbers of each update
         :param ahead: batches that a thread prepares ahead; 0: none, and no thread
         """
-        for batch, rng in _in_order(lambda rng: (self.prepare(rng), rng), rngs, ahead):
-            yield lambda _, batch=batch, rng=rng: self.loss(batch, rng)  # type: ignore[misc]
+        with contextlib.closing(_in_order(lambda rng: (self.prepare(rng), rng), rngs, ahead)) as prepared:
+            for batch, rng in prepared:
+                yield lambda _, batch=batch, rng=rng: self.loss(batch, rng)  # type: ignore[misc]
 
 
 def _in_order(make: Callable[[Any], Any], of: Iterable[Any], ahead: int) -> Generator[Any, None, None]:

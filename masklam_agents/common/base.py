@@ -18,9 +18,11 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.ahead import LossOf, PreparedLoss
+from masklam_agents.common.gather import gather
 from masklam_agents.common.losses import reconstruction_loss, softened
 from masklam_agents.common.mlp_probe import mlp_probe
 from masklam_agents.common.offline import Dataset, OfflineAlgorithm
+from masklam_agents.common.policies import as_tensor
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.probe import NothingMovesError, ProbeResult, Samples, get_targets, linear_probe
 from masklam_agents.common.quantize import VectorQuantizer
@@ -235,21 +237,22 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         """What the loss of windows needs from the frames: gathered ahead by a thread, so it reads no weights."""
         index = np.concatenate((windows.stack(anchors), windows.stack(future)), axis=1)
         x = self.policy.models_input(frames.rgbm, index, half=self._half)
-        return x, th.from_numpy(frames.rgbm[anchors + 1]).to(self.device)
+        masked = self.config["loss"] != "plain" or self.config["mask_input"]
+        target = gather(frames.rgbm, anchors[:, None] + 1, mask_channel=masked, layout="planes")
+        return x, as_tensor(target).to(self.device)
 
     def _loss_of_inputs(self, inputs: Any, rng: np.random.Generator | None) -> th.Tensor:
         """The loss of what ``_pretrain_inputs`` made."""
         policy, config = self.policy, self.config
-        x, after = inputs
-        target = after.permute(0, 3, 1, 2).float() / 255
+        x, target = inputs
         with autocast(config["precision"], self.device):
             z, bottleneck_loss = policy.coded(policy.idm(x))
             prediction = policy.fdm(first_half(x, policy.layout), z)
-        rgb, mask = target[:, :3] - 0.5, target[:, 3:]
+        rgb, mask = target[:, :3], target[:, 3:]
         if config["mask_input"]:
             rgb = rgb * mask
         weight = None if config["loss"] == "plain" else softened(mask, config["mask_softness"])
-        loss = reconstruction_loss(prediction.float(), rgb, weight, config["loss"], config["object_weight"])
+        loss = reconstruction_loss(prediction, rgb, weight, config["loss"], config["object_weight"])
         return loss if bottleneck_loss is None else loss + bottleneck_loss
 
     def _health(self, stage: str) -> dict[str, float]:

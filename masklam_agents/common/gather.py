@@ -1,8 +1,8 @@
-"""From uint8 frames to the float input of a network, in one pass (Numba).
+"""From uint8 frames to the input of a network, in one pass (Numba).
 
-Layouts: ``"image"`` is (B, H, W, n * C), the memory of a channels-last (B, n * C, H, W) tensor; ``"patches"`` is
-(B, H/P * W/P, n * C * P * P), one row a patch of P = 4 pixels a side, the four patches of an 8x8 block after each other
-so that merging them is a view.  Channels run frame by frame, oldest first.
+Layouts: ``"image"`` is (B, H, W, n * C), the memory of a channels-last (B, n * C, H, W) tensor; ``"planes"`` is
+(B, n * C, H, W); ``"patches"`` is (B, H/P * W/P, n * C * P * P), one row a patch of P = 4 pixels a side, the four
+patches of an 8x8 block after each other so that merging them is a view.  Channels run frame by frame, oldest first.
 RGB becomes ``x / 255 - 0.5``, the mask ``x / 255``: 0 or 1, or a share where a mask is soft.
 In bf16 every value is the nearest one, ties to even: what a conversion of the float32 gives.
 """
@@ -17,18 +17,11 @@ PATCH = 4
 SCALE = np.float32(1 / 255)
 OFFSET = np.array([0.5, 0.5, 0.5, 0.0], np.float32)
 
-
-def _bf16_bits() -> NDArray[np.int16]:
-    """(2, 256) bf16 of every byte as a colour and as a mask."""
-    values = np.arange(256, dtype=np.float32) * SCALE - OFFSET[[0, 3], None]
-    bits = values.view(np.uint32)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16).view(np.int16)
-
-
-BITS = _bf16_bits()
-
-
-# Loop bounds are constants wherever they can be: only then are the inner loops unrolled and vectorised.
+# What each byte of a pixel becomes, (4, 256): as float32, as the bits of bf16, and as those at the place of their
+# channel in a whole pixel of four, which is then a sum and written at once.
+FLOATS = np.arange(256, dtype=np.float32) * SCALE - OFFSET[:, None]
+BITS = ((FLOATS.view(np.uint32) + 0x7FFF + (FLOATS.view(np.uint32) >> 16 & 1)) >> 16).astype(np.uint16)
+PIXELS = BITS.astype(np.uint64) << np.array([[0], [16], [32], [48]], np.uint64)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -47,83 +40,53 @@ def _shifted(frame, dy, dx, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _patch_row(row, column, masked, out, start):  # type: ignore[no-untyped-def]
-    """PATCH pixels of a row of bytes (W * 4) to floats from out[start] on."""
-    first = column * 4 * PATCH
-    if masked:
-        for k in range(4 * PATCH):
-            out[start + k] = np.float32(row[first + k]) * SCALE - OFFSET[k % 4]
-    else:
-        for x in range(PATCH):
-            for c in range(3):
-                out[start + 3 * x + c] = np.float32(row[first + 4 * x + c]) * SCALE - OFFSET[c]
+def _put(pixel, values, out, x):  # type: ignore[no-untyped-def]
+    """A four-byte pixel into out[x]: four or three channels, or one that holds all four."""
+    red, green, blue, mask = pixel & 255, (pixel >> 8) & 255, (pixel >> 16) & 255, pixel >> 24
+    channels = out.shape[1]
+    if channels == 1:
+        out[x, 0] = values[0, red] + values[1, green] + values[2, blue] + values[3, mask]
+        return
+    out[x, 0], out[x, 1], out[x, 2] = values[0, red], values[1, green], values[2, blue]
+    if channels == 4:
+        out[x, 3] = values[3, mask]
 
 
 @numba.njit(cache=True, nogil=True)
-def _pixel_row(row, masked, out, start):  # type: ignore[no-untyped-def]
-    """A row of bytes (W * 4) to the channels from ``start`` on of out (W, n * C)."""
-    for x in range(out.shape[0]):
-        for c in range(3):
-            out[x, start + c] = np.float32(row[4 * x + c]) * SCALE - OFFSET[c]
-        if masked:
-            out[x, start + 3] = np.float32(row[4 * x + 3]) * SCALE
+def _put_image(frame, values, out):  # type: ignore[no-untyped-def]
+    """A frame (H, W) into out (H, W, C)."""
+    for y in range(frame.shape[0]):
+        for x in range(frame.shape[1]):
+            _put(frame[y, x], values, out[y], x)
 
 
 @numba.njit(cache=True, nogil=True)
-def _patch_bits(row, column, masked, bits, out, start):  # type: ignore[no-untyped-def]
-    """As ``_patch_row``, in bf16."""
-    first = column * 4 * PATCH
-    if masked:
-        for x in range(PATCH):
-            for c in range(3):
-                out[start + 4 * x + c] = bits[0, row[first + 4 * x + c]]
-            out[start + 4 * x + 3] = bits[1, row[first + 4 * x + 3]]
-    else:
-        for x in range(PATCH):
-            for c in range(3):
-                out[start + 3 * x + c] = bits[0, row[first + 4 * x + c]]
+def _put_patches(frame, values, out):  # type: ignore[no-untyped-def]
+    """A frame (H, W) into out (H/P * W/P, P * P, C)."""
+    columns = frame.shape[1] // PATCH
+    for y in range(frame.shape[0]):
+        line = y // PATCH
+        row, start = frame[y], y % PATCH * PATCH
+        for column in range(columns):
+            patch = 4 * (line // 2 * (columns // 2) + column // 2) + 2 * (line % 2) + column % 2
+            for x in range(PATCH):
+                _put(row[PATCH * column + x], values, out[patch, start : start + PATCH], x)
 
 
 @numba.njit(cache=True, nogil=True)
-def _pixel_bits(row, masked, bits, out, start):  # type: ignore[no-untyped-def]
-    """As ``_pixel_row``, in bf16."""
-    for x in range(out.shape[0]):
-        for c in range(3):
-            out[x, start + c] = bits[0, row[4 * x + c]]
-        if masked:
-            out[x, start + 3] = bits[1, row[4 * x + 3]]
-
-
-@numba.njit(cache=True, nogil=True)
-def _gather(frames, index, masked, shift, shifted, patches, half, bits, out):  # type: ignore[no-untyped-def]
-    """Frames (F, H, W) of four-byte pixels into out (B, H * W, n * C), or (B, patches, n * C * PATCH^2)."""
-    batch, count = index.shape
-    height, width = frames.shape[1], frames.shape[2]
-    room = np.empty((height, width), np.uint32)
-    channels = 4 if masked else 3
-    columns = width // PATCH
-    blocks = columns // 2
-    for b in range(batch):
-        for i in range(count):
+def _gather(frames, index, shift, shifted, patches, values, out):  # type: ignore[no-untyped-def]
+    """Frames (F, H, W) of four-byte pixels into out (B, n, H, W, C), or (B, n, patches, P * P, C)."""
+    room = np.empty(frames.shape[1:], np.uint32)
+    for b in range(index.shape[0]):
+        for i in range(index.shape[1]):
+            frame = frames[index[b, i]]
             if shifted:
-                _shifted(frames[index[b, i]], shift[b, 0], shift[b, 1], room)
-                frame = room.view(np.uint8)
+                _shifted(frame, shift[b, 0], shift[b, 1], room)
+                frame = room
+            if patches:
+                _put_patches(frame, values, out[b, i])
             else:
-                frame = frames[index[b, i]].view(np.uint8)
-            for y in range(height):
-                if patches:
-                    start = (i * PATCH + y % PATCH) * PATCH * channels
-                    line = y // PATCH
-                    for column in range(columns):
-                        token = 4 * (line // 2 * blocks + column // 2) + 2 * (line % 2) + column % 2
-                        if half:
-                            _patch_bits(frame[y], column, masked, bits, out[b, token], start)
-                        else:
-                            _patch_row(frame[y], column, masked, out[b, token], start)
-                elif half:
-                    _pixel_bits(frame[y], masked, bits, out[b, y * width : (y + 1) * width], i * channels)
-                else:
-                    _pixel_row(frame[y], masked, out[b, y * width : (y + 1) * width], i * channels)
+                _put_image(frame, values, out[b, i])
 
 
 def gather(
@@ -140,19 +103,27 @@ def gather(
     :param frames: (F, H, W, 4) uint8, contiguous: RGB and mask
     :param index: (B, n) frame of each place of each sample
     :param mask_channel: whether the mask goes in as a fourth channel
-    :param layout: ``"image"`` or ``"patches"``
+    :param layout: ``"image"``, ``"planes"`` or ``"patches"``
     :param shift: (B, 2) rows and columns by which a sample looks aside, edges repeated; None: no shift
     :param half: bf16 instead of float32: half the memory, and no conversion under autocast
     :return: float32, or the bits of bf16 as int16, in the layout described above
     """
     batch, count = index.shape
     height, width = frames.shape[1:3]
-    channels = 4 if mask_channel else 3
-    patches = layout == "patches"
-    patch = PATCH if patches else 1
-    tokens = (height // patch) * (width // patch)
-    out = np.empty((batch, tokens, count * channels * patch * patch), np.int16 if half else np.float32)
-    shifts = np.zeros((batch, 2), np.int64) if shift is None else shift
+    # A whole pixel in bf16 is written at once where its channels lie side by side.
+    whole = half and mask_channel and layout != "planes"
+    values = PIXELS if whole else BITS if half else FLOATS
+    channels = 1 if whole else 4 if mask_channel else 3
+    if layout == "patches":
+        out = np.empty((batch, height * width // PATCH**2, count, PATCH**2, channels), values.dtype)
+        places, shape = out.transpose(0, 2, 1, 3, 4), out.shape[:2]
+    elif layout == "planes":
+        out = np.empty((batch, count, channels, height, width), values.dtype)
+        places, shape = out.transpose(0, 1, 3, 4, 2), (batch, count * channels, height)
+    else:
+        out = np.empty((batch, height, width, count, channels), values.dtype)
+        places, shape = out.transpose(0, 3, 1, 2, 4), out.shape[:3]
     pixels = frames.reshape(len(frames), height, 4 * width).view(np.uint32)
-    _gather(pixels, index, mask_channel, shifts, shift is not None, patches, half, BITS, out)
-    return out if patches else out.reshape(batch, height, width, -1)
+    shifts = np.zeros((batch, 2), np.int64) if shift is None else shift
+    _gather(pixels, index, shifts, shift is not None, layout == "patches", values, places)
+    return (out.view(np.int16) if half else out).reshape(*shape, -1)

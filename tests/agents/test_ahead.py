@@ -5,11 +5,10 @@ import threading
 import numpy as np
 import pytest
 import torch as th
+from stable_baselines3.common.callbacks import BaseCallback
 
-from masklam_agents import IDM, MaskLAM
+from masklam_agents import BC, IDM, LAOM, MaskLAM
 from masklam_agents.common.ahead import PreparedLoss
-from masklam_agents.common.gather import gather
-from masklam_agents.common.policies import as_tensor
 from tests.agents.test_training import SAMPLES, StopAt, equal, make, weights
 
 
@@ -50,10 +49,18 @@ def test_closing_ends_the_thread():
     assert not threads()
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("method", [MaskLAM, IDM])
-def test_weights_are_the_same_with_and_without_a_thread(method, precision, frames):
-    agents = [make(method, frames, precision=precision) for _ in range(2)]
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        (MaskLAM, {"precision": "fp32"}),
+        (MaskLAM, {"precision": "bf16", "mask_input": True, "loss": "plain"}),
+        (LAOM, {"head_dim": 8, "label_weight": 0.1}),
+        (IDM, {"precision": "bf16"}),
+        (BC, {"shift": 2}),
+    ],
+)
+def test_weights_are_the_same_with_and_without_a_thread(method, options, frames):
+    agents = [method(dataset=frames, batch_size=16, labels=50, **options) for _ in range(2)]
     agents[1].prepare_ahead = 0
     for agent in agents:
         agent.learn(SAMPLES)
@@ -61,18 +68,34 @@ def test_weights_are_the_same_with_and_without_a_thread(method, precision, frame
     assert not threads()
 
 
-def test_the_thread_ends_with_a_stopped_stage(frames):
-    make(MaskLAM, frames).learn(SAMPLES, callback=StopAt(3))
+def test_a_run_stopped_with_a_thread_goes_on_without_one_to_the_same_weights(frames):
+    whole = make(MaskLAM, frames).learn(SAMPLES)
+    make(MaskLAM, frames).learn(SAMPLES, callback=StopAt(5)).save("part")
     assert not threads()
+    part = MaskLAM.load("part", dataset=frames)
+    part.prepare_ahead = 0
+    assert equal(weights(whole), weights(part.learn(SAMPLES, reset_num_timesteps=False)))
 
 
-@pytest.mark.parametrize("layout", ["image", "patches"])
-@pytest.mark.parametrize("mask", [False, True])
-def test_bf16_is_the_float32_rounded(layout, mask):
-    values = np.arange(256, dtype=np.uint8).repeat(4).reshape(1, 16, 16, 4)
-    whole, half = (
-        as_tensor(gather(values, np.zeros((1, 2), np.int64), mask_channel=mask, layout=layout, half=half))
-        for half in (False, True)
-    )
-    assert half.dtype == th.bfloat16
-    assert th.equal(half, whole.bfloat16())
+@pytest.mark.parametrize("where", ["gather", "callback"])
+def test_an_error_of_a_batch_or_of_a_callback_leaves_learn_and_no_thread(where, frames, monkeypatch):
+    agent, updates = make(MaskLAM, frames), []
+    gathered = agent._pretrain_inputs
+
+    def broken(*args):
+        if where == "gather" and len(updates) >= 4:
+            raise OSError("disk gone")
+        return gathered(*args)
+
+    class Count(BaseCallback):
+        def _on_step(self):
+            updates.append(self.num_timesteps)
+            if where == "callback" and len(updates) == 6:
+                raise OSError("disk gone")
+            return True
+
+    monkeypatch.setattr(agent, "_pretrain_inputs", broken)
+    with pytest.raises(OSError, match="disk gone"):
+        agent.learn(SAMPLES, callback=Count())
+    assert 4 <= len(updates) <= 6
+    assert not threads()

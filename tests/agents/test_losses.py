@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch as th
 
-from masklam_agents.common.losses import reconstruction_loss, softened
+from masklam_agents.common.losses import LOSSES, reconstruction_loss, softened
 
 
 def images() -> tuple[th.Tensor, th.Tensor, th.Tensor]:
@@ -55,6 +55,34 @@ def test_no_gradient_outside_the_mask(kind):
     gradient = prediction.grad * (1 - mask)
     assert not gradient.any()
     assert (prediction.grad * mask).abs().sum() > 0
+
+
+def by_autograd(prediction, target, mask, kind):
+    """The losses as their formulas are written."""
+    error = (prediction.float() - target) ** 2
+    if kind == "plain":
+        return error.mean()
+    if kind == "paper":
+        return (error * mask).sum() / mask.sum()
+    parts = [mask] if kind == "fixed" else [(mask > 0.75).float(), ((mask >= 0.25) & (mask <= 0.75)).float()]
+    return sum(((error * m).sum(dim=(1, 2, 3)) / (3 * m.sum(dim=(1, 2, 3)))).mean() for m in parts)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("dtype", [th.float32, th.bfloat16])
+def test_value_and_gradient_are_those_of_the_formula(kind, dtype):
+    rng = th.Generator().manual_seed(1)
+    target, mask = th.rand(3, 3, 8, 8, generator=rng), th.rand(3, 1, 8, 8, generator=rng)
+    start = th.rand(3, 3, 8, 8, generator=rng).to(dtype)
+    losses, gradients = [], []
+    for function in (reconstruction_loss, by_autograd):
+        prediction = start.clone().requires_grad_()
+        losses.append(function(prediction, target, mask, kind))
+        (5 * losses[-1]).backward()
+        gradients.append(prediction.grad)
+    assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-5)
+    assert gradients[0].dtype == dtype
+    th.testing.assert_close(*gradients, rtol=1e-5 if dtype == th.float32 else 0.01, atol=0)
 
 
 def test_fixed_weighs_samples_alike_however_large_the_agent():
