@@ -9,7 +9,6 @@ mask through the video (Ravi et al., 2024).
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,10 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from masklam_envs.errors import unknown_name
+from masklam_envs.masks.prompts import check_prompt, paper_box
 from masklam_envs.optional import require
 
-PROMPTS = ("box", "points", "text")
 # Box and text threshold of GroundingDINO, and those of a second try (the authors' code for Meta-World).
 THRESHOLDS = ((0.3, 0.25), (0.15, 0.15))
 # Of ImageNet's colours, as SAM 2 was trained.
@@ -30,10 +28,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Sam:
     """SAM 2 tracks what a prompt shows on the first frame; it needs the whole video.
 
-    The prompt is one of, in pixels of the frames: ``{"box": [x0, y0, x1, y1]}``, the paper's own way;
-    ``{"points": [[x, y], ...], "labels": [1, 0, ...]}`` (1 agent, 0 not; without labels all are agent);
-    ``{"text": "a robot arm."}``, short noun phrases with full stops, found by GroundingDINO with box threshold 0.3 and
-    text threshold 0.25, and 0.15 for both on a second try.
+    Prompts are those of :mod:`~masklam_envs.masks.prompts`; a box is the paper's own way.  Words are found by
+    GroundingDINO with box threshold 0.3 and text threshold 0.25, and 0.15 for both on a second try.
 
     A track drifts when its area leaves [1 / ``drift``, ``drift``] times that of the prompted frame.  Then words are
     looked for again in that frame; another prompt gives way to the box of the last mask that was no drift.
@@ -42,10 +38,11 @@ class Sam:
 
     :param model: folder of a SAM 2 video model, or its name on the Hugging Face hub, whose files must be in the local
         cache: nothing is downloaded
-    :param detector: likewise of GroundingDINO, for words
+    :param detector: likewise of GroundingDINO, for words; it is loaded when there are any
     :param prompt: used where none is given, so that a configuration can have it
     :param drift: above 1; 0: never prompt again
-    :param piece: frames of a piece, at least 2: so many are in memory, 12 MB each as SAM 2 sees them (1024 x 1024)
+    :param piece: frames of a piece, at least 2: so many are in memory, as SAM 2 sees them (1024 x 1024): 12 MB
+        each, and 6 on a GPU
     :param device: torch's, ``"auto"``: CUDA where there is one
     :raises ImportError: naming the extra when ``transformers`` or torch is missing
     :raises FileNotFoundError: naming the model, the folder and the command when its files are not there
@@ -66,16 +63,15 @@ class Sam:
         if not (drift > 1 or drift == 0) or piece < 2:
             raise ValueError(f"drift must be above 1 or 0, and piece at least 2, got {drift} and {piece}")
         if prompt is not None:
-            _check_prompt(prompt)
+            check_prompt(prompt)
         self.detector, self.prompt, self.drift, self.piece = detector, prompt, drift, piece
         self._torch = require("torch", "torch", "sam")
-        package = require("transformers", "transformers", "sam")
         cuda = device == "auto" and self._torch.cuda.is_available()
         self.device = "cuda" if cuda else "cpu" if device == "auto" else device
         # The paper's bf16 on a GPU; on a CPU it is slower than float32 more often than not.
         self._dtype = self._torch.bfloat16 if self.device.startswith("cuda") else self._torch.float32
-        self._model = _loaded(package.Sam2VideoModel, model).to(self.device, self._dtype).eval()
-        self._session = package.Sam2VideoInferenceSession
+        self._model = _loaded(_class("Sam2VideoModel"), model, "model").to(self.device, self._dtype).eval()
+        self._session = _class("Sam2VideoInferenceSession")
         side = self._model.config.image_size
         self._side = int(side if isinstance(side, int) else side[0])
         self._found: tuple[Any, Any] | None = None
@@ -88,7 +84,7 @@ class Sam:
         :raises MemoryError: when a piece does not fit, on the GPU or here
         """
         prompt = prompt if prompt is not None else self.prompt
-        _check_prompt(prompt, frames.shape[1:3])
+        check_prompt(prompt, frames.shape[1:3])
         out = np.zeros(frames.shape[:3], np.float32)
         start, area = 0, 0.0
         shown: _Shown | None = self._given(frames[0], prompt)
@@ -139,7 +135,9 @@ class Sam:
     def _given(self, frame: NDArray[np.uint8], prompt: dict[str, Any]) -> _Shown:
         """A prompt as SAM 2 takes it."""
         if "text" in prompt:
-            return _Shown(box=self._look_for(frame, prompt["text"]))
+            return _Shown(box=self._look_for(frame, prompt))
+        if "paper" in prompt:
+            return _Shown(box=paper_box(prompt["paper"], frame.shape[:2]))
         if "box" in prompt:
             return _Shown(box=[float(x) for x in prompt["box"]])
         points = [[float(x) for x in point] for point in prompt["points"]]
@@ -166,11 +164,15 @@ class Sam:
 
     def _prepared(self, frames: NDArray[np.uint8]) -> Any:
         """Frames (T, 3, S, S) as the model wants them: what its processor does, without its need of torchvision."""
-        torch = self._torch
-        x = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
-        x = torch.nn.functional.interpolate(x, (self._side,) * 2, mode="bilinear", align_corners=False, antialias=True)
+        torch, side = self._torch, (self._side,) * 2
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
-        return (x - mean) / std
+        out = torch.empty((len(frames), 3, *side), dtype=self._dtype)
+        # One after the other: of all of them together there would be four copies.
+        for seen, frame in zip(out, frames, strict=True):
+            x = torch.from_numpy(frame.copy()).permute(2, 0, 1)[None].float() / 255
+            x = torch.nn.functional.interpolate(x, side, mode="bilinear", align_corners=False, antialias=True)[0]
+            seen.copy_((x - mean) / std)
+        return out
 
     def _show(self, session: Any, shown: _Shown, size: tuple[int, ...]) -> None:
         """Tell a session what the object is, on its first frame."""
@@ -189,14 +191,15 @@ class Sam:
             session.add_point_inputs(index, 0, given)
         session.obj_with_new_inputs = [1]
 
-    def _look_for(self, frame: NDArray[np.uint8], text: str) -> list[float]:
+    def _look_for(self, frame: NDArray[np.uint8], prompt: dict[str, Any]) -> list[float]:
         """The box of the best match of some words in a frame."""
         torch = self._torch
         if self._found is None:
-            package = require("transformers", "transformers", "sam")
-            model = _loaded(package.AutoModelForZeroShotObjectDetection, self.detector).to(self.device).eval()
-            self._found = _loaded(package.AutoProcessor, self.detector), model
+            model = _loaded(_class("AutoModelForZeroShotObjectDetection"), self.detector, "detector")
+            self._found = _loaded(_class("AutoProcessor"), self.detector, "detector"), model.to(self.device).eval()
         processor, model = self._found
+        # What GroundingDINO was trained on: small letters, and a full stop after each phrase.
+        text = prompt["text"].strip().lower().rstrip(".") + "."
         inputs = processor(images=frame, text=text, return_tensors="pt").to(self.device)
         with torch.inference_mode():
             outputs = model(**inputs)
@@ -208,12 +211,22 @@ class Sam:
                 text_threshold=text_threshold,
                 target_sizes=[frame.shape[:2]],
             )
-            if len(found["scores"]):
-                return [float(x) for x in found["boxes"][int(found["scores"].argmax())]]
+            boxes, scores = found["boxes"].float().cpu().numpy(), found["scores"].float().cpu().numpy()
+            allowed = _allowed(boxes, prompt)
+            if allowed.any():
+                return [float(x) for x in boxes[int(np.where(allowed, scores, -1).argmax())]]
         raise LookupError(
             f"GroundingDINO finds no {text!r} in the frame; use other words (short noun phrases with full stops), "
-            'larger frames, or a box: {"box": [x0, y0, x1, y1]}'
+            'larger frames, another region or max_area, or a box: {"box": [x0, y0, x1, y1]}'
         )
+
+
+def _allowed(boxes: NDArray[np.float32], prompt: dict[str, Any]) -> NDArray[np.bool_]:
+    """Which boxes (N, 4) lie where a prompt's words are looked for, and are not too large."""
+    centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    low, high = np.reshape(prompt.get("region", [-np.inf, -np.inf, np.inf, np.inf]), (2, 2))
+    inside = ((centres >= low) & (centres <= high)).all(axis=1)
+    return np.asarray(inside & (sides.prod(axis=1) <= prompt.get("max_area", np.inf)))
 
 
 class _Shown(NamedTuple):
@@ -236,44 +249,23 @@ def _shortage_told(torch: Any, piece: int) -> Iterator[None]:
         raise MemoryError(f"pieces of {piece} frames are too long, give a smaller one (piece={piece // 2})") from error
 
 
-def _check_prompt(prompt: Any, size: tuple[int, ...] | None = None) -> None:
-    """Complain about a prompt of another form, or one that lies outside frames of a size (H, W)."""
-    if not isinstance(prompt, dict) or sum(key in prompt for key in PROMPTS) != 1:
-        raise ValueError(
-            'mask source \'sam\' needs one prompt: {"box": [x0, y0, x1, y1]}, {"points": [[x, y], ...], "labels": [1, '
-            f'...]}} or {{"text": "a robot."}}, got {prompt!r}'
-        )
-    for key in prompt:
-        if key not in (*PROMPTS, "labels"):
-            raise ValueError(unknown_name("key of a prompt", key, (*PROMPTS, "labels")))
-    if "text" in prompt:
-        if not isinstance(prompt["text"], str) or not prompt["text"].strip():
-            raise ValueError(f"the text of a prompt must be words, got {prompt['text']!r}")
-        return
-    points = _numbers(prompt["box"], (4,)).reshape(2, 2) if "box" in prompt else _numbers(prompt["points"], (None, 2))
-    if "box" in prompt and not (points[1] > points[0]).all():
-        raise ValueError(f"a box is [x0, y0, x1, y1] with x0 < x1 and y0 < y1, got {prompt['box']}")
-    labels = prompt.get("labels", [1] * len(points))
-    if "points" in prompt and (len(labels) != len(points) or not set(labels) <= {0, 1} or 1 not in labels):
-        raise ValueError(f"points need a label each, 1 (agent, at least one) or 0, got {labels}")
-    if size is not None and not ((points >= 0) & (points <= np.array(size[::-1]))).all():
-        raise ValueError(f"the prompt {prompt} lies outside the frames of {size[1]} x {size[0]} pixels")
-
-
-def _numbers(given: Any, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
+def _class(name: str) -> Any:
+    """A class of the package ``transformers``, which imports it only when it is asked for."""
+    package = require("transformers", "transformers", "sam")
     try:
-        array = np.asarray(given, np.float64)
-    except (TypeError, ValueError):
-        array = np.zeros(0)
-    fits = array.ndim == len(shape) and all(n in (None, side) for n, side in zip(shape, array.shape, strict=True))
-    if not fits or not array.size or not np.isfinite(array).all():
-        what = "four numbers [x0, y0, x1, y1]" if shape == (4,) else "points [[x, y], ...]"
-        raise ValueError(f"a prompt needs {what}, got {given!r}")
-    return array
+        return getattr(package, name)
+    except (AttributeError, ImportError, RuntimeError) as error:
+        raise ImportError(
+            f"transformers {package.__version__} has no {name} that can be imported ({error}); install a version that "
+            "works and what it needs: pip install -U 'masklam[sam]'"
+        ) from error
 
 
-def _loaded(kind: Any, name: str) -> Any:
-    """A model or processor from the local disk."""
+def _loaded(kind: Any, name: str, option: str) -> Any:
+    """A model or processor from the local disk.
+
+    :param option: of the source, that named it
+    """
     try:
         return kind.from_pretrained(name, local_files_only=True)
     except (OSError, ValueError) as error:
@@ -281,9 +273,9 @@ def _loaded(kind: Any, name: str) -> Any:
             raise ValueError(
                 f"the folder {name} holds no {kind.__name__} ({error}); copy the model's files again"
             ) from error
-        hub = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub"
-        folder = Path(hub).expanduser() / f"models--{name.replace('/', '--')}"
+        hub = require("huggingface_hub.constants", "huggingface_hub", "sam").HF_HUB_CACHE
+        folder = Path(hub) / f"models--{name.replace('/', '--')}"
         raise FileNotFoundError(
             f"the file model.safetensors of {name} is not in {folder}, and nothing is downloaded behind your back: get "
-            f"it with `hf download {name}`, or give a folder that has the model (model=FOLDER)"
+            f"it with `hf download {name}`, or give a folder that has the model ({option}=FOLDER)"
         ) from error
