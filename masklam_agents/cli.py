@@ -137,6 +137,8 @@ def import_(
     from masklam_envs.data.formats.convert import import_dataset, parse_options
 
     with _mistakes_told():
+        if mask_source is not None:
+            _tell_providers({"name": mask_source, **parse_options(mask_option or [])})
         frames = import_dataset(
             videos,
             out,
@@ -153,6 +155,14 @@ def import_(
     typer.echo(f"{out}: {count} episodes, {len(frames)} frames; masks: {masks}, {share:.1%} of the pixels")
 
 
+def _tell_providers(config: dict[str, Any]) -> None:
+    """Say on what a source of rembg's runs; its session is kept, so this costs nothing."""
+    from masklam_envs.masks import make_mask_source
+
+    if config["name"] == "rembg":
+        typer.echo(f"rembg runs on {make_mask_source(config).providers[0]}")  # type: ignore[union-attr]
+
+
 @app.command("segment")
 def segment_(
     dataset: Annotated[Path, typer.Argument(help="folder of a dataset, physics or pixels")],
@@ -163,21 +173,22 @@ def segment_(
     env: Annotated[str | None, typer.Option(help="id to draw recorded physics with; as recorded")] = None,
     view: Annotated[str, typer.Option(help='JSON of its arguments, e.g. {"distractor": "video"}')] = "{}",
     workers: Annotated[int, typer.Option(min=1, help="processes, each with a source of its own")] = 1,
-    sheet: Annotated[Path | None, typer.Option(help="PNG file: draw some of the masks into it")] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="PNG file: draw some of the masks, and those of other columns of these frames"),
+    ] = None,
 ) -> None:
     """Add masks to a dataset, beside those it has; a run that was interrupted goes on."""
     import warnings
 
     from masklam_envs.data.formats.convert import parse_options
-    from masklam_envs.data.mask_columns import draw_sheet, segment_dataset
-    from masklam_envs.masks import make_mask_source
+    from masklam_envs.data.mask_columns import comparable_columns, draw_sheet, segment_dataset
 
     with _mistakes_told(), warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", UserWarning)
         arguments = json.loads(view)
         config = {"name": mask_source, **parse_options(option or [])}
-        if mask_source == "rembg":  # its session is kept, so this costs nothing
-            typer.echo(f"rembg runs on {make_mask_source(config).providers[0]}")  # type: ignore[union-attr]
+        _tell_providers(config)
         column = segment_dataset(
             dataset,
             config,
@@ -189,7 +200,7 @@ def segment_(
             progress_bar=True,
         )
         if sheet is not None:
-            draw_sheet(sheet, dataset, [column.name], env=env, view=arguments)
+            draw_sheet(sheet, dataset, comparable_columns(dataset, column), env=env, view=arguments)
     typer.echo(f"{dataset}: masks {column.name!r} of {len(column.soft)} frames")
     if column.quality is not None:
         typer.echo(str(column.quality))

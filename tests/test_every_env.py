@@ -13,7 +13,8 @@ from gymnasium.utils.env_checker import check_env
 from masklam_envs import collect, render_frames
 from masklam_envs.distractors import PRESETS
 from masklam_envs.env import KEYS
-from masklam_envs.masks import target_bodies
+from masklam_envs.masks import make_mask_source, segment, target_bodies
+from masklam_envs.masks.sources import hard
 from masklam_envs.tasks import TASKS
 from tests.helpers import assert_same, random_actions, rollout
 
@@ -61,6 +62,16 @@ def test_seeds_spaces_specs_copies_and_replays(env_id, preset):
     live = [env.reset(seed=int(recorded.reset_seeds[0]))[0], *(env.step(action)[0] for action in recorded.actions)]
     for observation, rgbm in zip(live, render_frames(recorded, env).rgbm, strict=True):
         np.testing.assert_array_equal(np.concatenate([observation["pixels"], observation["mask"]], axis=2), rgbm)
+
+
+@every_env
+def test_a_mask_source_finds_the_masks_live(env_id):
+    config = {"name": "motion", "method": "difference", "window": 2, "radius": 0}
+    observations, _ = rollout(make(env_id, mask_source=config), SEED, STEPS)
+    pixels = np.stack([observation["pixels"] for observation in observations])
+    want = hard(segment(make_mask_source(config), pixels))[..., None]
+    assert np.array_equal(np.stack([observation["mask"] for observation in observations]), want)
+    assert want.any()
 
 
 # Every environment under a preset that is drawn together and one that is not, one environment under every preset.

@@ -9,6 +9,8 @@ from gymnasium.wrappers import RescaleAction, TimeLimit
 from masklam_envs import make_masked
 from masklam_envs.distractors import ActionReference
 from masklam_envs.experts import load_expert
+from masklam_envs.masks import make_mask_source, segment
+from masklam_envs.masks.sources import hard
 from masklam_envs.tasks import TASKS
 from tests.helpers import assert_same, rollout
 
@@ -34,6 +36,13 @@ def test_every_mujoco_environment_of_gymnasium_can_be_masked(env_id):
     for observation in rollout(env, 0)[0]:
         assert observation in env.observation_space
         assert observation["mask"].any() and not observation["mask"].all()
+
+
+def test_a_mask_source_finds_the_masks_of_any_of_them():
+    source = {"name": "motion", "method": "difference"}
+    observations = rollout(make_masked("Ant-v5", distractor="action", mask_source=source), 0)[0]
+    want = hard(segment(make_mask_source(source), np.stack([seen["pixels"] for seen in observations])))
+    assert want.any() and np.array_equal(np.stack([seen["mask"][..., 0] for seen in observations]), want)
 
 
 @pytest.mark.parametrize("env_id", MUJOCO_V5)

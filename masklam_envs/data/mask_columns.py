@@ -12,11 +12,14 @@ Saving the dataset anew under its name drops its columns: they belong to the fra
 
 * :func:`segment_dataset` - make one.
 * :class:`MaskColumn` - one that is there; :func:`mask_columns` - the names of all.
+* :func:`draw_sheet` - several to look at; :func:`comparable_columns` - those of the same frames.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import concurrent.futures.process
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -35,8 +38,17 @@ from numpy.typing import NDArray
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.data.store import EpisodeWriter, open_store, read_fields, read_manifest, read_records
 from masklam_envs.errors import unknown_name
-from masklam_envs.masks.quality import USELESS_EMPTY, Quality, contact_sheet, measure
-from masklam_envs.masks.sources import NONE, SIMULATOR, MaskSource, make_mask_source, segment, source_config
+from masklam_envs.masks.quality import USELESS_EMPTY, Measuring, Quality, contact_sheet
+from masklam_envs.masks.sources import (
+    NONE,
+    SIMULATOR,
+    MaskSource,
+    entry_point_of,
+    make_mask_source,
+    register_mask_source,
+    segment,
+    source_config,
+)
 
 FOLDER, QUALITY = "masks", "quality.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -81,10 +93,7 @@ class MaskColumn:
         :raises ValueError: naming what differs
         """
         known, given = self.meta["view"] or {}, json.loads(json.dumps(view.config.to_json()))
-        # What the view makes of masks does not matter: they are replaced.
-        differing = sorted(key for key in known.keys() | given.keys() if known.get(key) != given.get(key))
-        differing = [key for key in differing if key not in ("mask_source", "mask_faults")]
-        if differing:
+        if differing := _differing(known, given):
             raise ValueError(
                 f"the masks {self.name!r} were made of other frames: {', '.join(differing)} "
                 f"{[known.get(key) for key in differing]} there, {[given.get(key) for key in differing]} here; make "
@@ -106,9 +115,26 @@ class MaskColumn:
             )
 
 
+def _differing(known: dict[str, Any], given: dict[str, Any]) -> list[str]:
+    """The fields of views by which their pixels may differ; what they make of masks does not matter."""
+    differing = sorted(key for key in known.keys() | given.keys() if known.get(key) != given.get(key))
+    return [key for key in differing if key not in ("mask_source", "mask_faults")]
+
+
 def mask_columns(folder: str | os.PathLike[str]) -> tuple[str, ...]:
     """The names of a dataset's columns, sorted."""
     return tuple(sorted(path.parent.name for path in (Path(folder) / FOLDER).glob("*/manifest.json")))
+
+
+def comparable_columns(folder: str | os.PathLike[str], column: MaskColumn) -> list[str]:
+    """The names of the whole columns that were made of the same frames as one, that one last."""
+    found = []
+    for name in mask_columns(folder):
+        with contextlib.suppress(ValueError):  # unfinished, or of other frames
+            other = MaskColumn.load(folder, name)
+            if name != column.name and not _differing(other.meta["view"] or {}, column.meta["view"] or {}):
+                found.append(name)
+    return [*found, column.name]
 
 
 def segment_dataset(
@@ -201,8 +227,11 @@ def _append(
 
     todo = range(writer.episodes, len(records))
     bar = tqdm(total=len(records), initial=todo.start, disable=not progress_bar, desc="segment", unit="episode")
+    found = _segmented(frames, config, prompt, todo, workers)
     with bar:
-        for episode, soft in zip(todo, _segmented(frames, config, prompt, todo, workers), strict=True):
+        for episode in todo:
+            with _episode_named(episode):
+                soft = next(found)
             writer.append(
                 length=len(soft) - 1,
                 reset_seed=int(records["reset_seed"][episode]),
@@ -211,6 +240,21 @@ def _append(
                 mask=soft,
             )
             bar.update()
+
+
+@contextlib.contextmanager
+def _episode_named(episode: int) -> Iterator[None]:
+    """What is wrong with an episode says with which; those before it stay."""
+    try:
+        yield
+    except concurrent.futures.process.BrokenProcessPool as error:
+        raise MemoryError(
+            f"episode {episode}: a worker ended at once, most likely because memory was short; the episodes before it "
+            "are kept: give the same command again with fewer workers"
+        ) from error
+    except (LookupError, MemoryError, ValueError) as error:
+        kind = next(kind for kind in (LookupError, MemoryError, ValueError) if isinstance(error, kind))
+        raise kind(f"episode {episode}: {error}") from error
 
 
 def _weights(config: dict[str, Any]) -> int | None:
@@ -241,7 +285,8 @@ def _segmented(
         return
     # Spawned: a forked process would inherit the threads of ONNX Runtime, torch and OpenGL without what they hold.
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, context, _begin_worker, (config,)) as pool:
+    known = (config, entry_point_of(config["name"]))
+    with concurrent.futures.ProcessPoolExecutor(workers, context, _begin_worker, known) as pool:
         jobs = (pool.submit(_work, np.ascontiguousarray(_episode(frames, e)[..., :3]), prompt) for e in todo)
         # A few episodes ahead, so that workers never wait and memory does not grow with the dataset.
         ahead = list(itertools.islice(jobs, 2 * workers))
@@ -253,7 +298,8 @@ def _segmented(
 _SOURCE: list[MaskSource] = []  # of a worker process
 
 
-def _begin_worker(config: dict[str, Any]) -> None:
+def _begin_worker(config: dict[str, Any], entry_point: str) -> None:
+    register_mask_source(config["name"], entry_point)
     source = make_mask_source(config)
     assert source is not None
     _SOURCE.append(source)
@@ -306,19 +352,15 @@ def _against_simulator(frames: Frames | LazyFrames, path: Path) -> Quality | Non
     soft = open_store(path, read_manifest(path), verify=False).arrays["mask"]
     if not len(soft):
         return None
-    trajectories = frames.trajectories
-    if isinstance(frames, Frames):
-        if trajectories.meta.get("masks") not in (None, SIMULATOR):
-            return None
-        truth = frames.rgbm[..., 3]
-    else:
-        simple = frames.view.again(mask_source=SIMULATOR, mask_faults=None)
-        truth = np.concatenate([_truth(simple, frames, e) for e in range(trajectories.episodes)])
-    return measure(soft, truth, (trajectories.lengths + 1).tolist())
-
-
-def _truth(view: Any, frames: LazyFrames, episode: int) -> NDArray[np.uint8]:
-    return LazyFrames(frames.trajectories, view).select([episode]).rgbm[..., 3]
+    trajectories, true = frames.trajectories, frames
+    if isinstance(frames, LazyFrames):
+        true = LazyFrames(trajectories, frames.view.again(mask_source=SIMULATOR, mask_faults=None))
+    elif trajectories.meta.get("masks") not in (None, SIMULATOR):
+        return None
+    measuring = Measuring()
+    for episode, (first, end) in enumerate(itertools.pairwise(trajectories.first_frame)):
+        measuring.add(np.asarray(soft[first:end]), _episode(true, episode)[..., 3])
+    return measuring.quality()
 
 
 def _without_truth(soft: NDArray[np.uint8]) -> list[str]:

@@ -53,6 +53,7 @@ class Motion:
     """
 
     working_size = 128
+    takes_prompt = False
     BACKGROUND_FRAMES = 64
     LEAST_NOISE = 4.0  # grey levels: a clip without noise would call every rounding a motion
     STILL_BELOW = 12.0  # grey levels

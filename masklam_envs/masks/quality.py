@@ -1,6 +1,6 @@
 """How good masks are, against masks that are trusted: the simulator's.
 
-* :func:`measure` - the numbers.
+* :func:`measure` - the numbers; :class:`Measuring` - of episodes that come one after the other.
 * :class:`Quality` - what they mean, and whether a source is of any use.
 * :func:`contact_sheet` - a picture to look at.
 """
@@ -12,6 +12,7 @@ import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,26 +100,67 @@ def measure(masks: Masks, truth: Masks, lengths: Sequence[int] | None = None) ->
     counts = [len(true)] if lengths is None else [int(n) for n in lengths]
     if sum(counts) != len(true) or min(counts, default=0) < 1:
         raise ValueError(f"lengths must add up to the {len(true)} frames, got {counts}")
-    area, size = true.sum(axis=(1, 2)), given.sum(axis=(1, 2))
-    seen = area > 0
-    iou = (given & true).sum(axis=(1, 2))[seen] / (given | true).sum(axis=(1, 2))[seen]
-    ratio = np.where(seen, size / np.maximum(area, 1), np.nan)
-    boundary = [_boundary_f(a, b) for a, b in zip(given[seen], true[seen], strict=True)]
-    starts = np.cumsum([0, *counts])
-    episodes = [slice(a, b) for a, b in itertools.pairwise(starts)]
-    return Quality(
-        frames=len(true),
-        iou_mean=_mean(iou),
-        iou_median=float(np.median(iou)) if len(iou) else float("nan"),
-        iou_worst=_mean(np.sort(iou)[: max(1, round(WORST * len(iou)))]),
-        boundary_f=_mean(boundary),
-        area_ratio=_mean(ratio[seen]),
-        area_drift=_mean([drift for each in episodes if np.isfinite(drift := _drift(ratio[each]))], empty=0.0),
-        flicker=_mean(np.concatenate([_flicker(given[each] ^ true[each], area[each]) for each in episodes]), empty=0.0),
-        empty=_mean(size[seen] == 0),
-        full=_mean(size > FULL * given[0].size),
-        false_alarms=_mean(size[~seen] > 0, empty=0.0),
-    )
+    measuring = Measuring()
+    for first, end in itertools.pairwise(np.cumsum([0, *counts])):
+        measuring.add(masks[first:end], truth[first:end])
+    return measuring.quality()
+
+
+class Measuring:
+    """Masks against trusted ones, episode by episode: a few numbers a frame are kept, however long a dataset is."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, list[NDArray[Any]]] = {}
+
+    def add(self, masks: Masks, truth: Masks) -> None:
+        """Compare an episode's masks.
+
+        :param masks: (T, H, W) or (T, H, W, 1) uint8
+        :param truth: the same shape
+        :raises ValueError: for other types, or shapes that do not fit
+        """
+        given, true = (_hard(which, name) for which, name in ((masks, "masks"), (truth, "truth")))
+        if given.shape != true.shape or not len(true):
+            raise ValueError(f"masks and truth must have one shape and a frame, got {given.shape}, {true.shape}")
+        area, size = true.sum(axis=(1, 2)), given.sum(axis=(1, 2))
+        seen = area > 0
+        ratio = np.where(seen, size / np.maximum(area, 1), np.nan)
+        boundary = [_boundary_f(a, b) for a, b in zip(given[seen], true[seen], strict=True)]
+        found = {
+            "iou": (given & true).sum(axis=(1, 2))[seen] / (given | true).sum(axis=(1, 2))[seen],
+            "boundary": np.array(boundary),
+            "ratio": ratio[seen],
+            "drift": np.array([_drift(ratio)]),
+            "flicker": _flicker(given ^ true, area),
+            "empty": size[seen] == 0,
+            "full": size > FULL * given[0].size,
+            "false_alarm": size[~seen] > 0,
+        }
+        for name, values in found.items():
+            self._numbers.setdefault(name, []).append(values)
+
+    def quality(self) -> Quality:
+        """Over all episodes so far.
+
+        :raises ValueError: when there is none
+        """
+        if not self._numbers:
+            raise ValueError("there is no episode to measure")
+        found = {name: np.concatenate(parts) for name, parts in self._numbers.items()}
+        iou, drift = found["iou"], found["drift"]
+        return Quality(
+            frames=len(found["full"]),
+            iou_mean=_mean(iou),
+            iou_median=float(np.median(iou)) if len(iou) else float("nan"),
+            iou_worst=_mean(np.sort(iou)[: max(1, round(WORST * len(iou)))]),
+            boundary_f=_mean(found["boundary"]),
+            area_ratio=_mean(found["ratio"]),
+            area_drift=_mean(drift[np.isfinite(drift)], empty=0.0),
+            flicker=_mean(found["flicker"], empty=0.0),
+            empty=_mean(found["empty"]),
+            full=_mean(found["full"]),
+            false_alarms=_mean(found["false_alarm"], empty=0.0),
+        )
 
 
 def contact_sheet(
@@ -131,6 +173,8 @@ def contact_sheet(
 ) -> None:
     """A PNG with frames side by side and, row by row, the outlines of several masks of each.
 
+    The file has a temporary name until it is whole.
+
     :param path: of the picture
     :param frames: (F, H, W, 3) uint8; ``columns`` of them are shown, evenly spaced
     :param masks: per name (F, H, W) or (F, H, W, 1) uint8: a row each, named on its left
@@ -142,6 +186,8 @@ def contact_sheet(
 
     from masklam_envs.pictures import outlined
 
+    if not masks:
+        raise ValueError("a contact sheet needs masks of at least one name")
     chosen = np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int)
     rows = []
     for name, each in masks.items():
@@ -150,7 +196,13 @@ def contact_sheet(
         margin = Image.new("RGB", (96, shown.shape[0]), "white")
         ImageDraw.Draw(margin).text((4, shown.shape[0] // 2 - 5), name, fill="black")
         rows.append(np.concatenate([np.asarray(margin), shown], axis=1))
-    Image.fromarray(np.concatenate(rows)).save(Path(path), format="PNG")
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        Image.fromarray(np.concatenate(rows)).save(part, format="PNG")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _hard(masks: Masks, name: str) -> NDArray[np.bool_]:

@@ -22,11 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklam_envs.errors import unknown_name
+from masklam_envs.masks.onnx_runtime import shortage_told, stamp
+from masklam_envs.masks.rembg_sam import FILES as SAM_FILES
+from masklam_envs.masks.rembg_sam import RembgSam
 
 CUSTOM = ("u2net_custom", "dis_custom", "ben_custom")
 ACTIVATIONS = ("auto", "none", "sigmoid")
-# rembg's "sam" segments single images by an encoder and a decoder: the source "sam" tracks through the video instead.
-_OTHERWISE = ("sam",)
+SAM, CLOTHES = "sam", "u2net_cloth_seg"
 
 
 class Rembg:
@@ -35,7 +37,8 @@ class Rembg:
     A session is made once for each model, file and providers, and shared by all sources of a process.
 
     :param model: rembg's name of the model; ``"u2net_custom"``, ``"dis_custom"`` and ``"ben_custom"`` take a file of
-        yours
+        yours.  ``"sam"`` (the first Segment Anything, on single pictures) is told where to look by a prompt, the same
+        in every frame, and of the options below takes ``threads`` alone; on the CPU
     :param model_path: that file (.onnx), anywhere
     :param providers: ONNX Runtime's, in order of preference, e.g. ``["CUDAExecutionProvider",
         "CPUExecutionProvider"]``; ``"auto"``: CUDA where this build has it, then the CPU.  The attribute ``providers``
@@ -48,6 +51,8 @@ class Rembg:
         what rembg's session does
     :param batch: frames at a time, where the model allows it
     :param threads: of ONNX Runtime in one run
+    :param prompt: of ``model="sam"``, used where none is given: a box or points,
+        see :mod:`~masklam_envs.masks.prompts`
     :raises FileNotFoundError: naming the file, its folder and the command when the model is not there
     :raises ImportError: naming the extra when rembg or an ONNX runtime is missing
     :raises ValueError: for an unknown model or provider, a model that runs elsewhere, or a file that is no segmenter
@@ -55,6 +60,7 @@ class Rembg:
 
     memory = 0
     working_size = 320  # what U2-Net sees anyway
+    takes_prompt = False
 
     def __init__(
         self,
@@ -67,6 +73,7 @@ class Rembg:
         activation: str = "auto",
         batch: int = 8,
         threads: int = 1,
+        prompt: Any = None,
     ) -> None:
         if not low < high:
             raise ValueError(f"low must be below high, got {low} and {high}")
@@ -74,26 +81,39 @@ class Rembg:
             raise ValueError(unknown_name("activation", activation, ACTIVATIONS))
         if upscale < 0 or batch < 1 or threads < 1:
             raise ValueError(f"upscale >= 0, batch and threads >= 1 are needed, got {upscale}, {batch} and {threads}")
+        if prompt is not None and model != SAM:
+            raise ValueError(f"rembg's {model!r} finds what is salient and takes no prompt; model={SAM!r} does")
         _need_rembg()
-        if model not in (known := rembg_models()):
-            raise ValueError(unknown_name("rembg model", model, known))
+        _check_name(model)
         file = _custom_file(model, model_path) if model in CUSTOM else _stock_file(model)
-        wanted = _providers(providers)
-        self.path = file
-        self.model, self.upscale, self.low, self.high, self.batch = model, upscale, low, high, batch
-        self._session, self._network = _session(model, file, wanted, threads)
+        self.path, self.model = file, model
+        self.upscale, self.low, self.high, self.batch = upscale, low, high, batch
+        self._session = _session(model, file, stamp(file), _providers(providers), threads)
+        self._sam = RembgSam(self._session, file, prompt) if model == SAM else None
+        self.takes_prompt = model == SAM
+        if self._sam is not None:
+            self.providers = self._sam.providers
+            return
+        self._network = self._session.inner_session
         #: ONNX Runtime's providers that the session runs on, the preferred one first
         self.providers = tuple(self._network.get_providers())
         self._sigmoid = activation == "sigmoid" or (activation == "auto" and hasattr(self._session, "sigmoid"))
-        self._clothes = model == "u2net_cloth_seg"
+        self._clothes = model == CLOTHES
         self._check(file)
 
     def segment(self, frames: NDArray[np.uint8], prompt: Any = None) -> NDArray[np.float32]:
-        """See :class:`~masklam_envs.masks.sources.MaskSource`; there is no prompt."""
+        """See :class:`~masklam_envs.masks.sources.MaskSource`; a prompt is for ``model="sam"``.
+
+        :raises MemoryError: when ONNX Runtime has not enough for a batch
+        """
+        if self._sam is not None:
+            return self._sam.segment(frames, prompt)
         out = np.empty(frames.shape[:3], np.float32)
         for first in range(0, len(frames), self.batch):
             part = frames[first : first + self.batch]
-            for mask, raw in zip(out[first : first + self.batch], self._outputs(part), strict=True):
+            with shortage_told(self.batch):
+                outputs = self._outputs(part)
+            for mask, raw in zip(out[first : first + self.batch], outputs, strict=True):
                 mask[:] = self._soft(raw, frames.shape[1:3])
         return out
 
@@ -137,10 +157,12 @@ class Rembg:
             raw = self._outputs(np.full((1, 32, 32, 3), 128, np.uint8))
         except Exception as error:  # ONNX Runtime's own errors have no common base
             raise ValueError(f"{file} is no segmentation model for rembg's {self.model!r}: {error}") from error
-        if raw.ndim != 4 or len(raw) != 1 or not np.isfinite(raw).all():
+        due = "a map (1, classes, height, width)" if self._clothes else "one map (1, 1, height, width)"
+        fits = raw.ndim == 4 and len(raw) == 1 and (raw.shape[1] > 1) == self._clothes
+        if not fits or not np.isfinite(raw).all():
             raise ValueError(
                 f"{file} is no segmentation model for rembg's {self.model!r}: its first output has shape {raw.shape}, "
-                "a map (1, classes, height, width) of finite numbers is due"
+                f"{due} of finite numbers is due"
             )
         if not self._sigmoid and not self._clothes and (raw.min() < self.low - 1 or raw.max() > self.high + 1):
             raise ValueError(
@@ -158,7 +180,20 @@ def rembg_models() -> tuple[str, ...]:
     _need_rembg()
     from rembg.sessions import sessions
 
-    return tuple(sorted(name for name, kind in sessions.items() if kind.is_local() and name not in _OTHERWISE))
+    return tuple(sorted(name for name, kind in sessions.items() if kind.is_local()))
+
+
+def _check_name(model: str) -> None:
+    if model in (known := rembg_models()):
+        return
+    from rembg.sessions import sessions
+
+    if model in sessions:
+        raise ValueError(
+            f"rembg's {model!r} sends every frame to a server that bills you for it, which is not done here; models "
+            f"that run on this machine: {', '.join(known)}"
+        )
+    raise ValueError(unknown_name("rembg model", model, known))
 
 
 def _need_rembg() -> None:
@@ -205,8 +240,8 @@ def _feed(session: Any, frame: NDArray[np.uint8]) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=4)
-def _session(model: str, file: Path, providers: tuple[str, ...], threads: int) -> tuple[Any, Any]:
-    """A session of rembg's, and its network."""
+def _session(model: str, file: Path, _stamp: tuple[int, int], providers: tuple[str, ...], threads: int) -> Any:
+    """A session of rembg's."""
     import onnxruntime
     import rembg
 
@@ -216,12 +251,10 @@ def _session(model: str, file: Path, providers: tuple[str, ...], threads: int) -
     given: dict[str, Any] = {"providers": list(providers), "sess_opts": options}
     try:
         if model not in CUSTOM:
-            session = rembg.new_session(model, **given)
-        else:
-            # rembg reads a file of yours only from its own folder, so that is where the file is for a moment.
-            with _environment("U2NET_HOME", str(file.parent)):
-                session = rembg.new_session(model, model_path=str(file), **given)
-        return session, session.inner_session
+            return rembg.new_session(model, **given)
+        # rembg reads a file of yours only from its own folder, so that is where the file is for a moment.
+        with _environment("U2NET_HOME", str(file.parent)):
+            return rembg.new_session(model, model_path=str(file), **given)
     except Exception as error:  # ONNX Runtime's own errors have no common base
         raise ValueError(f"{file} is no ONNX file that can be read ({error}); copy or download it again") from error
 
@@ -241,16 +274,18 @@ def _providers(given: Sequence[str] | str) -> tuple[str, ...]:
 
 
 def _stock_file(model: str) -> Path:
-    """The file of a model of rembg's, where rembg looks for it."""
+    """The file of a model of rembg's, where rembg looks for it; of several the first."""
     data = os.environ.get("XDG_DATA_HOME")
     home = os.environ.get("U2NET_HOME") or os.environ.get("REMBG_HOME") or (f"{data}/rembg" if data else "~/.rembg")
     old = os.environ.get("U2NET_HOME") or f"{data or '~'}/.u2net"
-    places = [Path(home).expanduser() / "models" / model / f"{model}.onnx", Path(old).expanduser() / f"{model}.onnx"]
-    for place in places:
-        if place.is_file():
-            return place
+    files = SAM_FILES if model == SAM else (f"{model}.onnx",)
+    folders = [(Path(home) / "models" / model).expanduser(), Path(old).expanduser()]
+    for folder in folders:
+        if all((folder / file).is_file() for file in files):
+            return folder / files[0]
+    missing = next(file for file in files if not (folders[0] / file).is_file())
     raise FileNotFoundError(
-        f"the file {model}.onnx of rembg's model {model!r} is not in {places[0].parent}, and nothing is downloaded "
+        f"the file {missing} of rembg's model {model!r} is not in {folders[0]}, and nothing is downloaded "
         f"behind your back: get it with `python -c \"import rembg; rembg.new_session('{model}')\"`, put it there, or "
         f"give a file of your own (model {CUSTOM[0]!r}, model_path=FILE)"
     )
@@ -262,7 +297,8 @@ def _custom_file(model: str, path: str | os.PathLike[str] | None) -> Path:
     file = Path(path).expanduser().absolute()
     if not file.is_file():
         raise FileNotFoundError(
-            f"there is no model file {file.name} in {file.parent}; give the .onnx file of a segmentation network"
+            f"there is no model file {file.name} in {file.parent}; give the .onnx file of a segmentation network, or "
+            f"train one: `masklam train-segmenter DATASET --rembg {file}`"
         )
     return file
 

@@ -37,7 +37,8 @@ class MaskSource(Protocol):
     Optional attributes: ``memory``, the number of earlier frames that the mask of a frame depends on, so that it can
     be made while an episode runs; without it, or with None, the source needs the whole video.  ``working_size``, the
     side in pixels to which clips are cut down before they are segmented (256 without it).  ``path``, the file of its
-    weights.  The threads of a vector environment may call ``segment`` at the same time.
+    weights.  ``providers``, ONNX Runtime's that it runs on.  ``takes_prompt``: False where there is nothing to be told,
+    so that a prompt is refused.  The threads of a vector environment may call ``segment`` at the same time.
     """
 
     def segment(self, frames: Frames, prompt: Any = None) -> SoftMasks:
@@ -71,6 +72,11 @@ def register_mask_source(name: str, entry_point: str) -> None:
     if name in (SIMULATOR, NONE) or _KNOWN.get(name, entry_point) != entry_point:
         raise ValueError(f"there is a mask source {name!r} already; give yours another name")
     _KNOWN[name] = entry_point
+
+
+def entry_point_of(name: str) -> str:
+    """What a known name is registered with: another process has to register it anew."""
+    return _KNOWN[name]
 
 
 def source_names() -> tuple[str, ...]:
@@ -169,6 +175,8 @@ class Smoothed:
         self.memory = None if before is None else before + count - 1
         self.working_size = working_size(source)
         self.path = getattr(source, "path", None)
+        self.providers: tuple[str, ...] | None = getattr(source, "providers", None)
+        self.takes_prompt: bool = getattr(source, "takes_prompt", True)
 
     def segment(self, frames: Frames, prompt: Any = None) -> SoftMasks:
         """See :class:`MaskSource`; at the start of a video the mean is over fewer frames."""
@@ -192,10 +200,13 @@ def segment(source: MaskSource, frames: Frames, prompt: Any = None) -> SoftMasks
     :param frames: (T, H, W, 3) uint8 RGB, T >= 1
     :param prompt: what to look for
     :return: (T, H, W) float32 in [0, 1]
-    :raises ValueError: for frames of another type or shape, or when the source returns something else than masks
+    :raises ValueError: for frames of another type or shape, a prompt that the source does not take, or when it returns
+        something else than masks
     :raises MemoryError: when a source that needs the whole video finds it too long
     """
     check_frames(frames)
+    if prompt is not None and not getattr(source, "takes_prompt", True):
+        raise ValueError(f"{type(source).__name__} cannot be told what to look for: leave out the prompt {prompt!r}")
     memory = memory_of(source)
     if memory is None:
         try:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklam_envs.cache_folder import cache_folder, user_folder
+from masklam_envs.masks.onnx_runtime import shortage_told, stamp
 
 INPUT, OUTPUT = "frames", "mask"
 
@@ -38,6 +39,7 @@ class Student:
     """
 
     memory = 0
+    takes_prompt = False
 
     def __init__(self, path: str | os.PathLike[str] | None = None, batch: int = 1, threads: int = 1) -> None:
         if batch < 1 or threads < 1:
@@ -48,25 +50,41 @@ class Student:
                 f"there is no student {file.name} in {file.parent}: train one with "
                 f"`masklam train-segmenter DATASET --out {file}`, or name another file (path=FILE)"
             )
-        stat = file.stat()
-        # A file that is written anew under the same name is another network.
-        self._network = _network(file, stat.st_mtime_ns, stat.st_size, threads)
+        self._network = _network(file, stamp(file), threads)
         self.path, self.batch = file, batch
         #: side of the frames that it was trained for, pixels
         self.image_size = _side(self._network, file)
         #: see :class:`~masklam_envs.masks.sources.MaskSource`
         self.working_size = self.image_size
+        self._check()
 
     def segment(self, frames: NDArray[np.uint8], prompt: Any = None) -> NDArray[np.float32]:
-        """See :class:`~masklam_envs.masks.sources.MaskSource`; there is no prompt."""
+        """See :class:`~masklam_envs.masks.sources.MaskSource`; there is no prompt.
+
+        :raises MemoryError: when ONNX Runtime has not enough for a batch
+        """
         size = (self.image_size, self.image_size)
         given = frames if frames.shape[1:3] == size else _resized(frames, size)
         masks = np.concatenate([self._masks(given[i : i + self.batch]) for i in range(0, len(given), self.batch)])
         return masks if frames.shape[1:3] == size else np.clip(_resized(masks, frames.shape[1:3]), 0, 1)
 
     def _masks(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        masks: NDArray[np.float32] = self._network.run([OUTPUT], {INPUT: np.ascontiguousarray(frames)})[0]
+        with shortage_told(len(frames)):
+            masks: NDArray[np.float32] = self._network.run([OUTPUT], {INPUT: np.ascontiguousarray(frames)})[0]
         return masks
+
+    def _check(self) -> None:
+        """One grey frame: whatever is wrong with the file is said now."""
+        size = (1, self.image_size, self.image_size)
+        try:
+            found = self._masks(np.full((*size, 3), 128, np.uint8))
+        except Exception as error:  # ONNX Runtime's own errors have no common base
+            raise ValueError(f"{self.path} does not run: {error}; train the student again") from error
+        if found.shape != size or found.dtype.kind != "f" or not ((found >= 0) & (found <= 1)).all():
+            raise ValueError(
+                f"{self.path} gives {found.dtype} {found.shape} from {found.min():.3g} to {found.max():.3g}, not masks "
+                f"float32 {size} in [0, 1]; train the student again"
+            )
 
 
 def default_student() -> Path:
@@ -77,7 +95,7 @@ def default_student() -> Path:
 
 
 @functools.lru_cache(maxsize=8)
-def _network(file: Path, _mtime: int, _size: int, threads: int) -> Any:
+def _network(file: Path, _stamp: tuple[int, int], threads: int) -> Any:
     if importlib.util.find_spec("onnxruntime") is None:
         raise ImportError("mask source 'student' needs an ONNX runtime: pip install 'masklam[rembg]'")
     import onnxruntime

@@ -12,7 +12,13 @@ from masklam_envs import collect
 from masklam_envs.data.formats.convert import open_own
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.data.mask_check import warn_of_useless_masks
-from masklam_envs.data.mask_columns import MaskColumn, draw_sheet, mask_columns, segment_dataset
+from masklam_envs.data.mask_columns import (
+    MaskColumn,
+    comparable_columns,
+    draw_sheet,
+    mask_columns,
+    segment_dataset,
+)
 from masklam_envs.data.store import EpisodeWriter
 from masklam_envs.data.trajectories import Trajectories
 from masklam_envs.masks import make_mask_source, register_mask_source, segment
@@ -114,6 +120,64 @@ def test_an_interrupted_run_goes_on_where_it_was(physics, monkeypatch):
     assert np.array_equal(column.soft > 0, frames.pixels.mean(axis=3) > 128)
 
 
+LOST = """
+import os
+import numpy as np
+
+class Lost:
+    # Bright pixels; in the episode that begins with this pixel the agent is not found, or the process ends.
+    def __init__(self, begins, ends=False):
+        self.begins, self.ends = begins, ends
+
+    def segment(self, frames, prompt=None):
+        if frames[0, 0, 0].tolist() == self.begins:
+            if self.ends:
+                os._exit(9)
+            raise LookupError("GroundingDINO finds no 'a robot.'")
+        return (frames.mean(axis=3) > 128).astype(np.float32)
+"""
+
+
+@pytest.fixture
+def lost(physics, monkeypatch, tmp_path):
+    """A source of another module that is lost in episode 2."""
+    from masklam_envs.masks import sources
+
+    (tmp_path / "lost_source.py").write_text(LOST)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sources, "_KNOWN", dict(sources._KNOWN))
+    register_mask_source("lost", "lost_source:Lost")
+    return {"name": "lost", "begins": open_own(physics, view=VIEW).select([2]).pixels[0, 0, 0].tolist()}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_wrong_with_an_episode_says_which_and_those_before_it_stay(physics, lost, workers):
+    """A name of yours is known to worker processes, too."""
+    with pytest.raises(LookupError, match="episode 2: GroundingDINO finds no 'a robot.'"):
+        segment_dataset(physics, lost, view=VIEW, workers=workers)
+    with pytest.raises(ValueError, match="are of 2 of 4 episodes"):
+        MaskColumn.load(physics, "lost")
+    with pytest.raises(ValueError, match=r"was made otherwise \(source differ"):
+        segment_dataset(physics, {**lost, "begins": [0, 0, 0]}, view=VIEW)
+
+
+def test_a_worker_that_ends_is_told_with_the_cure(physics, lost):
+    with pytest.raises(MemoryError, match=r"episode \d: a worker ended at once, .* with fewer workers"):
+        segment_dataset(physics, {**lost, "ends": True}, view=VIEW, workers=2)
+
+
+def test_a_prompt_that_a_source_does_not_take_is_refused(physics):
+    with pytest.raises(ValueError, match="Motion cannot be told what to look for"):
+        segment_dataset(physics, MOTION, view=VIEW, prompt={"box": [0, 0, 9, 9]})
+
+
+def test_a_sheet_shows_the_columns_of_the_same_frames(physics):
+    segment_dataset(physics, MOTION, name="a", view=VIEW)
+    segment_dataset(physics, MOTION, name="other", view={**VIEW, "distractor": "none"})
+    column = segment_dataset(physics, {**MOTION, "radius": 0}, name="b", view=VIEW)
+    assert comparable_columns(physics, column) == ["a", "b"]
+
+
 def test_another_source_or_view_under_the_name_is_refused(physics):
     segment_dataset(physics, MOTION, name="m", view=VIEW)
     with pytest.raises(ValueError, match=r"was made otherwise \(source differ"):
@@ -213,3 +277,17 @@ def test_the_commands(physics, tmp_path):
     draw_sheet(sheet, physics, ["motion", "student"], view=VIEW)
     told = CliRunner().invoke(app, ["segment", str(physics), "--mask-source", "moton"])
     assert told.exit_code == 2 and "Did you mean" in told.output
+
+
+def test_rembg_says_what_it_runs_on_even_when_its_masks_are_smoothed(physics, tmp_path):
+    pytest.importorskip("onnxruntime")
+    from masklam_agents.segmenter import SegmenterNet
+    from masklam_agents.segmenter.export import export_for_rembg
+
+    export_for_rembg(SegmenterNet(4).eval(), tmp_path / "for_rembg.onnx", 32, {})
+    call = ["segment", str(physics), "--mask-source", "rembg", "-o", "model=u2net_custom", "-o", "smoothing=2"]
+    call += ["-o", f"model_path={tmp_path / 'for_rembg.onnx'}", "--view", '{"image_size": 32}']
+    told = CliRunner().invoke(app, call)
+    assert told.exit_code == 0, told.output
+    assert "rembg runs on CPUExecutionProvider" in told.output
+    assert "4/4" in told.stderr  # the progress bar, of episodes

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from masklam_envs.masks.quality import Quality, contact_sheet, measure
+from masklam_envs.masks.quality import Measuring, Quality, contact_sheet, measure
 
 
 def square(top=2, left=2, side=4, size=16, count=4):
@@ -73,6 +73,51 @@ def test_useless_masks_are_named():
 def test_what_does_not_fit_is_refused(masks, truth, lengths, message):
     with pytest.raises(ValueError, match=message):
         measure(masks, truth, lengths)
+
+
+def test_episodes_one_after_the_other_are_the_same_as_together():
+    rng = np.random.default_rng(0)
+    masks, truth = (np.where(rng.random((30, 16, 16)) < 0.4, np.uint8(255), np.uint8(0)) for _ in range(2))
+    truth[3:5], masks[4] = 0, 0
+    measuring = Measuring()
+    for first, end in ((0, 12), (12, 13), (13, 30)):
+        measuring.add(masks[first:end], truth[first:end])
+    assert measuring.quality() == measure(masks, truth, [12, 1, 17])
+    with pytest.raises(ValueError, match="there is no episode"):
+        Measuring().quality()
+    with pytest.raises(ValueError, match=r"one shape and a frame, got \(30, 16, 16\), \(2, 16, 16\)"):
+        measuring.add(masks, truth[:2])
+
+
+def test_long_masks_are_measured_in_the_memory_of_an_episode():
+    import tracemalloc
+
+    tracemalloc.start()
+    measuring = Measuring()
+    for _ in range(20):
+        measuring.add(square(count=20, size=32), square(count=20, size=32, left=3))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * 20 * 32 * 32  # a byte for each pixel of all masks
+
+
+def test_a_contact_sheet_is_whole_or_not_there(tmp_path, monkeypatch):
+    from PIL import Image
+
+    def half(self, path, format):
+        with open(path, "wb") as file:
+            file.write(b"half a picture")
+        raise OSError("No space left on device")
+
+    contact_sheet(tmp_path / "sheet.png", np.zeros((4, 16, 16, 3), np.uint8), {"own": square()})
+    before = (tmp_path / "sheet.png").read_bytes()
+    monkeypatch.setattr(Image.Image, "save", half)
+    with pytest.raises(OSError, match="No space left"):
+        contact_sheet(tmp_path / "sheet.png", np.zeros((4, 16, 16, 3), np.uint8), {"own": square(left=3)})
+    assert [file.name for file in tmp_path.iterdir()] == ["sheet.png"]
+    assert (tmp_path / "sheet.png").read_bytes() == before
+    with pytest.raises(ValueError, match="masks of at least one name"):
+        contact_sheet(tmp_path / "sheet.png", np.zeros((4, 16, 16, 3), np.uint8), {})
 
 
 def test_a_contact_sheet_has_a_row_for_each_name(tmp_path):

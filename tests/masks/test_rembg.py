@@ -5,7 +5,8 @@ import pytest
 
 from masklam_agents.segmenter.onnx_file import FLOAT, Graph
 from masklam_envs.masks import make_mask_source, segment
-from masklam_envs.masks.rembg import Rembg, rembg_models
+from masklam_envs.masks.rembg import CUSTOM, Rembg, rembg_models
+from masklam_envs.masks.sources import hard
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("rembg")
@@ -100,39 +101,150 @@ def test_small_frames_are_enlarged_first(tmp_path):
     assert 0 < np.abs(plain - large).max() < 0.5
 
 
-def test_every_model_that_runs_here_has_a_name():
+def test_every_session_of_rembg_has_its_name_or_its_reason():
+    from rembg.sessions import sessions
+
     names = rembg_models()
-    assert {"u2net", "u2netp", "isnet-general-use", "birefnet-general", "silueta", "u2net_custom"} <= set(names)
-    assert not {"atlascloud", "withoutbg"} & set(names)  # these send the frames away
+    assert {"u2net", "u2netp", "isnet-general-use", "birefnet-general", "silueta", "u2net_custom", "sam"} <= set(names)
+    elsewhere = set(sessions) - set(names)
+    assert elsewhere == {"atlascloud", "withoutbg"}
+    for name in elsewhere:
+        with pytest.raises(ValueError, match=f"rembg's '{name}' sends every frame to a server that bills you"):
+            Rembg(name)
     with pytest.raises(ValueError, match="unknown rembg model 'u2nte'. Did you mean 'u2net'"):
         Rembg("u2nte")
 
 
-@pytest.mark.parametrize("model", ["u2net", "birefnet-general", "bria-rmbg"])
+@pytest.mark.parametrize("model", ["u2net", "birefnet-general", "bria-rmbg", "sam"])
 def test_a_model_that_is_not_there_is_named_and_not_downloaded(model, tmp_path):
     folder = tmp_path / ".rembg" / "models" / model
-    with pytest.raises(FileNotFoundError, match=rf"file {model}.onnx .* is not in {folder}, .*get it with `python -c"):
+    file = "sam_vit_b_01ec64.encoder.onnx" if model == "sam" else f"{model}.onnx"
+    with pytest.raises(FileNotFoundError, match=rf"file {file} .* is not in {folder}, .*get it with `python -c"):
         make_mask_source("rembg", model=model)
 
 
-@pytest.mark.parametrize("name", ["u2netp", "isnet-general-use", "silueta"])
-def test_a_stock_model_in_its_folder_is_used(name, tmp_path):
-    """Stand-ins for the files that rembg would download; their sessions prepare frames in their own way."""
+def stock_folder(tmp_path, name):
     folder = tmp_path / ".rembg" / "models" / name
     folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.parametrize("name", [name for name in rembg_models() if name not in (*CUSTOM, "sam")])
+def test_every_stock_model_in_its_folder_is_used(name, tmp_path):
+    """Stand-ins for the files that rembg would download; each session prepares frames in its own way."""
     graph = Graph()
-    graph.node("Sigmoid", graph.node("ReduceMean", "x", axes=[1], keepdims=1), output="y")
+    x = graph.node("ReduceMean", "x", axes=[1], keepdims=1)
+    if name == "u2net_cloth_seg":  # classes, the background first
+        x = graph.node("Concat", graph.node("Neg", x), x, axis=1)
+    elif not name.startswith("birefnet"):  # whose logits the session makes shares
+        x = graph.node("Sigmoid", x)
+    graph.node("Identity", x, output="y")
     shape = ("n", 3, "h", "w")
-    (folder / f"{name}.onnx").write_bytes(graph.file({"x": (FLOAT, shape)}, {"y": (FLOAT, ("n", 1, "h", "w"))}, {}))
-    mask = Rembg(name).segment(squares())
+    data = graph.file({"x": (FLOAT, shape)}, {"y": (FLOAT, ("n", "c", "h", "w"))}, {})
+    (stock_folder(tmp_path, name) / f"{name}.onnx").write_bytes(data)
+    source = Rembg(name)
+    mask = segment(source, squares()[:2])
     assert mask[0, 32, 32] > mask[0, 2, 2] + 0.15
+    assert source.providers == ("CPUExecutionProvider",)
+
+
+def segment_anything(folder):
+    """Stand-ins for its two networks: a pixel is agent where it is bright and not left of the first point."""
+    encoder = Graph()
+    encoder.node("Transpose", "x", perm=[2, 0, 1], output="y")
+    (folder / "sam_vit_b_01ec64.encoder.onnx").write_bytes(
+        encoder.file({"x": (FLOAT, (684, 1024, 3))}, {"y": (FLOAT, (3, 684, 1024))}, {})
+    )
+    graph = Graph()
+    bright = graph.node("Sub", graph.node("ReduceMean", "image_embeddings", axes=[0], keepdims=1),
+                        graph.weight(np.array(128, np.float32)))  # fmt: skip
+    zero = graph.weight(np.array([0], np.int64))
+    first = graph.node("Gather", graph.node("Gather", "point_coords", zero, axis=1), zero, axis=2)
+    columns = graph.weight(np.arange(1024, dtype=np.float32).reshape(1, 1, 1024))
+    right = graph.node("Sub", columns, first)
+    graph.node("Unsqueeze", graph.node("Min", bright, right), zero, output="masks")
+    for name, source in (("iou", "point_labels"), ("low", "mask_input")):
+        graph.node("Identity", source, output=name)
+    inputs = {
+        "image_embeddings": (FLOAT, (3, 684, 1024)),
+        "point_coords": (FLOAT, (1, "n", 2)),
+        "point_labels": (FLOAT, (1, "n")),
+        "mask_input": (FLOAT, (1, 1, 256, 256)),
+        "has_mask_input": (FLOAT, (1,)),
+        "orig_im_size": (FLOAT, (2,)),
+    }
+    outputs = {"masks": (FLOAT, (1, 1, 684, 1024)), "iou": (FLOAT, (1, "n")), "low": (FLOAT, (1, 1, 256, 256))}
+    (folder / "sam_vit_b_01ec64.decoder.onnx").write_bytes(graph.file(inputs, outputs, {}))
+
+
+def test_segment_anything_is_told_where_to_look(tmp_path):
+    segment_anything(stock_folder(tmp_path, "sam"))
+    source = make_mask_source({"name": "rembg", "model": "sam", "prompt": {"box": [32, 10, 60, 60]}})
+    mask = segment(source, squares())
+    assert mask[0, 20:44, 36:44].min() == 1 and not mask[0, :, :28].any() and not mask[2].any()
+    left = segment(source, squares(), {"points": [[10, 32], [60, 60]], "labels": [1, 0]})
+    assert left[0, 20:44, 20:44].min() == 1
+    with pytest.raises(ValueError, match="a prompt with 'text' is not for this source, it takes box, points, paper"):
+        segment(source, squares(), {"text": "a robot."})
+    with pytest.raises(ValueError, match="a prompt is one of"):
+        segment(Rembg("sam"), squares())
+
+
+def test_an_environment_shows_rembg_s_masks_live(tmp_path):
+    import gymnasium as gym
+
+    config = {"name": "rembg", "model": "u2net_custom", "model_path": str(model_file(tmp_path / "bright.onnx"))}
+    observation, _ = gym.make("MaskHopper-v0", image_size=32, distractor="video", mask_source=config).reset(seed=0)
+    want = hard(make_mask_source(config).segment(observation["pixels"][None]))[0]
+    assert 0 < want.mean() < 255 and np.array_equal(observation["mask"][..., 0], want)
+
+
+def test_a_prompt_is_refused_where_there_is_nothing_to_tell(tmp_path):
+    file = model_file(tmp_path / "bright.onnx")
+    with pytest.raises(ValueError, match="Rembg cannot be told what to look for: leave out the prompt"):
+        segment(Rembg("u2net_custom", file), squares(), {"box": [0, 0, 9, 9]})
+    with pytest.raises(ValueError, match="rembg's 'u2net_custom' finds what is salient and takes no prompt"):
+        Rembg("u2net_custom", file, prompt={"box": [0, 0, 9, 9]})
+
+
+def test_a_file_that_is_written_anew_is_another_session(tmp_path):
+    file = model_file(tmp_path / "bright.onnx")
+    first = Rembg("u2net_custom", file)
+    model_file(file, batch="n")
+    assert Rembg("u2net_custom", file)._session is not first._session
+
+
+def test_missing_memory_is_told_with_the_cure(tmp_path):
+    source = Rembg("u2net_custom", model_file(tmp_path / "bright.onnx", batch="n"), batch=4)
+
+    class Network:
+        get_inputs = source._network.get_inputs
+
+        def run(self, *_):
+            raise RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested")
+
+    source._network = Network()
+    with pytest.raises(MemoryError, match=r"not enough memory for 4 frames at a time: .* \(batch=2\)"):
+        segment(source, squares())
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_provider_that_cannot_be_loaded_is_warned_of(tmp_path, monkeypatch):
+    """A build for CUDA on a machine without it: rembg says so, and the attribute what the session got."""
+    import onnxruntime
+
+    there = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
+    with pytest.warns(RuntimeWarning, match="CUDAExecutionProvider"):
+        source = Rembg("u2net_custom", model_file(tmp_path / "bright.onnx"))
+    assert source.providers == ("CPUExecutionProvider",)
 
 
 @pytest.mark.parametrize(
     ("path", "error", "message"),
     [
         (None, ValueError, "needs model_path, the .onnx file"),
-        ("nothing.onnx", FileNotFoundError, "there is no model file nothing.onnx in /"),
+        ("nothing.onnx", FileNotFoundError, "there is no model file nothing.onnx in /.*`masklam train-segmenter"),
     ],
 )
 def test_a_custom_model_needs_its_file(path, error, message):
@@ -146,6 +258,10 @@ def test_a_file_that_is_no_segmenter(tmp_path):
         Rembg("u2net_custom", tmp_path / "text.onnx")
     with pytest.raises(ValueError, match=r"classifier.onnx is no segmentation model .* shape \(1, 102400\)"):
         Rembg("u2net_custom", model_file(tmp_path / "classifier.onnx", output=(1, 102400)))
+    with pytest.raises(ValueError, match=r"classes.onnx .* shape \(1, 3, 320, 320\), one map .* is due"):
+        Rembg("u2net_custom", model_file(tmp_path / "classes.onnx", channels=3))
+    with pytest.raises(ValueError, match=r"channels_last.onnx .* shape \(1, 320, 320, 1\), one map .* is due"):
+        Rembg("u2net_custom", model_file(tmp_path / "channels_last.onnx", output=(1, 320, 320, 1)))
 
 
 @pytest.mark.parametrize(

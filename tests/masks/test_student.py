@@ -1,5 +1,8 @@
 """The student: the file is the network, training learns, and the environment uses it."""
 
+import pickle
+import time
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -7,12 +10,13 @@ import torch as th
 
 from masklam_agents.segmenter import SegmenterNet, train_segmenter
 from masklam_agents.segmenter.export import export_onnx, onnx_bytes
-from masklam_agents.segmenter.onnx_file import FLOAT, Graph
+from masklam_agents.segmenter.onnx_file import FLOAT, UINT8, Graph
 from masklam_envs.data.frames import Frames, pixel_trajectories
 from masklam_envs.masks import make_mask_source, segment
 from masklam_envs.masks.quality import measure
 from masklam_envs.masks.sources import hard
 from masklam_envs.masks.student import Student
+from tests.helpers import assert_same, rollout
 
 pytest.importorskip("onnxruntime")
 
@@ -88,6 +92,11 @@ def test_an_environment_uses_it_live(file):
     assert np.array_equal(observation["mask"][..., 0], want)
 
 
+def test_a_copy_of_such_an_environment_is_one(file):
+    env = gym.make("MaskHopper-v0", image_size=32, mask_source={"name": "student", "path": str(file)})
+    assert_same(rollout(pickle.loads(pickle.dumps(env)), 1, 2)[0], rollout(env, 1, 2)[0])
+
+
 def test_a_missing_file_is_named_with_folder_and_command(monkeypatch, tmp_path):
     monkeypatch.setenv("MASKLAM_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MASKLAM_STUDENT", raising=False)
@@ -109,6 +118,58 @@ def test_another_onnx_file_is_refused_with_what_it_has(tmp_path):
     (tmp_path / "text.onnx").write_text("no network")
     with pytest.raises(ValueError, match="text.onnx is no ONNX file that can be read"):
         Student(tmp_path / "text.onnx")
+
+
+def stranger(path, *, half=False, gain=1.0):
+    """An ONNX file with a student's inputs and outputs but not its masks."""
+    graph = Graph()
+    x = graph.node("ReduceMean", graph.node("Cast", "frames", to=FLOAT), axes=[3], keepdims=0)
+    x = graph.node("Mul", x, graph.weight(np.array(gain / 255, np.float32)))
+    if half:
+        x = graph.node("Squeeze", graph.node("ReduceMean", x, axes=[2]), graph.weight(np.array([2], np.int64)))
+    graph.node("Identity", x, output="mask")
+    side = ("b", 32) if half else ("b", 32, 32)
+    path.write_bytes(graph.file({"frames": (UINT8, ("b", 32, 32, 3))}, {"mask": (FLOAT, side)}, {}))
+    return path
+
+
+def test_masks_of_another_shape_or_range_are_found_when_it_is_made(tmp_path):
+    Student(stranger(tmp_path / "same.onnx"))
+    with pytest.raises(ValueError, match=r"half.onnx gives float32 \(1, 32\) from 0.502 to 0.502, not masks"):
+        Student(stranger(tmp_path / "half.onnx", half=True))
+    with pytest.raises(ValueError, match=r"loud.onnx gives float32 \(1, 32, 32\) from 1.51 to 1.51, not masks"):
+        Student(stranger(tmp_path / "loud.onnx", gain=3.0))
+
+
+def test_there_is_nothing_to_tell_a_student(file):
+    with pytest.raises(ValueError, match="Student cannot be told what to look for"):
+        segment(Student(file), np.zeros((1, 32, 32, 3), np.uint8), {"box": [0, 0, 9, 9]})
+
+
+def test_missing_memory_is_told_with_the_cure(file):
+    source = Student(file, batch=8)
+
+    class Network:
+        def run(self, *_):
+            raise RuntimeError("std::bad_alloc")
+
+    source._network = Network()
+    with pytest.raises(MemoryError, match=r"not enough memory for 6 frames at a time: .* \(batch=3\)"):
+        segment(source, np.zeros((6, 32, 32, 3), np.uint8))
+
+
+def test_300_frames_a_second_on_one_core(tmp_path):
+    """The default network's file on frames of 64 x 64, one at a time as in a running environment; processor time."""
+    export_onnx(used_network(16), tmp_path / "student.onnx", 64, {})
+    source = Student(tmp_path / "student.onnx")
+    frames = np.random.default_rng(0).integers(0, 256, (100, 64, 64, 3)).astype(np.uint8)
+    best = np.inf
+    for _ in range(3):
+        start = time.process_time()
+        for frame in frames:
+            segment(source, frame[None])
+        best = min(best, time.process_time() - start)
+    assert len(frames) / best > 300
 
 
 @pytest.mark.parametrize(

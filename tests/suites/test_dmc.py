@@ -13,6 +13,8 @@ from gymnasium.utils.env_checker import check_env
 from masklam_envs import collect, make_masked, render_frames
 from masklam_envs.distractors import PRESETS
 from masklam_envs.env import KEYS
+from masklam_envs.masks import make_mask_source, segment
+from masklam_envs.masks.sources import hard
 from masklam_envs.rendering import gl
 from masklam_envs.suites.catalog import DMC_PLACED, DMC_STEPS, DMC_TASKS
 from tests.helpers import assert_same, random_actions, rollout
@@ -192,6 +194,16 @@ def test_a_distractor_leaves_the_physics_alone(preset):
     quiet, moved = (rollout(make("hopper-hop", distractor=d, observation=keys), 3) for d in ("none", preset))
     assert_same(quiet[0], moved[0])
     assert quiet[1] == moved[1]
+
+
+def test_a_mask_source_finds_the_masks_live():
+    source = {"name": "motion", "method": "difference"}
+    envs = (make("cheetah-run", distractor="action", **given) for given in ({"mask_source": source}, {}))
+    found, true = (rollout(env, 3)[0] for env in envs)
+    pixels = np.stack([observation["pixels"] for observation in found])
+    assert np.array_equal(pixels, np.stack([observation["pixels"] for observation in true]))
+    want = hard(segment(make_mask_source(source), pixels))[..., None]
+    assert want.any() and np.array_equal(np.stack([observation["mask"] for observation in found]), want)
 
 
 @paper

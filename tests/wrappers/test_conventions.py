@@ -141,6 +141,24 @@ def test_what_is_done_to_an_observation_does_not_come_back(name):
     assert_same(shown, expected)
 
 
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"CleanPair", "SegmentedMask"}))
+def test_masks_of_a_source_go_through_every_wrapper(name):
+    """Those of the environment itself, and those of the wrapper that looks at its pixels."""
+    source = {"name": "motion", "method": "difference", "radius": 0}
+    inside = rollout(wrap(name, hopper(mask_source=source)))
+    assert_same(inside[0], rollout(wrap(name, wrappers.SegmentedMask(hopper(observation="pixels"), source)))[0])
+    true = rollout(wrap(name, hopper()))[0]
+    assert any(not np.array_equal(a[key], b[key]) for a, b in zip(inside[0], true, strict=True) for key in a)
+
+
+def test_pairs_have_the_masks_of_a_source():
+    env = wrap("CleanPair", hopper(mask_source={"name": "motion", "method": "difference"}))
+    plain = hopper(mask_source={"name": "motion", "method": "difference"})
+    assert_same(
+        [{"mask": seen["mask"]} for seen in rollout(env)[0]], [{"mask": seen["mask"]} for seen in rollout(plain)[0]]
+    )
+
+
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"ActionRepeat", "FrameStack", "SegmentedMask"}))
 def test_another_observation_is_refused_with_the_cure(name):
     with pytest.raises(TypeError, match=f"{name} needs a Dict observation .* before wrappers that make one image"):
