@@ -1,6 +1,8 @@
 """Draw docs/pictures/mask_quality.png and a table of docs/masks.md from the rows of experiments/mask_quality.py.
 
-python docs/pictures/make_mask_quality.py
+    python docs/pictures/make_mask_quality.py
+
+A row of panels for each task of the file and a column for each distractor; a condition may have any number of seeds.
 """
 
 from __future__ import annotations
@@ -38,11 +40,19 @@ Group = dict[str, list[dict[str, Any]]]
 
 
 def read() -> dict[tuple[str, str], Group]:
-    """The rows of each task and distractor, by condition."""
+    """The rows of each task and distractor, by condition.
+
+    :raises ValueError: when the file mixes runs of several lengths, or has a seed twice
+    """
     groups: dict[tuple[str, str], Group] = defaultdict(lambda: defaultdict(list))
-    for line in ROWS.read_text().splitlines():
-        row = json.loads(line)
-        groups[row["task"], row["distractor"]][row["condition"]].append(row)
+    rows = [json.loads(line) for line in ROWS.read_text().splitlines()]
+    if len(lengths := sorted({row["samples"] for row in rows})) > 1:
+        raise ValueError(f"{ROWS} mixes runs of {lengths} samples; draw those of one length")
+    for row in rows:
+        group = groups[row["task"], row["distractor"]][row["condition"]]
+        if row["seed"] in {other["seed"] for other in group}:
+            raise ValueError(f"{ROWS} has seed {row['seed']} of {row['condition']!r}, {row['task']}, twice")
+        group.append(row)
     return groups
 
 
@@ -56,19 +66,29 @@ def numbers(rows: list[dict[str, Any]], key: str) -> np.ndarray:
     return np.array([row[key] for row in rows])
 
 
+def seeds(group: Group) -> str:
+    """How many seeds the conditions of a panel have."""
+    counts = sorted({len(rows) for rows in group.values()})
+    several = f"{counts[0]} - {counts[-1]}" if len(counts) > 1 else str(counts[0])
+    return f"{several} seed{'s' if counts[-1] > 1 else ''}"
+
+
 def draw(groups: dict[tuple[str, str], Group]) -> None:
-    """A panel for each task and distractor; a bar reaches from the best seed to the worst."""
+    """A panel for each task and distractor; a bar reaches from the best seed to the worst, one seed alone is hollow."""
     tasks, distractors = (list(dict.fromkeys(key[i] for key in groups)) for i in (0, 1))
     figure = Figure(figsize=(5.2 * len(distractors), 3.8 * len(tasks) + 0.6), layout="constrained")
-    axes = figure.subplots(len(tasks), len(distractors), sharex=True, sharey=True, squeeze=False)
-    for (task, distractor), group in groups.items():
-        panel = axes[tasks.index(task)][distractors.index(distractor)]
-        panel.set_title(f"{task}, {distractor}", fontsize=10)
-        draw_panel(panel, group)
-    for row in axes:
-        row[0].set_ylabel("NMSE of the probe (lower is better)")
-    for panel in axes[-1]:
-        panel.set_xlabel("IoU of the masks with the simulator's")
+    axes = figure.subplots(len(tasks), len(distractors), sharex=True, sharey="row", squeeze=False)
+    for i, task in enumerate(tasks):
+        for j, distractor in enumerate(distractors):
+            panel, group = axes[i][j], groups.get((task, distractor))
+            if group is None:
+                panel.set_visible(False)
+                continue
+            panel.set_title(f"{task}, {distractor} ({seeds(group)})", fontsize=10)
+            draw_panel(panel, group)
+            panel.tick_params(labelbottom=True, labelleft=True)
+            panel.set_xlabel("IoU of the masks with the simulator's")
+            panel.set_ylabel("NMSE of the probe (lower is better)")
     handles = [Line2D([], [], color=c, marker=m, linestyle="", label=name) for name, (c, m) in LOOKS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize=8, frameon=False)
     figure.savefig(DOCS / "pictures" / "mask_quality.png", dpi=110)
@@ -87,16 +107,17 @@ def draw_panel(panel: Any, group: Group) -> None:
         colour, marker = LOOKS[family(condition)]
         iou, nmse = numbers(rows, "iou_mean").mean(), numbers(rows, "nmse")
         panel.plot([iou, iou], [nmse.min(), nmse.max()], color=colour, linewidth=1, alpha=0.6)
-        panel.plot(iou, nmse.mean(), marker, color=colour, markersize=6)
+        filled = colour if len(rows) > 1 else "none"
+        panel.plot(iou, nmse.mean(), marker, color=colour, markerfacecolor=filled, markersize=6)
         words = condition.removeprefix(family(condition)).strip(" ,")
         panel.annotate(words, (iou, nmse.mean()), (4, 3), textcoords="offset points", fontsize=6, color=colour)
 
 
 def cell(rows: list[dict[str, Any]]) -> str:
-    """Mean NMSE and, of several seeds, the lowest and the highest."""
+    """Mean NMSE, of several seeds the lowest and the highest, and how many there are."""
     nmse = numbers(rows, "nmse")
-    interval = f" ({nmse.min():.2f} - {nmse.max():.2f})" if len(nmse) > 1 else ""
-    return f"{nmse.mean():.2f}{interval}"
+    spread = f"{nmse.min():.2f} - {nmse.max():.2f}; " if len(nmse) > 1 else ""
+    return f"{nmse.mean():.2f} ({spread}{len(nmse)})"
 
 
 def table(groups: dict[tuple[str, str], Group]) -> str:
@@ -109,7 +130,7 @@ def table(groups: dict[tuple[str, str], Group]) -> str:
             for group in groups.values()
             if condition in group and SIMULATOR in group
         ]
-        return float(np.mean(ratios))
+        return float(np.mean(ratios)) if ratios else float("inf")
 
     names = [f"{task.removeprefix('Mask').removesuffix('-v0')}, `{distractor}`" for task, distractor in groups]
     lines = ["| masks | IoU | precision | recall | " + " | ".join(names) + " |", "| --- " * (4 + len(names)) + "|"]
@@ -129,6 +150,8 @@ def correlations(groups: dict[tuple[str, str], Group]) -> str:
     lines = []
     for (task, distractor), group in groups.items():
         conditions = [c for c in group if c != NO_MASK]
+        if len(conditions) < 3:
+            continue
         nmse = [numbers(group[c], "nmse").mean() for c in conditions]
         found = {
             key: spearmanr([numbers(group[c], key).mean() for c in conditions], nmse).statistic
