@@ -3,8 +3,9 @@
     python benchmarks/mask_speed.py --student student.onnx
 
 Records a few episodes, draws them under a distractor, and lets every source that runs here make masks of the same
-frames.  Frames a second are those of one core: processor time, the better of two runs, sources with one thread.  A
-student is trained with
+frames.  Frames a second are those of one core: processor time, the better of two runs, sources with one thread.  The
+simulator's masks come with the pixels, so its row is the time of drawing both; the others look at pixels that are
+there.  A student is trained with
 
     masklam collect MaskCheetah-v0 --out data --episodes 40
     masklam train-segmenter data --out student.onnx --view '{"distractor": "video"}' --view '{"distractor": "action"}'
@@ -21,8 +22,10 @@ train-segmenter --rembg FILE``.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,8 @@ from masklam_envs.masks import make_mask_source, segment
 from masklam_envs.masks.motion import METHODS
 from masklam_envs.masks.quality import measure
 from masklam_envs.masks.sources import hard, memory_of
+
+SIMULATOR = "simulator, drawing too"
 
 
 @dataclasses.dataclass
@@ -76,6 +81,31 @@ def configs(args: Args) -> dict[str, Any]:
     return found | {text: json.loads(text) for text in args.sources}
 
 
+def best_of_two(work: Callable[[], Any]) -> tuple[float, Any]:
+    """The shorter processor time, in seconds, and the result."""
+    seconds, result = np.inf, None
+    for _ in range(2):
+        start = time.process_time()
+        result = work()
+        seconds = min(seconds, time.process_time() - start)
+    return seconds, result
+
+
+def found_by(config: Any, videos: list[np.ndarray], prompt: Any) -> tuple[float, str, np.ndarray]:
+    """Seconds that a source takes for some videos, whether it works live, and its masks."""
+    seconds, masks, live = np.inf, np.zeros(0), "yes"
+    for _ in range(2):
+        source = make_mask_source(config)  # anew: some remember what they have seen
+        assert source is not None
+        told = prompt if getattr(source, "takes_prompt", True) else None
+        live = "no" if memory_of(source) is None else "yes"
+        segment(source, videos[0][:1], told)  # what is made at first use
+        start = time.process_time()
+        masks = np.concatenate([segment(source, video, told) for video in videos])
+        seconds = min(seconds, time.process_time() - start)
+    return seconds, live, hard(masks)
+
+
 def main(args: Args) -> None:
     cv2.setNumThreads(1)
     prompt = None if args.prompt is None else json.loads(args.prompt)
@@ -86,19 +116,14 @@ def main(args: Args) -> None:
     lengths = (recorded.lengths + 1).tolist()
     for distractor in args.distractors:
         for split in args.splits:
-            frames = render_frames(recorded, gym.make(args.task, distractor=distractor, split=split))
+            env = gym.make(args.task, distractor=distractor, split=split)
+            render_frames(recorded.select([0]), env)  # what is compiled and read at first use
+            seconds, frames = best_of_two(functools.partial(render_frames, recorded, env))
             videos = np.split(np.ascontiguousarray(frames.pixels), np.cumsum(lengths)[:-1])
-            for name, config in configs(args).items():
-                seconds, masks = np.inf, None
-                for _ in range(2):
-                    source = make_mask_source(config)  # anew: some remember what they have seen
-                    assert source is not None
-                    segment(source, videos[0][:1], prompt)  # what is made at first use
-                    start = time.process_time()
-                    masks = np.concatenate([segment(source, video, prompt) for video in videos])
-                    seconds = min(seconds, time.process_time() - start)
-                found = measure(hard(masks), frames.mask, lengths)
-                live = "no" if memory_of(source) is None else "yes"
+            rows = [(SIMULATOR, seconds, "yes", frames.mask[..., 0])]
+            rows += [(name, *found_by(config, videos, prompt)) for name, config in configs(args).items()]
+            for name, seconds, live, masks in rows:
+                found = measure(np.ascontiguousarray(masks), frames.mask, lengths)
                 print(f"{name:<26} {live:<5} {distractor + ', ' + split:<16} {len(masks) / seconds:9.0f} "
                       f"{found.iou_mean:6.3f} {found.iou_worst:9.3f} {found.boundary_f:9.3f} {found.area_ratio:7.2f} "
                       f"{found.flicker:8.2f} {found.empty:6.1%}", flush=True)  # fmt: skip
