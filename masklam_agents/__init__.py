@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from masklam_agents.bc import BC
     from masklam_agents.common.external import ExternalLAM, register_lam
+    from masklam_agents.common.processes import join_torchrun
     from masklam_agents.idm import IDM
     from masklam_agents.laom import LAOM
     from masklam_agents.lapo import LAPO
@@ -31,6 +32,7 @@ _LAZY = {
     "LatentActionEnv": "latent_env",
     "MaskLAM": "masklam",
     "RandomLatents": "random_latents",
+    "join_torchrun": "common.processes",
     "load_agent": "methods",
     "make_agent": "methods",
     "register_lam": "common.external",
@@ -45,6 +47,7 @@ __all__ = [
     "LatentActionEnv",
     "MaskLAM",
     "RandomLatents",
+    "join_torchrun",
     "load_agent",
     "make_agent",
     "register_lam",

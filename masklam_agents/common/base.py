@@ -19,12 +19,13 @@ from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.ahead import LossOf, PreparedLoss
 from masklam_agents.common.gather import gather
-from masklam_agents.common.losses import reconstruction_loss, softened
+from masklam_agents.common.losses import LOSSES, reconstruction_loss, softened
 from masklam_agents.common.mlp_probe import mlp_probe
 from masklam_agents.common.offline import Dataset, OfflineAlgorithm
 from masklam_agents.common.policies import as_tensor
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.probe import NothingMovesError, ProbeResult, Samples, get_targets, linear_probe
+from masklam_agents.common.processes import processes
 from masklam_agents.common.quantize import VectorQuantizer
 from masklam_agents.common.stacking import frames_of, push
 from masklam_envs.data.frames import Frames
@@ -174,9 +175,9 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         whiten = self.config.get("whiten")
         if whiten is not None and not (isinstance(whiten, (int, float)) and 0 < whiten < math.inf):
             raise ValueError(f"whiten must be None or a finite number > 0, got {whiten!r}")
-        pixel = th.zeros(1, 3, 1, 1)
         loss, softness = self.config.get("loss", "plain"), self.config.get("mask_softness", 0)
-        reconstruction_loss(pixel, pixel, pixel[:, :1], loss)
+        if loss not in LOSSES:
+            raise ValueError(unknown_name("loss", loss, LOSSES))
         if isinstance(softness, bool) or not isinstance(softness, int) or softness < 0:
             raise ValueError(f"mask_softness must be an integer >= 0, got {softness!r}")
         if softness and loss not in ("fixed", "paper"):
@@ -211,7 +212,8 @@ class LatentActionAlgorithm(OfflineAlgorithm):
             offset: Any = config["future_offset"]
             if config["sample_offset"]:
                 offset = rng.integers(1, config["future_offset"] + 1, size=len(anchors))
-            return self._pretrain_inputs(frames, windows, anchors, anchors + offset)
+            mine = processes().share(np.stack((anchors, anchors + offset), axis=1))
+            return self._pretrain_inputs(frames, windows, mine[:, 0], mine[:, 1])
 
         return PreparedLoss(prepare, self._loss_of_inputs)
 
@@ -287,7 +289,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         size = self.config["batch_size"]
 
         def loss(rng: np.random.Generator) -> th.Tensor:
-            rows = th.from_numpy(rng.integers(len(chosen), size=size))
+            rows = th.from_numpy(processes().share(rng.integers(len(chosen), size=size)))
             return th.nn.functional.mse_loss(self.policy.decoder(features[rows]), actions[rows])
 
         return loss

@@ -170,6 +170,9 @@ class ExternalLAM(LatentActionAlgorithm):
     def _policy_arguments(self) -> dict[str, Any]:
         return super()._policy_arguments() | {name: self.config[name] for name in ("lam", "lam_kwargs")}
 
+    def _leaves_parameters(self, stage: str) -> bool:
+        return stage == "pretrain"
+
     @property
     def _is_module(self) -> bool:
         return isinstance(self.policy.lam, nn.Module)

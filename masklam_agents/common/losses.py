@@ -8,6 +8,7 @@ import torch as th
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from masklam_agents.common.processes import processes
 from masklam_envs.errors import unknown_name
 
 LOSSES = ("plain", "fixed", "paper", "dual")
@@ -45,7 +46,8 @@ def reconstruction_loss(
         agent, objects = mask > 0.75, (mask >= 0.25) & (mask <= 0.75)
         weight = _sample_means(agent.to(target)) + object_weight * _sample_means(objects.to(target))
     elif kind == "paper":
-        weight = mask / mask.sum().clamp(min=1)
+        together = processes()
+        weight = mask / together.mean(mask.sum()).clamp(min=1 / together.count)
     else:
         weight = _sample_means(mask)
     loss: th.Tensor = _WeightedSquares.apply(prediction, target, weight)

@@ -25,6 +25,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from masklam_agents.common.ahead import LossOf, PreparedLoss
 from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast, trains_in_bf16
+from masklam_agents.common.processes import called, processes
 from masklam_agents.common.saving import read_agent, space_from_json, space_to_json, write_agent
 from masklam_agents.common.stacking import PredictState, frames_of, push
 from masklam_envs.data.blocks import Blocks
@@ -93,6 +94,7 @@ class OfflineAlgorithm(BaseAlgorithm):
         #: updates done in each stage of the current ``learn``
         self.progress = dict.fromkeys(self.stages, 0)
         self._optimizer: th.optim.Optimizer | None = None
+        self._averaged: Callable[[Callable[[], th.Tensor]], th.Tensor] = called
         self._optimizer_state: dict[str, th.Tensor] = {}
         if _init_setup_model and self.action_space is not None:
             self._setup_model()
@@ -109,6 +111,10 @@ class OfflineAlgorithm(BaseAlgorithm):
 
     def _after_update(self, stage: str) -> None:
         """What follows an optimiser step, e.g. a moving average of weights."""
+
+    def _leaves_parameters(self, stage: str) -> bool:
+        """Whether a stage's loss may not depend on all parameters of its modules."""
+        return False
 
     def _health(self, stage: str) -> dict[str, float]:
         """Further numbers for the log, by their names."""
@@ -238,14 +244,16 @@ class OfflineAlgorithm(BaseAlgorithm):
         if reset_num_timesteps:
             self.progress = dict.fromkeys(self.stages, 0)
             self.num_timesteps, self._optimizer_state = 0, {}
-        if self._learns_from_masks:
+        first = not processes().rank
+        if self._learns_from_masks and first:
             warn_of_useless_masks(self._need_dataset())
         self._total_timesteps = total_timesteps
         self.start_time, self._num_timesteps_at_start = time.time_ns(), self.num_timesteps
-        if not self._custom_logger:
+        if not self._custom_logger or not first:
             name = tb_log_name or type(self).__name__
-            self._logger = utils.configure_logger(self.verbose, self.tensorboard_log, name, reset_num_timesteps)
-        hook = self._init_callback(callback)
+            folder, verbose = (self.tensorboard_log, self.verbose) if first else (None, 0)
+            self._logger = utils.configure_logger(verbose, folder, name, reset_num_timesteps)
+        hook = self._init_callback(callback if first else None)
         hook.on_training_start(locals(), globals())
         for stage, updates in self.stage_updates(total_timesteps).items():
             if not self._run_stage(stage, updates, hook, log_interval, progress_bar):
@@ -268,24 +276,30 @@ class OfflineAlgorithm(BaseAlgorithm):
             return True
         from tqdm.auto import tqdm
 
+        together = processes()
         loss_at, length = self._losses(stage)
         self._optimizer = self._make_optimizer(stage)
+        modules = (getattr(self.policy, name) for name in self.stages[stage])
+        self._averaged = together.averaging(modules, some_unused=self._leaves_parameters(stage))
         self.policy.set_training_mode(True)
-        bar = tqdm(total=updates, initial=first, disable=not progress_bar, desc=stage, unit="update")
+        quiet = not progress_bar or together.rank > 0
+        bar = tqdm(total=updates, initial=first, disable=quiet, desc=stage, unit="update")
         going = True
         with contextlib.closing(self._ready_losses(stage, loss_at, range(first, updates), length)) as losses:
             for update, loss_of in enumerate(losses, first):
                 loss = self._update(stage, loss_of, update, updates)
                 bar.update()
                 if (update + 1) % log_interval == 0 or update + 1 == updates:
-                    self._log(stage, float(loss), update + 1)
-                    bar.set_postfix(loss=f"{float(loss):.4g}")
+                    value = float(together.mean(loss))
+                    self._log(stage, value, update + 1)
+                    bar.set_postfix(loss=f"{value:.4g}")
                 hook.update_locals(locals())
-                if not hook.on_step():
+                if not together.agreed(hook.on_step()):
                     going = False
                     break
         bar.close()
         self.policy.set_training_mode(False)
+        self._averaged = called
         if going:
             self._optimizer, self._optimizer_state = None, {}
         return going
@@ -332,7 +346,7 @@ class OfflineAlgorithm(BaseAlgorithm):
         for group in optimizer.param_groups:
             group["lr"] = self._peak_rate(stage) * 0.5 * (1 + math.cos(math.pi * update / updates))
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(self._random_numbers(stage, update))
+        loss = self._averaged(lambda: loss_of(self._random_numbers(stage, update)))
         loss.backward()
         if stage in (limits := self.config.get("max_grad_norm", {})):
             th.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], limits[stage])
@@ -381,11 +395,13 @@ class OfflineAlgorithm(BaseAlgorithm):
         """The actor's squared error on targets (N, D), one for the stack that ends at each anchor (N,)."""
         config = self.config
         rgbm, stacks = frames.rows(self._windows(frames).stack(anchors))
+        share = processes().share
 
         def prepare(rng: np.random.Generator) -> tuple[NDArray[np.int64], th.Tensor]:
             rows = rng.integers(len(anchors), size=config["batch_size"])
             reach = config["shift"]
             shift = rng.integers(-reach, reach + 1, size=(len(rows), 2)) if reach else None
+            rows, shift = share(rows), None if shift is None else share(shift)
             return rows, self.policy.actor_input(rgbm, stacks[rows], shift, half=self._half)
 
         def loss(batch: tuple[NDArray[np.int64], th.Tensor], rng: np.random.Generator) -> th.Tensor:
@@ -498,11 +514,15 @@ class OfflineAlgorithm(BaseAlgorithm):
     def save(self, path: Any, exclude: Any = None, include: Any = None) -> None:
         """Write the agent, and where it is in training, to ``path`` (``.safetensors`` is added).
 
+        Of several processes that train together the first alone writes.
+
         :param exclude: not supported: an agent file is whole
         :param include: not supported
         """
         if exclude or include:
             raise ValueError("a MaskLAM agent file is whole: exclude and include are not supported")
+        if processes().rank:
+            return
         tensors = {f"policy.{name}": tensor for name, tensor in self.policy.state_dict().items()}
         if self._optimizer is not None:
             for index, entry in self._optimizer.state_dict()["state"].items():

@@ -11,6 +11,7 @@ import torch as th
 from torch import nn
 from torch.nn import functional as F
 
+from masklam_agents.common.processes import processes
 from masklam_envs.errors import unknown_name
 
 # A code whose moving average falls below this share of an even use is dead.
@@ -96,13 +97,14 @@ class VectorQuantizer(nn.Module):
         with th.autocast(z.device.type, enabled=False):
             rows = self._rows(z.float())
             learning = self.training and th.is_grad_enabled()
+            seen = self._rows(processes().whole(z.detach().float())) if learning else rows
             if learning and self.restart:
-                self._begin(rows.detach())
+                self._begin(seen)
             index = self._nearest(rows.detach())
-            coded = self.codebook.gather(1, index[..., None].expand(-1, -1, rows.shape[2]))
+            coded = self._coded(rows, index)
             loss = self.beta * F.mse_loss(rows, coded)
             if learning:
-                self._move(rows.detach(), index, coded)
+                self._move(seen)
             coded = rows + (coded - rows).detach()
         return self._whole(coded, len(z)), loss
 
@@ -136,9 +138,13 @@ class VectorQuantizer(nn.Module):
         self.total.copy_(th.where(first, self.codebook * self.count[..., None], self.total))
         self.fitted.fill_(True)
 
-    def _move(self, rows: th.Tensor, index: th.Tensor, coded: th.Tensor) -> None:
+    def _coded(self, rows: th.Tensor, index: th.Tensor) -> th.Tensor:
+        return self.codebook.gather(1, index[..., None].expand(-1, -1, rows.shape[2]))
+
+    def _move(self, rows: th.Tensor) -> None:
         """One step of the moving averages, then the dead codes move."""
-        codes = self.codebook.shape[1]
+        codes, index = self.codebook.shape[1], self._nearest(rows)
+        coded = self._coded(rows, index)
         one_hot = F.one_hot(index, codes).to(rows.dtype)
         self.count.lerp_(one_hot.sum(dim=1), 1 - self.decay)
         self.total.lerp_(one_hot.transpose(1, 2) @ rows, 1 - self.decay)

@@ -10,6 +10,8 @@ import torch as th
 from torch import nn
 from torch.nn import functional as F
 
+from masklam_agents.common.processes import processes
+
 # Added to every variance, for inputs in units of the whole range of a pixel: what varies less than 0.07 is left small.
 RIDGE = 5e-3
 
@@ -57,9 +59,9 @@ class WhitenedLinear(nn.Module):
     def fit(self, x: th.Tensor) -> None:
         """Take the statistics of inputs (..., in_features): more rows than features, or the ridge decides."""
         rows = x.reshape(-1, x.shape[-1]).double()
-        mean = rows.mean(dim=0)
+        mean = processes().mean(rows.mean(dim=0))
         rows = rows - mean
-        values, vectors = th.linalg.eigh(rows.T @ rows / len(rows))
+        values, vectors = th.linalg.eigh(processes().mean(rows.T @ rows / len(rows)))
         self.mean.copy_(mean)
         self.whitening.copy_((values.clamp(min=0) + RIDGE).rsqrt()[:, None] * vectors.T)
         self.fitted.fill_(True)

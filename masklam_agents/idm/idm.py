@@ -17,6 +17,7 @@ from masklam_agents.common.networks import NetworkFamily
 from masklam_agents.common.offline import Dataset, OfflineAlgorithm
 from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast
+from masklam_agents.common.processes import processes
 from masklam_agents.laom.networks import SharedEncoderIDM, make_encoder
 
 
@@ -140,7 +141,7 @@ class IDM(LatentActionAlgorithm):
         rgbm, pairs = frames.rows(index)
 
         def prepare(rng: np.random.Generator) -> tuple[NDArray[np.int64], th.Tensor]:
-            rows: NDArray[np.int64] = rng.integers(len(anchors), size=self.config["batch_size"])
+            rows: NDArray[np.int64] = processes().share(rng.integers(len(anchors), size=self.config["batch_size"]))
             return rows, self.policy.models_input(rgbm, pairs[rows], half=self._half)
 
         def loss(batch: tuple[NDArray[np.int64], th.Tensor], rng: np.random.Generator) -> th.Tensor:

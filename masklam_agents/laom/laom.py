@@ -15,6 +15,7 @@ from masklam_agents.common.base import LatentActionAlgorithm, without_effect
 from masklam_agents.common.gather import gather
 from masklam_agents.common.offline import Dataset
 from masklam_agents.common.precision import autocast
+from masklam_agents.common.processes import processes
 from masklam_agents.laom.policies import LAOMPolicy
 from masklam_envs.data.frames import Frames
 from masklam_envs.data.windows import Windows
@@ -100,6 +101,9 @@ class LAOM(LatentActionAlgorithm):
             self._labelled = self._labelled_rows(self._need_dataset())
         return super()._begin_pretrain(frames)
 
+    def _leaves_parameters(self, stage: str) -> bool:
+        return stage == "pretrain" and not self.config["label_weight"]
+
     def _labelled_rows(self, dataset: Dataset) -> tuple[Dataset, Any, Any, th.Tensor]:
         """Frames of the labelled transitions, the two stacks of each, their actions."""
         windows = self._windows(dataset)
@@ -145,6 +149,7 @@ class LAOM(LatentActionAlgorithm):
         assert self._labelled is not None
         _, rgbm, index, actions = self._labelled
         rows = rng.integers(len(index), size=self.config["label_batch"] or max(self.config["batch_size"] // 4, 1))
+        rows = processes().share(rows)
         first, second = (self._stacks(rgbm, stacks, rng) for stacks in np.split(index[rows], 2, axis=1))
         with autocast(self.config["precision"], self.device):
             encoder = self.policy.idm.encoder
@@ -159,7 +164,8 @@ class LAOM(LatentActionAlgorithm):
             return policy.models_input(rgbm, index)
         gathered = gather(rgbm, index, mask_channel=policy.mask_channel, layout="image")
         images = th.from_numpy(gathered).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-        images = warp(images, random_warps(rng, len(index)))
+        together = processes()
+        images = warp(images, together.share(random_warps(rng, len(index) * together.count)))
         return to_patches(images, index.shape[1]) if policy.layout == "patches" else images
 
     def _after_update(self, stage: str) -> None:
