@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import platform
+import warnings
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -22,11 +23,21 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Latent actio
 
 @contextlib.contextmanager
 def _mistakes_told() -> Iterator[None]:
-    """A mistake in the arguments or the data is a message and no traceback."""
+    """A mistake in the arguments or the data is a message and no traceback; a warning is one line."""
     import gymnasium as gym
 
     try:
-        yield
+        with warnings.catch_warnings():
+            plain = warnings.showwarning
+
+            def told(message: Warning | str, category: type[Warning], *where: Any) -> None:
+                if issubclass(category, UserWarning):
+                    typer.echo(f"warning: {message}", err=True)
+                else:
+                    plain(message, category, *where)
+
+            warnings.showwarning = told
+            yield
     except (gym.error.Error, ImportError, LookupError, MemoryError, OSError, TypeError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
 
@@ -82,11 +93,14 @@ def collect(
     policy: Annotated[str, typer.Option(help="reference, expert, medium, mixed or random")] = "reference",
     noise: Annotated[float | None, typer.Option(help="standard deviation of action noise")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="processes that record; the episodes are the same")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="processes that record the same episodes; one a core, for ten episodes each")
+    ] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="cut episodes after so many steps")] = None,
 ) -> None:
     """Record episodes as physics states; frames are drawn from them later."""
     import masklam_envs
+    from masklam_envs.data.collect import worthwhile_workers
 
     with _mistakes_told():
         recorded = masklam_envs.collect(
@@ -95,7 +109,7 @@ def collect(
             policy=policy,
             noise=noise,
             seed=seed,
-            workers=workers,
+            workers=workers or worthwhile_workers(episodes),
             max_steps=max_steps,
             out=out,
             progress_bar=True,
@@ -179,8 +193,6 @@ def segment_(
     ] = None,
 ) -> None:
     """Add masks to a dataset, beside those it has; a run that was interrupted goes on."""
-    import warnings
-
     from masklam_envs.data.formats.convert import parse_options
     from masklam_envs.data.mask_columns import comparable_columns, draw_sheet, segment_dataset
 

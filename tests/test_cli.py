@@ -1,5 +1,7 @@
 """The `masklam` command."""
 
+import importlib
+
 import pytest
 from typer.testing import CliRunner
 
@@ -66,6 +68,21 @@ def test_collect_goes_on_with_an_interrupted_recording(tmp_path):
     other = masklam(*command, "--seed", 1)
     assert other.exit_code == 2
     assert "was made otherwise (seed differ" in other.output
+
+
+@pytest.mark.parametrize(
+    ("options", "workers"),
+    [((), 1), (("--episodes", 200), 4), (("--episodes", 35), 3), (("--episodes", 200, "--workers", 2), 2)],
+)
+def test_collect_uses_every_core_where_there_is_work_for_it(tmp_path, monkeypatch, options, workers):
+    def collect(task, episodes, *, workers, **_):
+        raise ValueError(f"{episodes} episodes by {workers}")
+
+    monkeypatch.setattr("masklam_envs.collect", collect, raising=False)
+    monkeypatch.setattr(importlib.import_module("masklam_envs.data.collect"), "usable_cores", lambda: 4)
+    options = options or ("--episodes", 2)
+    done = masklam("collect", "MaskHopper-v0", "--out", tmp_path / "data", *options)
+    assert f"{options[1]} episodes by {workers}" in done.output
 
 
 def test_collect_s_options_reach_the_recording(tmp_path):

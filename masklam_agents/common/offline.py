@@ -31,7 +31,7 @@ from masklam_agents.common.stacking import PredictState, frames_of, push
 from masklam_envs.data.blocks import Blocks
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.data.mask_check import warn_of_useless_masks
-from masklam_envs.data.windows import Windows
+from masklam_envs.data.windows import Windows, warn_of_short_episodes
 from masklam_envs.errors import unknown_name
 
 LOG_EVERY = 50
@@ -247,6 +247,7 @@ class OfflineAlgorithm(BaseAlgorithm):
         first = not processes().rank
         if self._learns_from_masks and first:
             warn_of_useless_masks(self._need_dataset())
+        warn_of_short_episodes(self._need_dataset().trajectories, self.config.get("future_offset", 1))
         self._total_timesteps = total_timesteps
         self.start_time, self._num_timesteps_at_start = time.time_ns(), self.num_timesteps
         if not self._custom_logger or not first:

@@ -207,9 +207,10 @@ def flags_of(found: Audit, bounded: bool) -> list[str]:
     acts, episodes = found.actions.shape[1], len(found.lengths)
     if episodes < 2:
         flags.append("one episode: nothing can be held out")
-    if short := int((found.lengths < PAPER_STEPS).sum()):
+    if len(short := np.flatnonzero(found.lengths < PAPER_STEPS)):
         flags.append(
-            f"{short} of {episodes} episodes are below {PAPER_STEPS} steps: no window of the papers fits in them"
+            f"{len(short)} of {episodes} episodes are below {PAPER_STEPS} steps (the first is {short[0]}): no window of "
+            "the papers fits in them"
         )
     if found.repeated:
         flags.append(

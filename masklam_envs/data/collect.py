@@ -15,6 +15,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 import masklam_envs
+from masklam_envs.batch.threads import usable_cores
 from masklam_envs.data.disturbance import Disturbance, mixed, noisy
 from masklam_envs.data.replay import foreign_wrappers
 from masklam_envs.data.store import EpisodeWriter
@@ -29,6 +30,8 @@ from masklam_envs.view import DRAWING_VERSION
 StatePolicy = Callable[[Any], NDArray[np.float32]]
 POLICIES = ("expert", "medium", "mixed", "random", "reference")
 MIXED_NOISE = 0.6
+# A process takes seconds to start, a few episodes less to record.
+EPISODES_A_WORKER = 10
 
 
 class _Plan(NamedTuple):
@@ -90,6 +93,11 @@ def collect(
             episode.append_to(writer)
     recorded = Trajectories.load(out)
     return recorded if recorded.episodes == episodes else recorded.select(range(episodes))
+
+
+def worthwhile_workers(episodes: int) -> int:
+    """How many processes record so many episodes soonest: one a core that this process may use, at least one."""
+    return max(1, min(usable_cores(), episodes // EPISODES_A_WORKER))
 
 
 def _episodes(

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from masklam_envs.data.windows import WindowBatch, Windows
+from masklam_envs.data.windows import WindowBatch, Windows, warn_of_short_episodes
 
 #: batches that each worker prepares ahead
 AHEAD = 2
@@ -35,6 +35,7 @@ class WindowLoader:
             raise ValueError(f"batch_size must be at least 1 and workers at least 0, got {batch_size} and {workers}")
         if batch_size > len(windows):
             raise ValueError(f"{len(windows)} windows do not fill a batch of {batch_size}; collect more or lower it")
+        warn_of_short_episodes(windows.frames.trajectories, windows.future_offset)
         self.windows, self.batch_size, self.seed, self.workers = windows, batch_size, seed, workers
         self._local = threading.local()
         self._kept: tuple[int, NDArray[np.int64]] | None = None

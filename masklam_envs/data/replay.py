@@ -68,7 +68,7 @@ def warn_of_other_mujoco(trajectories: Trajectories) -> None:
         verdict = _verdict(check_replay(trajectories), recorded)
     except (ValueError, gym.error.Error) as error:
         verdict = f"whether it moves alike cannot be checked ({error})"
-    message = f"the dataset was recorded with MuJoCo {recorded}, here is {mujoco.__version__}: {verdict}"
+    message = f"{trajectories.name} was recorded with MuJoCo {recorded}, here is {mujoco.__version__}: {verdict}"
     warnings.warn(message, UserWarning, stacklevel=3)
 
 

@@ -88,6 +88,13 @@ class Trajectories:
         return len(self.lengths)
 
     @property
+    def name(self) -> str:
+        """What the episodes are of, for messages: the file or folder they were imported from, else the task."""
+        source = self.meta.get("source") or {}
+        found = source.get("name") or self.meta.get("task") or self.meta.get("base")
+        return str(found or "the dataset")
+
+    @property
     def first_step(self) -> NDArray[np.int64]:
         """(E + 1,) index of each episode's first transition; the last entry is their number."""
         return np.concatenate(([0], np.cumsum(self.lengths)))

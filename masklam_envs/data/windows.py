@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import warnings
 
 import numpy as np
 from numpy.typing import NDArray
 
 from masklam_envs.data.frames import Frames, LazyFrames
+from masklam_envs.data.trajectories import Trajectories
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,11 +32,35 @@ class WindowBatch:
     time: NDArray[np.int64]
 
 
+def short_episodes(trajectories: Trajectories, future_offset: int) -> str | None:
+    """A sentence on the episodes in which no window fits, None where there are none.
+
+    :param trajectories: of a dataset
+    :param future_offset: frames of a window after its anchor
+    """
+    short = np.flatnonzero(trajectories.lengths < future_offset)
+    if not len(short):
+        return None
+    return (
+        f"{trajectories.name}: no window of {future_offset} steps fits in {len(short)} of {trajectories.episodes} "
+        f"episodes (the first is episode {short[0]} with {trajectories.lengths[short[0]]}), so they are left out: "
+        "collect longer ones, or lower future_offset"
+    )
+
+
+def warn_of_short_episodes(trajectories: Trajectories, future_offset: int) -> None:
+    """Warn of episodes in which no window fits; arguments as of :func:`short_episodes`."""
+    complaint = short_episodes(trajectories, future_offset)
+    if complaint is not None:
+        warnings.warn(complaint, stacklevel=3)
+
+
 class Windows:
     """Anchors t such that the frames t .. t + future_offset lie in one episode.
 
     The stack before t repeats the episode's first frame where the episode has just begun, as a frame-stacking
-    environment does after a reset, so no window ever crosses an episode's end.
+    environment does after a reset, so no window ever crosses an episode's end.  Episodes below ``future_offset`` steps
+    have none; :class:`~masklam_envs.data.loader.WindowLoader` and the agents warn of them once.
 
     :param frames: trajectories with their frames
     :param frame_stack: frames of a stack, at least 1
@@ -57,7 +83,7 @@ class Windows:
         )
         if not len(self.anchors):
             raise ValueError(
-                f"no episode has {future_offset} steps (the longest has {lengths.max(initial=0)}): "
+                f"{trajectories.name}: no episode has {future_offset} steps (the longest has {lengths.max(initial=0)}): "
                 "collect longer episodes or lower future_offset"
             )
         self._episode = np.repeat(np.arange(trajectories.episodes), lengths + 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch as th
@@ -54,6 +56,16 @@ def test_probe_and_latents_are_those_of_frames_in_memory(method, lazy, frames, h
     in_memory = agent.probe(held_out)
     agent.dataset = lazy
     assert agent.probe(held_out) == in_memory
+
+
+def test_episodes_without_a_window_are_a_warning_of_training(frames):
+    part = frames.select([0])
+    short = dataclasses.replace(part.trajectories, meta={**part.trajectories.meta, "task": "MaskTest-v0"})
+    agent = make(MaskLAM, Frames(short, part.rgbm, part.tracks))
+    complaint = r"MaskTest-v0: no window of 41 steps fits in 1 of 1 episodes \(the first is episode 0 with 40\)"
+    agent.config["future_offset"] = 41
+    with pytest.warns(UserWarning, match=complaint), pytest.raises(ValueError, match="MaskTest-v0: no episode has 41"):
+        agent.learn(SAMPLES)
 
 
 def test_the_latent_basis_whitens_directions_of_any_spread():

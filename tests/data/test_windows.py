@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from masklam_envs import Frames, Windows
+from masklam_envs.data import WindowLoader
 from tests.helpers import made_up_frames
 
 lengths = st.lists(st.integers(0, 9), min_size=1, max_size=5)
@@ -113,6 +114,21 @@ def test_too_short_episodes_say_how_long_they_are(lengths):
     message = f"no episode has 4 steps .the longest has {max(lengths, default=0)}.: collect longer episodes or lower"
     with pytest.raises(ValueError, match=message):
         Windows(made_up_frames(lengths), future_offset=4)
+
+
+def test_episodes_without_a_window_are_named_once_with_the_dataset_and_the_cure():
+    windows = Windows(made_up_frames([5, 9, 2, 0, 7]), future_offset=6)
+    with pytest.warns(UserWarning) as told:
+        WindowLoader(windows, 2)
+    assert [str(warning.message) for warning in told] == [
+        "Made-Up-v0: no window of 6 steps fits in 3 of 5 episodes (the first is episode 0 with 5), so they are left out: "
+        "collect longer ones, or lower future_offset"
+    ]
+
+
+def test_episodes_with_windows_are_no_warning(recwarn):
+    WindowLoader(Windows(made_up_frames([5, 9]), future_offset=5), 2)
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize(("frame_stack", "future_offset"), [(0, 1), (1, 0), (-1, 1)])

@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,18 @@ def rgbm_of(where: str, pixels: Any, mask: Any = None) -> NDArray[np.uint8]:
         whole = mask.max(initial=0) > 1 and mask.dtype == np.uint8
         rgbm[..., 3] = np.where(mask > (127 if whole else 0.5 if mask.dtype.kind == "f" else 0), 255, 0)
     return rgbm
+
+
+def warn_without_masks(where: str) -> None:
+    """Warn that an imported dataset has no masks.
+
+    :param where: file, and episode or column, that lacks them
+    """
+    warnings.warn(
+        f"{where}: the dataset has no masks, from which MaskLAM learns; make some (masklam segment DATASET "
+        "--mask-source motion), or train a method that reads none (LAPO)",
+        stacklevel=3,
+    )
 
 
 def pixel_meta(

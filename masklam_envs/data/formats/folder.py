@@ -16,7 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklam_envs.data.formats.episodes import Episode, episodes_of, pixel_meta, provenance, require, rgbm_of, whole
+from masklam_envs.data.formats.episodes import (
+    Episode,
+    episodes_of,
+    pixel_meta,
+    provenance,
+    require,
+    rgbm_of,
+    warn_without_masks,
+    whole,
+)
 from masklam_envs.data.formats.images import VideoWriter, png, video_chunks
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.masks.sources import MaskSource, make_mask_source, segment, working_size
@@ -84,6 +93,8 @@ def read(
                 f"{without} has no folder of masks {without.with_suffix('')}, other clips have; make them "
                 "for all of them or name a mask source"
             )
+        if mask_source == "none":
+            warn_without_masks(f"no folder of PNG files lies beside {clips[0]} and no mask source is named")
     source = None if mask_source == "dataset" else make_mask_source(mask_source, **(mask_options or {}))
     widths = {_width(clip) for clip in clips}
     if len(widths) > 1:

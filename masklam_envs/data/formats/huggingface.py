@@ -12,14 +12,22 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from masklam_envs.data.formats.episodes import Episode, episodes_of, pixel_meta, provenance, require, rgbm_of, whole
+from masklam_envs.data.formats.episodes import (
+    Episode,
+    episodes_of,
+    pixel_meta,
+    provenance,
+    require,
+    rgbm_of,
+    warn_without_masks,
+    whole,
+)
 from masklam_envs.data.formats.images import decoded, png
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.errors import unknown_name
@@ -94,7 +102,7 @@ def read(
     observation = observation or distracted
     masked = mask in schema.names
     if not masked:
-        warnings.warn(f"{files[0]} has no column {mask!r}: the dataset has no masks", stacklevel=2)
+        warn_without_masks(f"{files[0]} has no column {mask!r}")
     for file in files:
         _check_columns(file, _opened(parquet, file).schema_arrow.names, [observation, "action"])
     inside = json.loads((schema.metadata or {}).get(b"masklam", b"null"))

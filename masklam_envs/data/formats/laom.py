@@ -17,7 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklam_envs.data.formats.episodes import Episode, episodes_of, pixel_meta, provenance, require, rgbm_of, whole
+from masklam_envs.data.formats.episodes import (
+    Episode,
+    episodes_of,
+    pixel_meta,
+    provenance,
+    require,
+    rgbm_of,
+    warn_without_masks,
+    whole,
+)
 from masklam_envs.data.frames import Frames, LazyFrames
 
 
@@ -82,13 +91,8 @@ def read(path: Path, *, clip: bool = True) -> tuple[dict[str, Any], Iterator[Epi
         raise ValueError(f"{path} is no whole HDF5 file ({error}); copy or download it again") from error
     if not groups:
         raise ValueError(f"{path} holds no trajectory; LAOM's layout has a group for each")
-    if len({frames for frames, _, _ in shapes}) > 1:
-        warnings.warn(
-            f"{path}: trajectories have {min(shapes)[0]} to {max(shapes)[0]} frames. They are read as they are, but "
-            "LAOM's own loader takes the first one's length for all: cut them for it (masklam convert -o length=N)",
-            stacklevel=2,
-        )
-    width, masked = shapes[0][1], all(has_mask for *_, has_mask in shapes)
+    _warn_of_lengths(path, groups, [frames for frames, _, _ in shapes])
+    width, masked = shapes[0][1], _masked(path, groups, [has_mask for *_, has_mask in shapes])
     bound = 1.0 if clip else _largest(h5py, path, groups)
     meta = pixel_meta(
         "laom",
@@ -153,6 +157,27 @@ def _common_length(lengths: NDArray[np.int64], length: int | None) -> int:
     if not 2 <= length <= lengths.max(initial=0):
         raise ValueError(f"length must be from 2 to the longest episode's {lengths.max(initial=0)} steps, got {length}")
     return length
+
+
+def _warn_of_lengths(path: Path, groups: list[str], lengths: list[int]) -> None:
+    """Warn of a file that LAOM's own loader would read wrongly."""
+    other = next((number for number, frames in enumerate(lengths) if frames != lengths[0]), None)
+    if other is not None:
+        warnings.warn(
+            f"{path}: trajectories have {min(lengths)} to {max(lengths)} frames ({groups[0]!r} has {lengths[0]}, "
+            f"{groups[other]!r} {lengths[other]}). They are read as they are, but LAOM's own loader takes the first "
+            "one's length for all: cut them for it (masklam convert -o length=N)",
+            stacklevel=3,
+        )
+
+
+def _masked(path: Path, groups: list[str], has_mask: list[bool]) -> bool:
+    """Whether the trajectories have masks; some alone are as good as none."""
+    if all(has_mask):
+        return True
+    without = groups[has_mask.index(False)]
+    warn_without_masks(f"{path}, trajectory {without}" + (", which other trajectories have" if any(has_mask) else ""))
+    return False
 
 
 def _only(frames: Frames | LazyFrames, episodes: list[int]) -> Frames | LazyFrames:

@@ -21,7 +21,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklam_envs.data.formats.episodes import Episode, episodes_of, pixel_meta, provenance, require, rgbm_of, whole
+from masklam_envs.data.formats.episodes import (
+    Episode,
+    episodes_of,
+    pixel_meta,
+    provenance,
+    require,
+    rgbm_of,
+    warn_without_masks,
+    whole,
+)
 from masklam_envs.data.formats.images import VideoWriter, decoded, png, video_frames
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.errors import unknown_name
@@ -199,6 +208,8 @@ def read(path: Path, *, pixels: str | None = None, mask: str = MASK) -> tuple[di
     pixels = pixels or _only_pixels(path, features, mask)
     if pixels not in features:
         raise ValueError(f"{path} has no feature {pixels!r}; {sorted(features)} are there")
+    if mask not in features:
+        warn_without_masks(f"{path} has no feature {mask!r}")
     acts = int(np.prod(features[ACTION]["shape"])) if ACTION in features else 0
     bound = np.ones(acts) * _bound(path, acts)
     meta = pixel_meta(

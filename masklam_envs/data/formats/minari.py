@@ -14,7 +14,15 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from masklam_envs.data.formats.episodes import Episode, episodes_of, pixel_meta, provenance, require, rgbm_of
+from masklam_envs.data.formats.episodes import (
+    Episode,
+    episodes_of,
+    pixel_meta,
+    provenance,
+    require,
+    rgbm_of,
+    warn_without_masks,
+)
 from masklam_envs.data.frames import Frames, LazyFrames
 
 EPISODES_AT_ONCE = 8
@@ -103,6 +111,8 @@ def read(
     keys = set(space.spaces) if isinstance(space, spaces.Dict) else {pixels}
     if pixels not in keys:
         raise ValueError(f"Minari dataset {dataset_id!r} has observations {sorted(keys)} and no {pixels!r}")
+    if mask not in keys:
+        warn_without_masks(f"Minari dataset {dataset_id!r} has observations {sorted(keys)} and no {mask!r}")
     acts = dataset.action_space
     if not isinstance(acts, spaces.Box) or len(acts.shape) != 1:
         raise ValueError(f"Minari dataset {dataset_id!r} has actions {acts}; only vectors of numbers can be read")

@@ -122,6 +122,13 @@ def test_real_clips_become_a_dataset_that_stage_1_trains_on(tmp_path):
 # ----------------------------------------------------------------------------------------------------------- bad input
 
 
+def test_masks_that_are_missing_are_a_warning_unless_that_was_said(clips, tmp_path, recwarn):
+    import_dataset(clips, tmp_path / "data", mask_source="none", size=32)
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match=r"no folder of PNG files lies beside .*a.mp4 and no mask source is named: the"):
+        import_dataset(clips, tmp_path / "data", size=32)
+
+
 def test_a_video_of_nothing_is_named(clips, tmp_path):
     (clips / "c.mp4").write_bytes(b"")
     with pytest.raises(ValueError, match=r"OpenCV reads no frame of .*c.mp4: .*leave such clips out"):

@@ -128,7 +128,8 @@ def their_file(path, lengths=(4, 4), **changes):
 
 
 def test_their_file_is_read_without_masks_and_with_actions_cut(tmp_path):
-    frames = import_dataset(their_file(tmp_path / "x.hdf5"), tmp_path / "data")
+    with pytest.warns(UserWarning, match=r"x.hdf5, trajectory 0: the dataset has no masks.*masklam segment"):
+        frames = import_dataset(their_file(tmp_path / "x.hdf5"), tmp_path / "data")
     assert (frames.trajectories.lengths.tolist(), frames.trajectories.meta["masks"]) == ([3, 3], "none")
     assert np.abs(frames.trajectories.actions).max() == 1
     assert frames.trajectories.meta["source"]["actions_clipped"] is True
@@ -147,9 +148,15 @@ def test_eleven_trajectories_stay_in_order(tmp_path):
 
 
 def test_unequal_lengths_are_a_warning_when_read(tmp_path):
-    with pytest.warns(UserWarning, match=r"trajectories have 4 to 9 frames.*takes the first one's length for all"):
-        frames = import_dataset(their_file(tmp_path / "x.hdf5", (4, 9)), tmp_path / "data")
-    assert frames.trajectories.lengths.tolist() == [3, 8]
+    with pytest.warns(UserWarning, match=r"x.hdf5: .* 4 to 9 frames \('0' has 4, '2' 9\).*cut them for it"):
+        frames = import_dataset(their_file(tmp_path / "x.hdf5", (4, 4, 9)), tmp_path / "data")
+    assert frames.trajectories.lengths.tolist() == [3, 3, 8]
+
+
+def test_masks_of_some_trajectories_only_are_a_warning(tmp_path):
+    path = their_file(tmp_path / "x.hdf5", masks=np.zeros((4, 8, 8), np.uint8))
+    with pytest.warns(UserWarning, match=r"x.hdf5, trajectory 0, which other trajectories have: the dataset has no"):
+        assert import_dataset(path, tmp_path / "data").trajectories.meta["masks"] == "none"
 
 
 @pytest.mark.parametrize(

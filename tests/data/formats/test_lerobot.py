@@ -114,6 +114,12 @@ def test_another_info_is_named(folder, tmp_path, change, message):
         import_dataset(folder, tmp_path / "back")
 
 
+def test_masks_that_are_missing_are_a_warning(folder, tmp_path):
+    with pytest.warns(UserWarning, match=r"has no feature 'observation.images.agent': the dataset has no masks"):
+        frames = import_dataset(folder, tmp_path / "back", pixels=lerobot.PIXELS, mask="observation.images.agent")
+    assert frames.trajectories.meta["masks"] == "none"
+
+
 def test_a_feature_that_is_not_there_is_named(folder, tmp_path):
     with pytest.raises(ValueError, match=r"has no feature 'observation.images.top'; \['action'"):
         import_dataset(folder, tmp_path / "back", pixels="observation.images.top")

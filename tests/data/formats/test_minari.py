@@ -91,6 +91,13 @@ def test_a_truncated_file_is_named(written, storage, tmp_path):
     assert not (tmp_path / "back").exists()
 
 
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_masks_that_are_missing_are_a_warning(written, tmp_path):
+    with pytest.warns(UserWarning, match=r"'masklam/hopper-v0' has observations .* and no 'agent': the dataset has no"):
+        frames = import_dataset(written, tmp_path / "back", mask="agent")
+    assert frames.trajectories.meta["masks"] == "none"
+
+
 def test_other_keys_are_named(written, tmp_path):
     with pytest.raises(ValueError, match=r"has observations \['mask', 'pixels', 'state'\] and no 'image'"):
         import_dataset(written, tmp_path / "back", pixels="image")
