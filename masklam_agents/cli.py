@@ -30,11 +30,11 @@ def _mistakes_told() -> Iterator[None]:
         with warnings.catch_warnings():
             plain = warnings.showwarning
 
-            def told(message: Warning | str, category: type[Warning], *where: Any) -> None:
+            def told(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
                 if issubclass(category, UserWarning):
                     typer.echo(f"warning: {message}", err=True)
                 else:
-                    plain(message, category, *where)
+                    plain(message, category, *where, **more)
 
             warnings.showwarning = told
             yield
@@ -94,7 +94,7 @@ def collect(
     noise: Annotated[float | None, typer.Option(help="standard deviation of action noise")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="processes that record the same episodes; one a core, for ten episodes each")
+        int | None, typer.Option(min=1, help="processes; one a core where each gets ten episodes")
     ] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="cut episodes after so many steps")] = None,
 ) -> None:
@@ -125,6 +125,7 @@ def convert(
     layout: Annotated[str | None, typer.Option("--from", help="layout of the source; it is found out")] = None,
     env: Annotated[str | None, typer.Option(help="id to draw recorded physics with; as recorded")] = None,
     view: Annotated[str, typer.Option(help='JSON of its arguments, e.g. {"distractor": "video"}')] = "{}",
+    masks: Annotated[str | None, typer.Option(help="column of masks to write; the dataset's own")] = None,
     option: Annotated[list[str] | None, typer.Option("--option", "-o", help="name=value of the layout")] = None,
 ) -> None:
     """Write a dataset in another layout, or read one into ours (--to masklam)."""
@@ -132,7 +133,8 @@ def convert(
 
     with _mistakes_told():
         options = parse_options(option or [])
-        convert_dataset(source, target, to, layout=layout, env=env, view=json.loads(view), **options)
+        seen = {"env": env, "view": json.loads(view), "masks": masks}
+        convert_dataset(source, target, to, layout=layout, **seen, **options)
     typer.echo(f"{target}: written as {to}")
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from masklam_envs.errors import unknown_name
 
 if TYPE_CHECKING:
-    from masklam_agents.common.offline import Dataset, OfflineAlgorithm
+    from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source
     from masklam_envs.view import View
 
 
@@ -187,7 +187,7 @@ def make_agent(
     name: str,
     policy: Any = "MultiInputPolicy",
     env: Any = None,
-    dataset: Dataset | None = None,
+    dataset: Source | None = None,
     **kwargs: Any,
 ) -> OfflineAlgorithm:
     """An agent by the name of its method.
@@ -225,22 +225,26 @@ def load_agent(path: Any, **kwargs: Any) -> OfflineAlgorithm:
     return _imported(known[wanted]).load(path, **kwargs)
 
 
-def clean_dataset(dataset: Dataset, env: Any = None) -> Dataset:
+def clean_dataset(dataset: Source, env: Any = None) -> Dataset:
     """The same trajectories and masks, drawn without distractor.
 
-    :param dataset: frames; those in memory know their physics and not their camera, so they need ``env``
+    :param dataset: frames or recorded physics; all but ``LazyFrames`` do not know their camera and need ``env``
     :param env: an environment whose view (model, camera, masks) is drawn; not needed for ``LazyFrames``
     :raises ValueError: when there is no view to draw with
     """
+    from masklam_envs.data.cache import open_frames
     from masklam_envs.data.frames import LazyFrames, render_frames
+    from masklam_envs.data.trajectories import Trajectories
 
     clean = _view(dataset, env).again(distractor="none", correlation=None)
+    if isinstance(dataset, Trajectories):
+        return open_frames(dataset, clean)
     if isinstance(dataset, LazyFrames):
         return LazyFrames(dataset.trajectories, clean, block=dataset.block)
     return render_frames(dataset.trajectories, clean)
 
 
-def masked_dataset(dataset: Dataset, target: str, env: Any = None) -> Dataset:
+def masked_dataset(dataset: Source, target: str, env: Any = None) -> Dataset:
     """The same trajectories and pixels with the simulator's masks of something else.
 
     :param dataset: as in :func:`clean_dataset`
@@ -248,22 +252,26 @@ def masked_dataset(dataset: Dataset, target: str, env: Any = None) -> Dataset:
     :param env: likewise
     :raises ValueError: when there is no view to draw with, or the task has no object
     """
-    from masklam_envs.data.frames import LazyFrames, render_frames
+    from masklam_envs.data.cache import open_frames
+    from masklam_envs.data.frames import Frames, LazyFrames, render_frames
     from masklam_envs.data.parts import PartFrames
+    from masklam_envs.data.trajectories import Trajectories
 
     if isinstance(dataset, PartFrames) and target == "parts":
         return dataset
-    lazy, view = isinstance(dataset, LazyFrames), _view(dataset, env)
+    view, recorded = _view(dataset, env), dataset if isinstance(dataset, Trajectories) else dataset.trajectories
     if target == "parts":
-        parts = PartFrames(dataset.trajectories, view, block=getattr(dataset, "block", 25))
-        return parts if lazy else parts.select(range(parts.trajectories.episodes))
+        parts = PartFrames(recorded, view, block=getattr(dataset, "block", 25))
+        return parts.select(range(recorded.episodes)) if isinstance(dataset, Frames) else parts
     drawn = view.again(mask_target=target, mask_source="simulator")
+    if isinstance(dataset, Trajectories):
+        return open_frames(dataset, drawn)
     if isinstance(dataset, LazyFrames):
         return LazyFrames(dataset.trajectories, drawn, block=dataset.block)
     return render_frames(dataset.trajectories, drawn)
 
 
-def _view(dataset: Dataset, env: Any) -> View:
+def _view(dataset: Source, env: Any) -> View:
     """What a dataset is drawn with."""
     from masklam_envs.data.frames import LazyFrames
     from masklam_envs.view import View

@@ -9,7 +9,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.ahead import LossOf
-from masklam_agents.common.offline import Dataset, OfflineAlgorithm
+from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source
 
 EVERY_LABEL = 2**62
 
@@ -26,7 +26,7 @@ class BC(OfflineAlgorithm):
         self,
         policy: str | type[BasePolicy] = "MultiInputPolicy",
         env: GymEnv | str | None = None,
-        dataset: Dataset | None = None,
+        dataset: Source | None = None,
         labels: int | None = None,
         *,
         network: str = "small",

@@ -21,7 +21,7 @@ from masklam_agents.common.ahead import LossOf, PreparedLoss
 from masklam_agents.common.gather import gather
 from masklam_agents.common.losses import LOSSES, reconstruction_loss, softened
 from masklam_agents.common.mlp_probe import mlp_probe
-from masklam_agents.common.offline import Dataset, OfflineAlgorithm
+from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source
 from masklam_agents.common.policies import as_tensor
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.probe import NothingMovesError, ProbeResult, Samples, get_targets, linear_probe
@@ -50,8 +50,8 @@ class LatentActionAlgorithm(OfflineAlgorithm):
 
     :param policy: ``"MultiInputPolicy"`` or ``"CnnPolicy"`` (the same), or a subclass of ``LatentActionPolicy``
     :param env: an environment with the observation key ``pixels``, its id, or None: the spaces are the dataset's
-    :param dataset: trajectories with frames, see :func:`masklam_envs.render_frames`; may be given to ``learn``'s stages
-        later by setting ``agent.dataset``
+    :param dataset: trajectories with frames, see :func:`masklam_envs.render_frames`, or trajectories alone, which are
+        seen through ``env``; may be given to ``learn``'s stages later by setting ``agent.dataset``
     :param labels: how many labelled transitions stage 3 may use; drawn over the dataset by the seed
     :param network: ``"small"``, ``"lean"`` (the small one's IDM and FDM with a convolutional policy), ``"impala"`` or
         ``"paper"``, which docs/methods.md says for every method
@@ -98,7 +98,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         self,
         policy: str | type[BasePolicy] = "MultiInputPolicy",
         env: GymEnv | str | None = None,
-        dataset: Dataset | None = None,
+        dataset: Source | None = None,
         labels: int = 4_096,
         *,
         network: str = "small",

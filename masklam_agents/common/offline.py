@@ -29,14 +29,20 @@ from masklam_agents.common.processes import called, processes
 from masklam_agents.common.saving import read_agent, space_from_json, space_to_json, write_agent
 from masklam_agents.common.stacking import PredictState, frames_of, push
 from masklam_envs.data.blocks import Blocks
+from masklam_envs.data.cache import open_frames
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.data.mask_check import warn_of_useless_masks
+from masklam_envs.data.replay import warn_of_other_mujoco
+from masklam_envs.data.trajectories import Trajectories
 from masklam_envs.data.windows import Windows, warn_of_short_episodes
 from masklam_envs.errors import unknown_name
+from masklam_envs.view import View
 
 LOG_EVERY = 50
 LABELS_STREAM = 3  # of the seed; the stages have those before it
 Dataset = Frames | LazyFrames
+#: what an agent can be given: frames, or physics that is seen through its environment
+Source = Dataset | Trajectories
 
 
 class OfflineAlgorithm(BaseAlgorithm):
@@ -44,8 +50,9 @@ class OfflineAlgorithm(BaseAlgorithm):
 
     :param policy: ``"MultiInputPolicy"`` or ``"CnnPolicy"`` (the same), or a subclass of ``LatentActionPolicy``
     :param env: an environment with the observation key ``pixels``, its id, or None: the spaces are the dataset's
-    :param dataset: trajectories with frames, see :func:`masklam_envs.render_frames`; may be set later as
-        ``agent.dataset``
+    :param dataset: trajectories with frames, see :func:`masklam_envs.render_frames`; or trajectories alone: they are
+        seen through ``env``, from a file that is drawn once or on the fly, as their size decides, see
+        :func:`masklam_envs.open_frames`.  May be set later as ``agent.dataset``
     :param config: every other argument of the method, as names and numbers: what an agent file records
     :param tensorboard_log: folder for TensorBoard
     :param verbose: 0 quiet, 1 log to the terminal
@@ -66,7 +73,7 @@ class OfflineAlgorithm(BaseAlgorithm):
         self,
         policy: str | type[BasePolicy],
         env: GymEnv | str | None,
-        dataset: Dataset | None,
+        dataset: Source | None,
         config: dict[str, Any],
         *,
         tensorboard_log: str | None = None,
@@ -87,7 +94,7 @@ class OfflineAlgorithm(BaseAlgorithm):
             supported_action_spaces=(spaces.Box,),
         )
         self.config = config
-        self.dataset = dataset
+        self._dataset = dataset
         self._check_config()
         if env is None:
             self._spaces_from_dataset()
@@ -185,6 +192,28 @@ class OfflineAlgorithm(BaseAlgorithm):
             **self._policy_arguments(),
             **self.policy_kwargs,
         ).to(self.device)
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """What the agent is trained on; recorded physics becomes frames when it is first asked for."""
+        if isinstance(self._dataset, Trajectories):
+            self._dataset = self._opened(self._dataset)
+        return self._dataset
+
+    @dataset.setter
+    def dataset(self, dataset: Source | None) -> None:
+        self._dataset = dataset
+
+    def _opened(self, recorded: Trajectories) -> Dataset:
+        """The frames of recorded physics as the agent's environment shows them."""
+        view = self.env.get_attr("view")[0] if self.env is not None and self.env.has_attr("view") else None
+        if not isinstance(view, View):
+            raise ValueError(
+                "recorded physics is seen through an environment: pass env= (one of masklam_envs), or the frames "
+                "themselves as dataset=open_frames(trajectories, env)"
+            )
+        warn_of_other_mujoco(recorded)
+        return open_frames(recorded, view, progress_bar=self.verbose > 0)
 
     def _need_dataset(self) -> Dataset:
         if self.dataset is None:
@@ -545,7 +574,7 @@ class OfflineAlgorithm(BaseAlgorithm):
         path: Any,
         env: GymEnv | None = None,
         device: th.device | str = "auto",
-        dataset: Dataset | None = None,
+        dataset: Source | None = None,
         **kwargs: Any,
     ) -> Self:
         """Read an agent written by :meth:`save`.
@@ -553,7 +582,7 @@ class OfflineAlgorithm(BaseAlgorithm):
         :param path: the file, with or without ``.safetensors``
         :param env: an environment with the same spaces
         :param device: where to put it
-        :param dataset: to train on
+        :param dataset: to train on, as for the constructor
         :param kwargs: constructor arguments to set anew, e.g. ``verbose``
         :raises ValueError: when the file is damaged, of another class or version, or the environment does not fit
         """
@@ -579,7 +608,7 @@ class OfflineAlgorithm(BaseAlgorithm):
         return agent
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "dataset"]
+        return [*super()._excluded_save_params(), "_dataset"]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy"], []

@@ -14,7 +14,7 @@ from torch import nn
 from masklam_agents.common.ahead import LossOf, PreparedLoss
 from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_agents.common.networks import NetworkFamily
-from masklam_agents.common.offline import Dataset, OfflineAlgorithm
+from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source
 from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.processes import processes
@@ -69,7 +69,7 @@ class IDM(LatentActionAlgorithm):
         self,
         policy: str | type[BasePolicy] = "MultiInputPolicy",
         env: GymEnv | str | None = None,
-        dataset: Dataset | None = None,
+        dataset: Source | None = None,
         labels: int = 4_096,
         *,
         network: str = "small",

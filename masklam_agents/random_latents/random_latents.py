@@ -10,7 +10,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_agents.common.networks import NetworkFamily
-from masklam_agents.common.offline import Dataset, OfflineAlgorithm
+from masklam_agents.common.offline import OfflineAlgorithm, Source
 from masklam_agents.common.policies import LatentActionPolicy
 
 
@@ -42,7 +42,7 @@ class RandomLatents(LatentActionAlgorithm):
         self,
         policy: str | type[BasePolicy] = "MultiInputPolicy",
         env: GymEnv | str | None = None,
-        dataset: Dataset | None = None,
+        dataset: Source | None = None,
         labels: int = 4_096,
         *,
         network: str = "small",

@@ -209,8 +209,8 @@ def flags_of(found: Audit, bounded: bool) -> list[str]:
         flags.append("one episode: nothing can be held out")
     if len(short := np.flatnonzero(found.lengths < PAPER_STEPS)):
         flags.append(
-            f"{len(short)} of {episodes} episodes are below {PAPER_STEPS} steps (the first is {short[0]}): no window of "
-            "the papers fits in them"
+            f"{len(short)} of {episodes} episodes are below {PAPER_STEPS} steps (the first is {short[0]}): no window "
+            "of the papers fits in them"
         )
     if found.repeated:
         flags.append(

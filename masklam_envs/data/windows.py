@@ -83,8 +83,8 @@ class Windows:
         )
         if not len(self.anchors):
             raise ValueError(
-                f"{trajectories.name}: no episode has {future_offset} steps (the longest has {lengths.max(initial=0)}): "
-                "collect longer episodes or lower future_offset"
+                f"{trajectories.name}: no episode has {future_offset} steps (the longest has "
+                f"{lengths.max(initial=0)}): collect longer episodes or lower future_offset"
             )
         self._episode = np.repeat(np.arange(trajectories.episodes), lengths + 1)
 

@@ -16,6 +16,12 @@ from masklam_envs.rendering.look import Look, Plate
 NO_POSE = np.zeros(0)
 
 
+def _shown_files(part: Part) -> list[str]:
+    """The names of the files a part shows, in the order of its clips."""
+    paths = getattr(getattr(part, "footage", None), "paths", None)
+    return [] if paths is None else [paths[clip].name for clip in getattr(part, "clips", ())]
+
+
 class Distractor:
     """What :func:`~masklam_envs.distractors.make_distractor` returns.
 
@@ -37,6 +43,8 @@ class Distractor:
         self._paints_together = all(part.paints_together for part in self.parts)
         self.width: int = edges[-1]
         alphas = [part.ground_alpha for part in self.parts if part.ground_alpha is not None]
+        #: names of the video files, pictures and folders that may be shown; procedural footage has none
+        self.videos = [name for part in self.parts for name in _shown_files(part)]
         #: how opaque the scene's ground is over the plate, in [0, 1]; the last part that says so decides
         self.ground_alpha: float = alphas[-1] if alphas else 0.0
 

@@ -148,7 +148,8 @@ def test_the_replay_check_names_where_positions_differ():
 
 def test_a_dataset_of_another_mujoco_that_moves_alike_says_so():
     recorded, env = of_version(collect("MaskHopper-v0", 1, max_steps=5), "3.10.0"), gym.make("MaskHopper-v0")
-    with pytest.warns(UserWarning, match=r"^MaskHopper-v0 was recorded with MuJoCo 3.10.0, here is .*: 5 steps played again give its positions to"):
+    told = r"^MaskHopper-v0 was recorded with MuJoCo 3.10.0, here is .*: 5 steps played again give its positions to"
+    with pytest.warns(UserWarning, match=told):
         render_frames(recorded, env)
 
 

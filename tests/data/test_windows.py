@@ -121,8 +121,8 @@ def test_episodes_without_a_window_are_named_once_with_the_dataset_and_the_cure(
     with pytest.warns(UserWarning) as told:
         WindowLoader(windows, 2)
     assert [str(warning.message) for warning in told] == [
-        "Made-Up-v0: no window of 6 steps fits in 3 of 5 episodes (the first is episode 0 with 5), so they are left out: "
-        "collect longer ones, or lower future_offset"
+        "Made-Up-v0: no window of 6 steps fits in 3 of 5 episodes (the first is episode 0 with 5), so they are left "
+        "out: collect longer ones, or lower future_offset"
     ]
 
 

@@ -51,6 +51,7 @@ def convert_dataset(
     layout: str | None = None,
     view: dict[str, Any] | None = None,
     env: str | None = None,
+    masks: str | None = None,
     **options: Any,
 ) -> None:
     """Write a dataset in another layout.
@@ -62,7 +63,9 @@ def convert_dataset(
     :param view: keyword arguments of the environment through which recorded physics is seen, e.g.
         ``{"distractor": "video", "image_size": 64}``
     :param env: id of that environment; None: the one it was recorded in
-    :param options: of the target's ``export``, or of the source's ``read`` where the target is our own
+    :param masks: name of a column of masks (``masklam segment``) to write instead of the dataset's own
+    :param options: of the target's ``export``, or of the source's ``read`` where the target is our own; a column of
+        masks is given by its name
     :raises ValueError: naming what is wrong
     """
     if to not in FORMATS:
@@ -73,11 +76,14 @@ def convert_dataset(
         return
     if layout != OWN:
         raise ValueError(f"{source} is of layout {layout!r}: import it first (masklam convert {source} DST --to {OWN})")
-    frames = open_own(Path(source), view=view, env=env)
+    frames = open_own(Path(source), view=view, env=env, masks=masks)
     if to == OWN:
         _own(frames, target, options)
         return
     module = _module(to, "export", options)
+    for option in getattr(module, "MASK_OPTIONS", ()):
+        if option in options:
+            options[option] = MaskColumn.load(source, str(options[option]))
     module.export(frames, target if to == "minari" else Path(target), **options)
 
 

@@ -49,17 +49,21 @@ class Episode:
 
 def episodes_of(frames: Frames | LazyFrames) -> Iterator[Episode]:
     """The episodes of a dataset, drawn one at a time where they are drawn."""
-    for e in range(frames.trajectories.episodes):
-        part = frames.select([e])
-        recorded = part.trajectories
-        yield Episode(
-            part.rgbm,
-            recorded.actions,
-            recorded.rewards,
-            recorded.states(0),
-            bool(recorded.terminated[0]),
-            int(recorded.reset_seeds[0]),
-        )
+    return (episode_of(frames, number) for number in range(frames.trajectories.episodes))
+
+
+def episode_of(frames: Frames | LazyFrames, number: int) -> Episode:
+    """One episode of a dataset."""
+    part = frames.select([number])
+    recorded = part.trajectories
+    return Episode(
+        part.rgbm,
+        recorded.actions,
+        recorded.rewards,
+        recorded.states(0),
+        bool(recorded.terminated[0]),
+        int(recorded.reset_seeds[0]),
+    )
 
 
 def write_episodes(folder: Path, meta: dict[str, Any], episodes: Iterable[Episode]) -> int:
@@ -149,7 +153,17 @@ def provenance(frames: Frames | LazyFrames) -> str:
     meta = {**frames.trajectories.meta}
     if isinstance(frames, LazyFrames):
         meta["view"] = frames.view.config.to_json()
+        meta["videos"] = frames.view.distractor.videos
     return json.dumps(meta, default=str)
+
+
+def recorded_provenance(text: Any) -> Any:
+    """What :func:`provenance` wrote, read again; None for what it did not write."""
+    try:
+        found = json.loads(text)
+    except (TypeError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def require(module: str, extra: str) -> Any:

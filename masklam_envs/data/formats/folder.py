@@ -21,6 +21,7 @@ from masklam_envs.data.formats.episodes import (
     episodes_of,
     pixel_meta,
     provenance,
+    recorded_provenance,
     require,
     rgbm_of,
     warn_without_masks,
@@ -32,6 +33,7 @@ from masklam_envs.masks.sources import MaskSource, make_mask_source, segment, wo
 
 VIDEO_SUFFIXES = frozenset({".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 LONGEST = 1_000
+PROVENANCE = "masklam.json"  # of a folder that was written here
 WORKING_SIZE = 256  # side to which clips are read where masks are made elsewhere, at least twice the image's
 
 
@@ -56,7 +58,7 @@ def export(frames: Frames | LazyFrames, path: Path, *, fps: float = 20.0) -> Non
                 (part / name / f"{t:06d}.png").write_bytes(png(mask))
             if episode.actions.shape[1]:
                 np.save(part / f"{name}.actions.npy", episode.actions, allow_pickle=False)
-        (part / "masklam.json").write_text(provenance(frames))
+        (part / PROVENANCE).write_text(provenance(frames))
 
 
 def read(
@@ -109,6 +111,7 @@ def read(
         clips=[clip.name for clip in clips],
         mask_options=mask_options or {},
         stride=stride,
+        recorded=_recorded(clips),
         **known,
     )
 
@@ -198,6 +201,17 @@ def _clips(path: Path | Iterable[Path]) -> list[Path]:
             raise FileNotFoundError(f"there is no video {each}")
     if not found:
         raise ValueError(f"{[str(each) for each in given]} hold no video ({' '.join(sorted(VIDEO_SUFFIXES))})")
+    return found
+
+
+def _recorded(clips: list[Path]) -> Any:
+    """What the folder of the clips says of where they come from, None where it says nothing."""
+    file = clips[0].parent / PROVENANCE
+    if not file.is_file() or len({clip.parent for clip in clips}) > 1:
+        return None
+    found = recorded_provenance(file.read_text(errors="replace"))
+    if found is None:
+        raise ValueError(f"{file} is damaged; copy it again, or remove it: it says where the clips come from")
     return found
 
 

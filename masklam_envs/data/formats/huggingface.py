@@ -1,28 +1,33 @@
 """Rows of MaskLAM's datasets on the Hugging Face Hub: parquet files with one row a frame.
 
-Columns: ``observation`` (RGB image), ``mask`` (grey image, 0 or 255), ``action``, ``state``, ``reward``,
-``terminated``, ``truncated``; the variant ``dmw`` has the clean frame in ``observation`` and the distracted one in
-``observation_distracted``.  Reward and ends in a row are those of *arriving* at its frame, so an episode of T steps has
-T + 1 rows, the first with reward 0 and the last with an action that means nothing.
+Columns: ``observation`` (RGB image), ``mask`` and ``pred_mask`` (grey images, 0 or 255: the dataset's own and those of
+a segmenter), ``action``, ``state``, ``reward``, ``terminated``, ``truncated``; the variant ``dmw`` has the clean frame
+in ``observation`` and the distracted one in ``observation_distracted``, with ``pred_mask_distracted``.  Reward and ends
+in a row are those of *arriving* at its frame, so an episode of T steps has T + 1 rows, the first with reward 0 and the
+last with an action that means nothing.
 
 The files are read by ``datasets.load_dataset("parquet", ...)`` too, which needs nothing but this module's pyarrow here.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from masklam_envs.data.formats.episodes import (
     Episode,
-    episodes_of,
+    episode_of,
     pixel_meta,
     provenance,
+    recorded_provenance,
     require,
     rgbm_of,
     warn_without_masks,
@@ -30,12 +35,40 @@ from masklam_envs.data.formats.episodes import (
 )
 from masklam_envs.data.formats.images import decoded, png
 from masklam_envs.data.frames import Frames, LazyFrames
+from masklam_envs.data.mask_columns import MaskColumn
+from masklam_envs.data.subsets import split_episodes, view_of_split
 from masklam_envs.errors import unknown_name
 
-VARIANTS = ("dcs", "dmw")
+TEST = "test"
+_ENDS = ("reward", "terminated", "truncated")
+#: the columns of each variant in their order; those of predicted masks only where there are some
+COLUMNS = {
+    "dcs": ("observation", "mask", "pred_mask", "action", "state", *_ENDS),
+    "dmw": (
+        *("observation", "observation_distracted", "mask", "pred_mask", "pred_mask_distracted"),
+        *("state", "action", *_ENDS),
+    ),
+}
+VARIANTS = tuple(COLUMNS)
+#: options of :func:`export` that are columns of masks
+MASK_OPTIONS = ("pred_mask", "pred_mask_distracted")
 CONVENTIONS = ("arrival", "departure")
 ROWS_PER_FILE = 50_000
 ROWS_AT_ONCE = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """The episodes of one split as they are written.
+
+    :param split: name of the split
+    :param frames: what is seen
+    :param episodes: numbers of its episodes
+    """
+
+    split: str
+    frames: Frames | LazyFrames
+    episodes: NDArray[np.int64]
 
 
 def export(
@@ -44,6 +77,10 @@ def export(
     *,
     variant: str = "dcs",
     split: str = "train",
+    test: float = 0.0,
+    seed: int = 0,
+    pred_mask: MaskColumn | None = None,
+    pred_mask_distracted: MaskColumn | None = None,
     rows_per_file: int = ROWS_PER_FILE,
 ) -> None:
     """Write ``data/<split>-00000-of-0000N.parquet`` into a new folder.
@@ -51,27 +88,67 @@ def export(
     :param frames: the dataset
     :param path: of the folder; it must not exist
     :param variant: ``"dcs"`` or ``"dmw"``; the latter needs physics to draw the clean frame from
-    :param split: ``"train"`` or ``"test"``
+    :param split: name of the split that is written
+    :param test: share of the episodes that are written as split ``test`` instead; where frames are drawn, they are seen
+        before the test backgrounds
+    :param seed: of the choice of these
+    :param pred_mask: a column of masks (``masklam segment``) of what ``observation`` shows, written beside the
+        dataset's own masks under this name
+    :param pred_mask_distracted: the same of ``observation_distracted``, in variant ``"dmw"``
     :param rows_per_file: a file ends with the episode in which it has so many
-    :raises ValueError: for an unknown variant, or pixels alone for ``dmw``
+    :raises ValueError: for an unknown variant, pixels alone for ``dmw``, or masks of other frames
     """
     pa, parquet = require("pyarrow", "hf"), require("pyarrow.parquet", "hf")
     if variant not in VARIANTS:
         raise ValueError(unknown_name("variant", variant, VARIANTS))
     if variant == "dmw" and not isinstance(frames, LazyFrames):
         raise ValueError("variant 'dmw' has the clean frame too, which is drawn from physics: give LazyFrames")
-    schema = _schema(pa, variant, provenance(frames))
-    files = _files(frames.trajectories.lengths + 1, rows_per_file)
+    given = {"pred_mask": pred_mask, "pred_mask_distracted": pred_mask_distracted}
+    columns = {name: column for name, column in given.items() if column is not None}
+    _check_masks(frames, variant, columns, test)
+    schema = _schema(pa, variant, columns, provenance(frames))
     with whole(path) as part:
         (part / "data").mkdir(parents=True)
-        episodes, number = episodes_of(frames), 0
-        for index, count in enumerate(files):
-            name = f"{split}-{index:05d}-of-{len(files):05d}.parquet"
-            with parquet.ParquetWriter(part / "data" / name, schema) as writer:
-                for episode in (next(episodes) for _ in range(count)):
-                    clean = _clean(frames, number) if variant == "dmw" else None
-                    writer.write_table(pa.Table.from_pylist(_rows(episode, clean), schema=schema))
-                    number += 1
+        for one in _parts(frames, split, test, seed):
+            files = _files(frames.trajectories.lengths[one.episodes] + 1, rows_per_file)
+            numbers = iter(one.episodes.tolist())
+            for index, count in enumerate(files):
+                name = f"{one.split}-{index:05d}-of-{len(files):05d}.parquet"
+                with parquet.ParquetWriter(part / "data" / name, schema) as writer:
+                    for number in itertools.islice(numbers, count):
+                        rows = _rows(one.frames, number, variant, columns)
+                        writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+
+
+def _parts(frames: Frames | LazyFrames, split: str, test: float, seed: int) -> list[_Part]:
+    """The splits that are written."""
+    if not test:
+        return [_Part(split, frames, np.arange(frames.trajectories.episodes))]
+    if split == TEST:
+        raise ValueError(f"split={TEST!r} and test={test} both name the test split: leave one of them out")
+    parts = split_episodes(frames.trajectories, validation=0, test=test, seed=seed)
+    unseen = frames
+    if isinstance(frames, LazyFrames):
+        view = view_of_split(frames.view, TEST)
+        unseen = LazyFrames(frames.trajectories, view, block=frames.block, masks=frames.masks)
+    return [_Part(split, frames, parts.train), _Part(TEST, unseen, parts.test)]
+
+
+def _check_masks(frames: Frames | LazyFrames, variant: str, columns: dict[str, MaskColumn], test: float) -> None:
+    """Complain of masks that are not of the frames they would stand beside."""
+    if "pred_mask_distracted" in columns and variant != "dmw":
+        raise ValueError("pred_mask_distracted is of variant 'dmw': use pred_mask, or variant='dmw'")
+    for name, column in columns.items():
+        if len(column.soft) != len(frames):
+            raise ValueError(
+                f"{name}: the masks {column.name!r} are of {len(column.soft)} frames, not of {len(frames)}"
+            )
+        if not isinstance(frames, LazyFrames):
+            continue
+        if test:
+            raise ValueError(f"{name}: test={test} shows backgrounds that the masks {column.name!r} were not made of")
+        clean = variant == "dmw" and name == "pred_mask"
+        column.check_seen(frames.view.again(distractor="none", correlation=None) if clean else frames.view)
 
 
 def read(
@@ -105,7 +182,7 @@ def read(
         warn_without_masks(f"{files[0]} has no column {mask!r}")
     for file in files:
         _check_columns(file, _opened(parquet, file).schema_arrow.names, [observation, "action"])
-    inside = json.loads((schema.metadata or {}).get(b"masklam", b"null"))
+    inside = recorded_provenance((schema.metadata or {}).get(b"masklam"))
     width = len(_first_action(parquet, files[0]))
     meta = pixel_meta(
         "huggingface",
@@ -153,7 +230,7 @@ def _rows_of(parquet: Any, file: Path, observation: str, mask: str | None) -> It
                     "end": bool(row.get("terminated")) or bool(row.get("truncated")),
                 }
                 number += 1
-    except OSError as error:  # pyarrow's ArrowInvalid is a ValueError, its reading errors are OSErrors
+    except OSError as error:
         raise ValueError(f"{file} cannot be read after row {number} ({error}); download it again") from error
 
 
@@ -183,25 +260,32 @@ def _stacked(where: str, arrays: list[Any]) -> Any:
     return np.stack(arrays)
 
 
-def _rows(episode: Episode, clean: Any) -> list[dict[str, Any]]:
+def _rows(
+    frames: Frames | LazyFrames, number: int, variant: str, columns: dict[str, MaskColumn]
+) -> list[dict[str, Any]]:
     """The rows of an episode by the convention of arrival."""
-    rows = []
+    episode, rows = episode_of(frames, number), []
+    first = int(frames.trajectories.first_frame[number])
+    predicted = {name: column.rows(first + np.arange(len(episode) + 1)) for name, column in columns.items()}
+    clean = _clean(frames, number) if variant == "dmw" else None
     for t, frame in enumerate(episode.rgbm):
         last = t == len(episode)
-        image = {"bytes": png(frame[..., :3]), "path": None}
         row = {
-            "observation": image,
-            "mask": {"bytes": png(frame[..., 3]), "path": None},
+            "observation": _image(frame[..., :3] if clean is None else clean[t]),
+            "observation_distracted": _image(frame[..., :3]),
+            "mask": _image(frame[..., 3]),
             "action": np.zeros_like(episode.actions[0]) if last else episode.actions[t],
             "state": episode.states[t],
             "reward": float(episode.rewards[t - 1]) if t else 0.0,
             "terminated": last and episode.terminated,
             "truncated": last and not episode.terminated,
         }
-        if clean is not None:
-            row |= {"observation": {"bytes": png(clean[t]), "path": None}, "observation_distracted": image}
-        rows.append(row)
+        rows.append(row | {name: _image(masks[t]) for name, masks in predicted.items()})
     return rows
+
+
+def _image(pixels: Any) -> dict[str, Any]:
+    return {"bytes": png(pixels), "path": None}
 
 
 def _clean(frames: Any, episode: int) -> list[Any]:
@@ -209,13 +293,13 @@ def _clean(frames: Any, episode: int) -> list[Any]:
     return [frames.view.clean(qpos) for qpos in recorded.qpos[slice(*recorded.first_frame[episode : episode + 2])]]
 
 
-def _schema(pa: Any, variant: str, recorded: str) -> Any:
+def _schema(pa: Any, variant: str, masks: Iterable[str], recorded: str) -> Any:
     """Columns, with what `datasets` wants to know of them."""
     image, numbers = pa.struct([("bytes", pa.binary()), ("path", pa.string())]), pa.list_(pa.float32())
-    columns = {"observation": image, "mask": image, "action": numbers, "state": numbers, "reward": pa.float32()}
-    if variant == "dmw":
-        columns = {"observation": image, "observation_distracted": image, **columns}
-    columns |= {"terminated": pa.bool_(), "truncated": pa.bool_()}
+    types = dict.fromkeys(("observation", "observation_distracted", "mask", "pred_mask", "pred_mask_distracted"), image)
+    types |= {"action": numbers, "state": numbers, "reward": pa.float32(), "terminated": pa.bool_()}
+    types |= {"truncated": pa.bool_()}
+    columns = {name: types[name] for name in COLUMNS[variant] if not name.startswith("pred_") or name in masks}
     features = {
         name: {"_type": "Image"}
         if type_ is image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -52,7 +53,7 @@ class VideoWriter:
     def __init__(self, path: Path, size: int, fps: float) -> None:
         cv2 = require("cv2", "dev")
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
+        self.path, self.frames = path, 0
         self._file = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, (size, size))
         if not self._file.isOpened():
             raise OSError(0, f"OpenCV cannot write {path}: is its folder writable, and does its build have MPEG-4?")
@@ -61,10 +62,20 @@ class VideoWriter:
         """Append frames (T, H, W, 3) RGB."""
         for frame in frames:
             self._file.write(np.ascontiguousarray(frame[..., ::-1]))
+        self.frames += len(frames)
 
     def close(self) -> None:
-        """Finish the file."""
+        """Finish the file.
+
+        :raises OSError: when it does not hold every frame: OpenCV does not tell of a full disk
+        """
+        cv2 = require("cv2", "dev")
         self._file.release()
+        capture = cv2.VideoCapture(str(self.path))
+        there = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+        capture.release()
+        if there != self.frames:
+            raise OSError(errno.ENOSPC, f"{there} of the {self.frames} frames of {self.path.name} are on the disk")
 
 
 def video_chunks(

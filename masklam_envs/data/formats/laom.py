@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from masklam_envs.data.formats.episodes import (
     Episode,
-    episodes_of,
+    episode_of,
     pixel_meta,
     provenance,
+    recorded_provenance,
     require,
     rgbm_of,
     warn_without_masks,
@@ -29,12 +30,17 @@ from masklam_envs.data.formats.episodes import (
 )
 from masklam_envs.data.frames import Frames, LazyFrames
 
+# Attribute of a trajectory in a file of labels: its number in the file it was taken from.
+ORIGINAL = "original_traj_idx"
+
 
 def export(
     frames: Frames | LazyFrames,
     path: Path,
     *,
     length: int | None = None,
+    labelled: int | None = None,
+    seed: int = 0,
     domain_name: str | None = None,
     task_name: str | None = None,
     split: str = "train",
@@ -44,10 +50,14 @@ def export(
     :param frames: with actions
     :param path: of the file; it must not exist
     :param length: frames of every trajectory: longer ones are cut, shorter ones left out; None: they are equal already
+    :param labelled: write a file of labels: so many trajectories alone (papers: 2 to 128), each with the attribute
+        ``original_traj_idx``, its number in the dataset
+    :param seed: of the choice of these; with one seed a smaller file is part of every larger one
     :param domain_name: root attribute of that name; None: the base environment's id
     :param task_name: the same; None: the task's id
     :param split: the same
-    :raises ValueError: when lengths differ and ``length`` is not given, or there are no actions
+    :raises ValueError: when lengths differ and ``length`` is not given, there are no actions, or fewer trajectories
+        than are to be labelled
     """
     h5py = require("h5py", "laom")
     recorded = frames.trajectories
@@ -57,10 +67,15 @@ def export(
     kept = [e for e, steps in enumerate(recorded.lengths) if steps >= wanted]
     if len(kept) < recorded.episodes:
         warnings.warn(f"{recorded.episodes - len(kept)} episodes below {wanted} steps are left out", stacklevel=2)
+    if labelled is not None:
+        kept = _labelled(kept, labelled, seed)
     meta = recorded.meta
     with whole(path) as part, h5py.File(part, "w", track_order=True) as file:
-        for number, episode in enumerate(episodes_of(_only(frames, kept))):
-            _write_group(file.create_group(str(number)), episode, wanted)
+        for number, e in enumerate(kept):
+            group = file.create_group(str(number))
+            _write_group(group, episode_of(frames, e), wanted)
+            if labelled is not None:
+                group.attrs[ORIGINAL] = e
         view = frames.view.config.to_json() if isinstance(frames, LazyFrames) else {}
         file.attrs.update(
             domain_name=domain_name or str(meta.get("base") or "unknown"),
@@ -85,8 +100,9 @@ def read(path: Path, *, clip: bool = True) -> tuple[dict[str, Any], Iterator[Epi
         with h5py.File(path, "r") as file:
             groups = sorted(file, key=lambda name: (len(name), name))
             attrs = {name: _plain(value) for name, value in file.attrs.items() if name != "masklam"}
-            inside = json.loads(file.attrs.get("masklam", "null"))
+            inside = recorded_provenance(file.attrs.get("masklam"))
             shapes = [_checked_group(path, name, file[name]) for name in groups]
+            original = [_plain(file[name].attrs[ORIGINAL]) for name in groups if ORIGINAL in file[name].attrs]
     except OSError as error:
         raise ValueError(f"{path} is no whole HDF5 file ({error}); copy or download it again") from error
     if not groups:
@@ -103,6 +119,7 @@ def read(path: Path, *, clip: bool = True) -> tuple[dict[str, Any], Iterator[Epi
         attributes=attrs,
         recorded=inside,
         actions_clipped=clip,
+        **({ORIGINAL: original} if original else {}),
     )
     return meta, _episodes(h5py, path, groups, masked, clip)
 
@@ -180,12 +197,14 @@ def _masked(path: Path, groups: list[str], has_mask: list[bool]) -> bool:
     return False
 
 
-def _only(frames: Frames | LazyFrames, episodes: list[int]) -> Frames | LazyFrames:
-    if len(episodes) == frames.trajectories.episodes:
-        return frames
-    if isinstance(frames, Frames):
-        return frames.select(episodes)
-    return LazyFrames(frames.trajectories.select(episodes), frames.view, block=frames.block)
+def _labelled(episodes: list[int], count: int, seed: int) -> list[int]:
+    """So many of these episodes, in order."""
+    if not 1 <= count <= len(episodes):
+        raise ValueError(
+            f"labelled={count} trajectories were asked for and {len(episodes)} are long enough; ask for 1 to "
+            f"{len(episodes)}, or collect more"
+        )
+    return sorted(np.random.default_rng(seed).permutation(episodes)[:count].tolist())
 
 
 def _checked_group(path: Path, name: str, group: Any) -> tuple[int, int, bool]:

@@ -5,7 +5,10 @@ Minari codes image boxes as JPEG unless told otherwise, which damages masks; its
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,13 +22,16 @@ from masklam_envs.data.formats.episodes import (
     episodes_of,
     pixel_meta,
     provenance,
+    recorded_provenance,
     require,
     rgbm_of,
     warn_without_masks,
 )
 from masklam_envs.data.frames import Frames, LazyFrames
+from masklam_envs.variables import environment
 
 EPISODES_AT_ONCE = 8
+NAMESPACE = "namespace_metadata.json"  # what Minari writes of a namespace
 
 
 def export(
@@ -62,12 +68,11 @@ def export(
         }
     )
     written: Any = None
-    buffers: list[Any] = []
-    for number, episode in enumerate(episodes_of(frames)):
-        buffers.append(_buffer(buffer_type, number, episode))
-        if len(buffers) < EPISODES_AT_ONCE and number + 1 < recorded.episodes:
-            continue
-        if written is None:
+    with _whole(dataset_id):
+        for buffers in _batched(_buffers(buffer_type, frames)):
+            if written is not None:
+                written.update_dataset_from_buffer(buffers)
+                continue
             written = minari.create_dataset_from_buffers(
                 dataset_id,
                 buffers,
@@ -83,9 +88,6 @@ def export(
                 data_format="hdf5",
                 jpeg_encoding=False,
             )
-        else:
-            written.update_dataset_from_buffer(buffers)
-        buffers = []
 
 
 def read(
@@ -125,7 +127,8 @@ def read(
         high=acts.high,
         algorithm=metadata.get("algorithm_name"),
         author=str(metadata.get("author")),
-        recorded=metadata.get("description"),
+        description=str(metadata.get("description")),
+        recorded=recorded_provenance(metadata.get("description")),
         jpeg=bool(metadata.get("jpeg_encoding", True)),
     )
 
@@ -156,6 +159,55 @@ def _episodes(dataset: Any, dataset_id: str, pixels: str, mask: str, state: str)
         raise ValueError(
             f"Minari dataset {dataset_id!r} cannot be read at episode {read} ({error}); download or make it again"
         ) from error
+
+
+def _buffers(buffer_type: Any, frames: Frames | LazyFrames) -> Iterator[Any]:
+    return (_buffer(buffer_type, number, episode) for number, episode in enumerate(episodes_of(frames)))
+
+
+def _batched(buffers: Iterator[Any]) -> Iterator[list[Any]]:
+    """A few episodes at a time: they are in memory until they are written."""
+    while batch := list(itertools.islice(buffers, EPISODES_AT_ONCE)):
+        yield batch
+
+
+@contextlib.contextmanager
+def _whole(dataset_id: str) -> Iterator[None]:
+    """Let Minari write into a storage of its own; the dataset is moved to the real one when the block ends well.
+
+    Minari writes under the final name, episode after episode: what an interruption leaves would look whole.
+    """
+    path_of = require("minari.storage.datasets_root_dir", "minari").get_dataset_path
+    name, _, version = dataset_id.rpartition("-v")
+    if not name or not version.isdigit():
+        raise ValueError(f"a Minari dataset is named like masklam/cheetah-v0, with a version; got {dataset_id!r}")
+    root, target = Path(path_of("")), Path(path_of(dataset_id))
+    if target.exists():
+        raise FileExistsError(f"Minari dataset {dataset_id!r} exists ({target}); give another name or version")
+    part = root / f".masklam.{os.getpid()}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        with environment(MINARI_DATASETS_PATH=os.fspath(part)):
+            yield
+        _move(part, root, dataset_id)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(
+            error.errno, f"Minari dataset {dataset_id!r} could not be written ({why}); make room and try again"
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _move(part: Path, root: Path, dataset_id: str) -> None:
+    """Move a dataset from one storage to another, with what the first says of its namespaces."""
+    for file in part.rglob(NAMESPACE):
+        there = root / file.relative_to(part)
+        there.parent.mkdir(parents=True, exist_ok=True)
+        if not there.exists():
+            os.replace(file, there)
+    (root / dataset_id).parent.mkdir(parents=True, exist_ok=True)
+    os.replace(part / dataset_id, root / dataset_id)
 
 
 def _buffer(buffer_type: Any, number: int, episode: Episode) -> Any:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
+import pytest
 
 
 def assert_episode(frames, episode, want, steps, *, exact_pixels=True, exact_states=True):
@@ -19,6 +22,18 @@ def assert_episode(frames, episode, want, steps, *, exact_pixels=True, exact_sta
     assert np.array_equal(got.trajectories.rewards, want.trajectories.rewards[:steps])
     if exact_states:
         assert np.array_equal(got.trajectories.states(0), want.trajectories.states(0)[: steps + 1])
+
+
+@contextlib.contextmanager
+def disk_of(size):
+    """No file gets larger than so many bytes: what a full disk does, for this process."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def cut(path, keep=0.6):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from masklam_envs import Frames
+from masklam_envs import Frames, collect
 from masklam_envs.data.formats import FORMATS, convert_dataset, detect_format, folder, import_dataset, laom
 from masklam_envs.data.formats.convert import parse_options
+from tests.helpers import write_clip
 from tests.test_cli import masklam
 
 
@@ -34,6 +35,28 @@ def test_pixels_can_be_written_on(physics, equal, tmp_path):
     assert detect_format(tmp_path / "clips") == "folder"
     frames = import_dataset(tmp_path / "clips", tmp_path / "back", size=36)
     assert np.array_equal(frames.mask, equal.select(range(3)).mask)
+
+
+@pytest.mark.parametrize(
+    ("layout", "package"),
+    [("folder", "cv2"), ("huggingface", "pyarrow"), ("laom", "h5py"), ("lerobot", "pyarrow"), ("minari", "minari")],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning:minari")
+def test_where_a_dataset_comes_from_survives_every_layout(tmp_path, monkeypatch, layout, package):
+    pytest.importorskip(package)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    (tmp_path / "clips").mkdir()
+    for number in range(5):
+        write_clip(tmp_path / "clips" / f"{number}.mp4", np.zeros((3, 40, 40, 3), np.uint8))
+    recorded = collect("MaskHopper-v0", 2, policy="medium", noise=0.1, seed=9, max_steps=4, out=tmp_path / "physics")
+    view = {"distractor": {"name": "video", "footage": str(tmp_path / "clips"), "videos": 2}, "image_size": 36}
+    there = "masklam/hopper-v0" if layout == "minari" else tmp_path / f"x.{'hdf5' if layout == 'laom' else 'data'}"
+    convert_dataset(tmp_path / "physics", there, layout, view=view)
+    meta = import_dataset(there, tmp_path / "back", layout).trajectories.meta
+    found = meta["source"]["recorded"]
+    assert {key: found[key] for key in recorded.meta} == recorded.meta  # expert, noise, seed, versions, reference
+    assert found["view"]["distractor"] == view["distractor"]
+    assert found["videos"] == ["0.mp4", "1.mp4"]
 
 
 def test_layouts_are_found_out(equal, video_only, tmp_path):

@@ -12,7 +12,7 @@ from masklam_agents import BC, LAPO, MaskLAM
 from masklam_envs import Frames
 from masklam_envs.data.formats import folder as layout
 from masklam_envs.data.formats import import_dataset
-from tests.data.formats.helpers import assert_episode, cut
+from tests.data.formats.helpers import assert_episode, cut, disk_of
 from tests.helpers import write_clip
 
 REAL = Path(os.environ.get("MASKLAM_VIDEOS", Path(__file__).parents[4] / "shared" / "videos"))
@@ -125,7 +125,7 @@ def test_real_clips_become_a_dataset_that_stage_1_trains_on(tmp_path):
 def test_masks_that_are_missing_are_a_warning_unless_that_was_said(clips, tmp_path, recwarn):
     import_dataset(clips, tmp_path / "data", mask_source="none", size=32)
     assert not recwarn.list
-    with pytest.warns(UserWarning, match=r"no folder of PNG files lies beside .*a.mp4 and no mask source is named: the"):
+    with pytest.warns(UserWarning, match=r"no folder of PNG files lies beside .*a.mp4 and no mask source is"):
         import_dataset(clips, tmp_path / "data", size=32)
 
 
@@ -157,6 +157,12 @@ def test_a_video_that_ends_early_is_a_warning(tmp_path):
         assert 5 < len(import_dataset([tmp_path / "a.avi"], tmp_path / "data", size=32)) < 20
 
 
+def test_a_full_disk_leaves_nothing_and_is_told(drawn, tmp_path):
+    with disk_of(2_000), pytest.raises(OSError, match=r"clips could not be written .*; make room and try again"):
+        layout.export(drawn, tmp_path / "clips")
+    assert not list(tmp_path.iterdir())
+
+
 def test_masks_that_do_not_fit_are_named(video_only, tmp_path):
     layout.export(video_only, tmp_path / "clips")
     (tmp_path / "clips" / "episode_00001" / "000002.png").unlink()
@@ -177,6 +183,13 @@ def test_masks_of_some_clips_only_are_named(video_only, tmp_path):
 
     shutil.rmtree(tmp_path / "clips" / "episode_00001")
     with pytest.raises(ValueError, match=r"episode_00001.mp4 has no folder of masks .*other clips have"):
+        import_dataset(tmp_path / "clips", tmp_path / "data")
+
+
+def test_a_damaged_record_of_where_clips_come_from_is_named(video_only, tmp_path):
+    layout.export(video_only, tmp_path / "clips")
+    cut(tmp_path / "clips" / "masklam.json")
+    with pytest.raises(ValueError, match=r"masklam.json is damaged; copy it again, or remove it"):
         import_dataset(tmp_path / "clips", tmp_path / "data")
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
-from masklam_envs.data.formats import huggingface, import_dataset
+from masklam_envs import LazyFrames
+from masklam_envs.data import split_episodes
+from masklam_envs.data.formats import convert_dataset, huggingface, import_dataset
 from masklam_envs.data.formats.images import decoded
-from tests.data.formats.helpers import assert_episode, cut
+from masklam_envs.data.mask_columns import MaskColumn, segment_dataset
+from tests.data.formats.helpers import assert_episode, cut, disk_of
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -21,6 +26,10 @@ def folder(drawn, tmp_path):
 
 def rows_of(folder):
     return [row for file in sorted(folder.rglob("*.parquet")) for row in parquet.read_table(file).to_pylist()]
+
+
+def images_of(rows, name):
+    return np.stack([decoded("", row[name], grey=True) for row in rows])
 
 
 def test_reward_and_end_are_those_of_arriving(folder, drawn):
@@ -60,6 +69,83 @@ def test_the_clean_frame_stands_beside_the_distracted_one(drawn, tmp_path):
     assert np.array_equal(decoded("", row["observation_distracted"]), drawn.select([0]).pixels[2])
     clean = import_dataset(tmp_path / "rows", tmp_path / "clean", observation="observation")
     assert np.array_equal(clean.pixels[2], decoded("", row["observation"]))
+
+
+@pytest.fixture
+def segmented(drawn, tmp_path):
+    """A dataset with masks by name: of the frames under video, and of the clean ones."""
+    drawn.trajectories.save(tmp_path / "physics")
+    for name, distractor in (("seen", "video"), ("clean", "none")):
+        view = {"distractor": distractor, "image_size": 36}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # motion is no good source here, which does not matter
+            segment_dataset(tmp_path / "physics", "motion", name=name, view=view)
+    return tmp_path / "physics"
+
+
+VIEW = {"distractor": "video", "image_size": 36}
+
+
+def test_predicted_masks_stand_beside_the_dataset_s_own(segmented, drawn, tmp_path):
+    convert_dataset(segmented, tmp_path / "rows", "huggingface", view=VIEW, pred_mask="seen")
+    rows, want = rows_of(tmp_path / "rows"), MaskColumn.load(segmented, "seen").rows(np.arange(len(drawn)))
+    assert list(rows[0])[:3] == ["observation", "mask", "pred_mask"]
+    assert np.array_equal(images_of(rows, "pred_mask"), want)
+    frames = import_dataset(tmp_path / "rows", tmp_path / "back", mask="pred_mask")
+    assert np.array_equal(frames.mask[..., 0], want)
+    assert np.array_equal(import_dataset(tmp_path / "rows", tmp_path / "own").mask, drawn.select(range(3)).mask)
+
+
+def test_the_columns_of_meta_world_s_datasets_are_all_there(segmented, drawn, tmp_path):
+    masks = {"pred_mask": "clean", "pred_mask_distracted": "seen"}
+    convert_dataset(segmented, tmp_path / "rows", "huggingface", view=VIEW, variant="dmw", **masks)
+    rows = rows_of(tmp_path / "rows")
+    assert list(rows[0]) == [
+        *("observation", "observation_distracted", "mask", "pred_mask", "pred_mask_distracted"),
+        *("state", "action", "reward", "terminated", "truncated"),
+    ]
+    for name, column in masks.items():
+        want = MaskColumn.load(segmented, column).rows(np.arange(len(rows)))
+        assert np.array_equal(images_of(rows, name), want)
+
+
+def test_masks_of_a_column_can_be_written_as_the_dataset_s(segmented, tmp_path):
+    convert_dataset(segmented, tmp_path / "rows", "huggingface", view=VIEW, masks="seen")
+    frames = import_dataset(tmp_path / "rows", tmp_path / "back")
+    assert np.array_equal(frames.mask[..., 0], MaskColumn.load(segmented, "seen").rows(np.arange(len(frames))))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pred_mask": "clean"}, r"masks 'clean' were made of other frames: distractor"),
+        ({"pred_mask": "seen", "test": 0.3}, "test=0.3 shows backgrounds that the masks 'seen' were not made of"),
+        ({"pred_mask_distracted": "seen"}, "pred_mask_distracted is of variant 'dmw'"),
+        ({"pred_mask": "sen"}, "unknown mask column 'sen'. Did you mean 'seen'"),
+        ({"test": 0.3, "split": "test"}, "both name the test split"),
+        ({"test": 1.5}, "shares >= 0, together below 1"),
+    ],
+)
+def test_masks_of_other_frames_and_odd_splits_are_refused(segmented, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        convert_dataset(segmented, tmp_path / "rows", "huggingface", view=VIEW, **options)
+    assert not (tmp_path / "rows").exists()
+
+
+def test_test_episodes_are_a_split_of_their_own_before_test_backgrounds(drawn, tmp_path):
+    huggingface.export(drawn, tmp_path / "rows", test=0.3, seed=4)
+    parts = split_episodes(drawn.trajectories, validation=0, test=0.3, seed=4)
+    unseen = LazyFrames(drawn.trajectories, drawn.view.again(split="test"))
+    for split, episodes, frames in (("train", parts.train, drawn), ("test", parts.test, unseen)):
+        back = import_dataset(tmp_path / "rows", tmp_path / split, split=split)
+        assert np.array_equal(back.rgbm, frames.select(episodes).rgbm)
+    assert not np.array_equal(unseen.select(parts.test).pixels, drawn.select(parts.test).pixels)
+
+
+def test_a_full_disk_leaves_nothing_and_is_told(drawn, tmp_path):
+    with disk_of(20_000), pytest.raises(OSError, match=r"rows could not be written .*; make room and try again"):
+        huggingface.export(drawn, tmp_path / "rows")
+    assert not list(tmp_path.iterdir())
 
 
 def test_rows_by_departure_lose_the_last_step(drawn, folder, tmp_path):

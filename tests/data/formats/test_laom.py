@@ -107,6 +107,39 @@ def test_video_without_actions_cannot_be_laom_s(video_only, tmp_path):
         laom.export(video_only, tmp_path / "data.hdf5")
 
 
+def labelled(equal, path, **options):
+    laom.export(equal, path, **options)
+    with h5py.File(path) as data:
+        return {
+            int(group.attrs["original_traj_idx"]): (group["obs"][:], group["actions"][:]) for group in data.values()
+        }
+
+
+def test_a_file_of_labels_holds_so_many_whole_trajectories_and_says_which(equal, tmp_path):
+    one, two = (labelled(equal, tmp_path / f"labelled-{count}.hdf5", labelled=count, seed=3) for count in (1, 2))
+    assert (len(one), len(two)) == (1, 2) and set(one) < set(two)
+    for number, (obs, actions) in two.items():
+        want = equal.select([number])
+        assert np.array_equal(obs, want.pixels[:6]) and np.array_equal(actions, want.trajectories.actions)
+    meta = import_dataset(tmp_path / "labelled-2.hdf5", tmp_path / "back").trajectories.meta
+    assert meta["source"]["original_traj_idx"] == sorted(two)
+
+
+def test_labels_are_taken_from_trajectories_that_are_long_enough(drawn, tmp_path):
+    length = int(np.sort(drawn.trajectories.lengths)[1])
+    with pytest.warns(UserWarning, match="are left out"):
+        found = labelled(drawn, tmp_path / "x.hdf5", labelled=2, length=length)
+    assert sorted(found) == np.flatnonzero(drawn.trajectories.lengths >= length).tolist()
+    assert {len(obs) for obs, _ in found.values()} == {length}
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_more_labels_than_there_are_is_refused(equal, tmp_path, count):
+    with pytest.raises(ValueError, match=f"labelled={count} trajectories were asked for and 3 are long enough"):
+        laom.export(equal, tmp_path / "x.hdf5", labelled=count)
+    assert not (tmp_path / "x.hdf5").exists()
+
+
 def their_file(path, lengths=(4, 4), **changes):
     """A file as LAOM writes it: no masks, no rewards."""
     rng = np.random.default_rng(0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from masklam_envs.data.formats import import_dataset, lerobot
-from tests.data.formats.helpers import assert_episode, cut
+from tests.data.formats.helpers import assert_episode, cut, disk_of
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -96,6 +96,13 @@ def test_a_missing_video_is_named(folder, tmp_path):
     (folder / "videos/observation.images.pixels/chunk-000/file-000.mp4").unlink()
     with pytest.raises(ValueError, match=r"file-000.mp4 is missing; download the dataset again"):
         import_dataset(folder, tmp_path / "back")
+
+
+@pytest.mark.parametrize(("coding", "size"), [("image", 20_000), ("video", 9_000)])
+def test_a_full_disk_leaves_nothing_and_is_told(drawn, tmp_path, coding, size):
+    with disk_of(size), pytest.raises(OSError, match=r"robot could not be written .*; make room and try again"):
+        lerobot.export(drawn, tmp_path / "robot", coding=coding)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from masklam_envs.data.formats import import_dataset
 from masklam_envs.data.formats import minari as layout
-from tests.data.formats.helpers import assert_episode, cut
+from tests.data.formats.helpers import assert_episode, cut, disk_of
 
 minari = pytest.importorskip("minari")
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -77,6 +80,47 @@ def test_pixels_alone_can_be_written(equal, storage, tmp_path):
 def test_video_without_actions_cannot_be_minari_s(video_only, storage):
     with pytest.raises(ValueError, match="Minari's layout needs actions"):
         layout.export(video_only, "masklam/video-v0")
+
+
+def test_an_export_that_fails_leaves_nothing(drawn, storage, monkeypatch):
+    monkeypatch.setattr(layout, "EPISODES_AT_ONCE", 1)
+    with disk_of(120_000), pytest.raises(OSError, match=r"'masklam/hopper-v0' could not be written .*; make room"):
+        layout.export(drawn, "masklam/hopper-v0")
+    assert minari.list_local_datasets() == {}
+    assert not list((storage / "masklam").glob("hopper*"))
+
+
+def test_what_is_there_is_not_replaced(written, drawn):
+    with pytest.raises(FileExistsError, match=r"'masklam/hopper-v0' exists .*give another name or version"):
+        layout.export(drawn, written)
+    assert minari.load_dataset(written).total_episodes == 3
+
+
+def test_only_the_whole_dataset_has_a_name(written):
+    assert list(minari.list_local_datasets()) == [written]
+    assert minari.load_dataset(written).spec.dataset_id == written
+
+
+@pytest.mark.parametrize("name", ["hopper", "masklam/hopper-vx", "-v0"])
+def test_a_name_without_version_is_refused(drawn, storage, name):
+    with pytest.raises(ValueError, match="a Minari dataset is named like masklam/cheetah-v0, with a version; got"):
+        layout.export(drawn, name)
+
+
+RECOVER = """
+import sys, minari
+observation, _ = minari.load_dataset(sys.argv[1]).recover_environment().reset(seed=int(sys.argv[2]))
+print(observation["pixels"].sum(), observation["mask"].sum())
+"""
+
+
+def test_a_process_that_knows_nothing_of_us_makes_the_environment_again(written, drawn, repo):
+    seed = drawn.trajectories.reset_seeds[0]
+    environment = {**os.environ, "PYTHONPATH": str(repo)}
+    command = [sys.executable, "-c", RECOVER, written, str(seed)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    want = drawn.select([0])
+    assert done.stdout.split() == [str(want.pixels[0].sum()), str(want.mask[0].sum())], done.stderr
 
 
 def test_a_dataset_that_is_not_there_is_named(storage, tmp_path):
