@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import numpy as np
@@ -61,6 +62,59 @@ def test_tasks_are_a_pandas_frame_indexed_by_words(folder):
     pandas = pytest.importorskip("pandas")
     frame = pandas.read_parquet(folder / "meta" / "tasks.parquet")
     assert frame.loc["MaskHopper-v0", "task_index"] == 0
+
+
+needs_lerobot = pytest.mark.skipif(importlib.util.find_spec("lerobot") is None, reason="lerobot is not installed")
+
+
+@needs_lerobot
+@pytest.mark.parametrize("coding", ["video", "image"])
+def test_lerobot_reads_it(drawn, tmp_path, coding):
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    lerobot.export(drawn, tmp_path / "robot", coding=coding, rows_per_file=14)
+    theirs = LeRobotDataset("local/robot", root=tmp_path / "robot", video_backend="pyav")
+    assert (theirs.num_episodes, theirs.num_frames) == (3, len(drawn.trajectories))
+    rows, own = iter(theirs), drawn.trajectories
+    for e, length in enumerate(own.lengths.tolist()):
+        want = drawn.select([e])
+        for t, row in zip(range(length), rows, strict=False):
+            assert (int(row["episode_index"]), int(row["frame_index"]), row["task"]) == (e, t, "MaskHopper-v0")
+            seen, mask = (np.moveaxis(row[name].numpy(), 0, -1) * 255 for name in (lerobot.PIXELS, lerobot.MASK))
+            assert np.array_equal(mask.round(), want.mask[t])
+            # MPEG-4 is lossy: no other frame of the episode is more alike.
+            errors = np.abs(want.pixels[:length].astype(float) - seen).mean(axis=(1, 2, 3))
+            assert errors[t] == errors.min() and (coding == "video" or errors[t] < 1e-3)
+            assert np.array_equal(row["action"].numpy(), own.episode_actions(e)[t])
+            assert np.array_equal(row["observation.state"].numpy(), own.states(e)[t])
+            assert float(row["next.reward"]) == want.trajectories.rewards[t]
+            assert bool(row["next.done"]) == (t + 1 == length and bool(own.terminated[e]))
+    assert theirs.meta.stats["action"]["mean"] == pytest.approx(own.actions.mean(axis=0), abs=1e-5)
+
+
+@needs_lerobot
+def test_what_lerobot_writes_is_read(tmp_path):
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    image = {"dtype": "image", "shape": (36, 36, 3), "names": ["height", "width", "channels"]}
+    numbers = {"dtype": "float32", "shape": (2,), "names": None}
+    features = {"observation.images.top": image, lerobot.MASK: image, "observation.state": numbers, "action": numbers}
+    writer = LeRobotDataset.create(
+        "local/theirs", fps=20, features=features, root=tmp_path / "theirs", use_videos=False
+    )
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        for _ in range(5):
+            pixels, mask = rng.integers(0, 256, (36, 36, 3), np.uint8), 255 * rng.integers(0, 2, (36, 36, 1), np.uint8)
+            numbers = {name: rng.normal(size=2).astype(np.float32) for name in ("observation.state", "action")}
+            images = {"observation.images.top": pixels, lerobot.MASK: mask.repeat(3, axis=2)}
+            writer.add_frame({**images, **numbers, "task": "do it"})
+        writer.save_episode()
+    writer.finalize()
+    frames = import_dataset(tmp_path / "theirs", tmp_path / "back")
+    assert frames.trajectories.lengths.tolist() == [4, 4]
+    assert np.array_equal(frames.pixels[9], pixels) and np.array_equal(frames.mask[9], mask)
+    assert np.array_equal(frames.trajectories.states(1)[4], numbers["observation.state"])
 
 
 @pytest.mark.parametrize("coding", ["video", "image"])
