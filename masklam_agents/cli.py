@@ -258,13 +258,14 @@ def inspect_(
     out: Annotated[Path | None, typer.Option(help="draw it into this .html or .png file")] = None,
     env: Annotated[str | None, typer.Option(help="id to draw recorded physics with; as recorded")] = None,
     view: Annotated[str, typer.Option(help='JSON of its arguments, e.g. {"distractor": "video"}')] = "{}",
+    masks: Annotated[str | None, typer.Option(help="column of masks to look at; the dataset's own")] = None,
 ) -> None:
     """Check every byte, measure what is in it, and flag what would make a result meaningless."""
     from masklam_envs.data.audit import audit
     from masklam_envs.data.audit_report import text_of, write_report
 
     with _mistakes_told():
-        found = audit(dataset, env=env, view=json.loads(view))
+        found = audit(dataset, env=env, view=json.loads(view), masks=masks)
         if out is not None:
             write_report(found, out)
     typer.echo(text_of(found))

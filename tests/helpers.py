@@ -11,14 +11,16 @@ import numpy as np
 from masklam_envs.data import Frames, Trajectories
 
 
-def made_up_trajectories(lengths: Sequence[int], seed: int = 0, actions: int = 2) -> Trajectories:
+def made_up_trajectories(
+    lengths: Sequence[int], seed: int = 0, actions: int = 2, positions: int = 3, velocities: int = 2
+) -> Trajectories:
     """Random numbers in the shape of episodes with these lengths."""
     rng = np.random.default_rng(seed)
     steps, episodes = sum(lengths), len(lengths)
     return Trajectories(
         {"base": "Made-Up-v0", "seed": seed},
-        qpos=rng.normal(size=(steps + episodes, 3)),
-        qvel=rng.normal(size=(steps + episodes, 2)).astype(np.float32),
+        qpos=rng.normal(size=(steps + episodes, positions)),
+        qvel=rng.normal(size=(steps + episodes, velocities)).astype(np.float32),
         actions=rng.uniform(-1, 1, (steps, actions)).astype(np.float32),
         labels=rng.uniform(-1, 1, (steps, actions)).astype(np.float32),
         rewards=rng.normal(size=steps).astype(np.float32),

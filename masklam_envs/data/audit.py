@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from masklam_envs.correlation import Correlation, correlation_of
 from masklam_envs.data.formats.convert import open_own
 from masklam_envs.data.frames import Frames, LazyFrames, episode_track
+from masklam_envs.data.mask_check import mask_complaints
+from masklam_envs.data.mask_columns import FOLDER, MaskColumn, mask_columns
 from masklam_envs.data.replay import check_replay
 from masklam_envs.data.store import damaged_episodes, read_fields, read_manifest, read_records
 from masklam_envs.data.trajectories import Trajectories
@@ -44,6 +46,7 @@ class PixelFacts:
     :param blinks: share of frames whose mask is unlike both its neighbours, which are like each other
     :param frozen: share of steps in which no pixel changes
     :param longest_freeze: steps in a row
+    :param copies: share of frames that are equal to an earlier one, the one just before aside
     :param touching: share of frames whose mask reaches the border
     :param pictures: (k, H, W, 4) some frames
     """
@@ -54,6 +57,7 @@ class PixelFacts:
     blinks: float
     frozen: float
     longest_freeze: int
+    copies: float
     touching: float
     pictures: NDArray[np.uint8]
 
@@ -74,6 +78,7 @@ class Audit:
     :param correlation: of the background's motion with the actions, or None where nothing moves or too few are there
     :param motion: how that motion was found: ``"track"`` or ``"pixels"``
     :param pixels: what a sample of pixels shows, or None
+    :param columns: per column of masks how good it is, in words
     :param replay: what playing recorded actions again gave, in words
     :param flags: what would make a result meaningless, a sentence each
     """
@@ -90,24 +95,28 @@ class Audit:
     correlation: Correlation | None
     motion: str
     pixels: PixelFacts | None
+    columns: dict[str, str]
     replay: str
     flags: list[str]
 
 
-def audit(folder: Path, *, view: dict[str, Any] | None = None, env: str | None = None) -> Audit:
+def audit(
+    folder: Path, *, view: dict[str, Any] | None = None, env: str | None = None, masks: str | None = None
+) -> Audit:
     """Measure a dataset.
 
     :param folder: of a dataset of ours
     :param view: keyword arguments of the environment through which physics is seen
     :param env: id of that environment; None: the one it was recorded in
+    :param masks: name of a column of masks to look at instead of the dataset's own
     :raises FileNotFoundError: when there is none
-    :raises ValueError: when its manifest or records are damaged
+    :raises ValueError: when its manifest or records are damaged, or there are no such masks
     """
     folder = Path(folder)
     damaged = damage_of(folder)
     if damaged:
         return _damaged(folder, damaged)
-    frames = open_own(folder, view=view, env=env)
+    frames = open_own(folder, view=view, env=env, masks=masks)
     recorded = frames.trajectories
     low, high = (np.asarray(recorded.meta.get(key, []), np.float64) for key in ("action_low", "action_high"))
     actions = recorded.actions
@@ -126,20 +135,24 @@ def audit(folder: Path, *, view: dict[str, Any] | None = None, env: str | None =
         correlation=correlation,
         motion=motion,
         pixels=pixel_facts(frames),
+        columns={name: _quality_of(folder, name) for name in mask_columns(folder)},
         replay=_replayed(recorded),
         flags=[],
     )
-    return dataclasses.replace(found, flags=flags_of(found, bounded))
+    return dataclasses.replace(found, flags=flags_of(found, bounded) + _mask_flags(frames))
 
 
 def damage_of(folder: Path) -> list[str]:
-    """Every episode and field whose checksum differs; every byte is read."""
+    """Every episode and field, of the dataset and of its columns of masks, whose checksum differs; all is read."""
     manifest = read_manifest(folder)
     if manifest["format_version"] == 1:
         Trajectories.load(folder)  # always verified
         return []
-    fields = read_fields(manifest, folder)
-    return list(damaged_episodes(folder, fields, read_records(folder, fields)))
+    found: list[str] = []
+    for path in (folder, *(folder / FOLDER / name for name in mask_columns(folder))):
+        fields = read_fields(read_manifest(path), path)
+        found += damaged_episodes(path, fields, read_records(path, fields))
+    return found
 
 
 def pixel_facts(frames: Frames | LazyFrames) -> PixelFacts | None:
@@ -162,9 +175,24 @@ def pixel_facts(frames: Frames | LazyFrames) -> PixelFacts | None:
         blinks=float(blinks.mean()) if blinks.size else 0.0,
         frozen=float(np.concatenate(still).mean()) if sum(map(len, still)) else 0.0,
         longest_freeze=max(_longest(each) for each in still),
+        copies=_copies(runs),
         touching=float(border.mean()),
         pictures=np.stack([run[len(run) // 2] for run in runs]),
     )
+
+
+def _copies(runs: list[NDArray[np.uint8]]) -> float:
+    """Share of frames whose pixels were there before, but not just before."""
+    seen: set[int] = set()
+    copies = 0
+    for run in runs:
+        last = None
+        for frame in run[..., :3]:
+            key = zlib.crc32(np.ascontiguousarray(frame).data)
+            copies += key in seen and key != last
+            seen.add(key)
+            last = key
+    return copies / sum(map(len, runs))
 
 
 def repeated_episodes(frames: Frames | LazyFrames) -> list[int]:
@@ -271,7 +299,27 @@ def _pixel_flags(pixels: PixelFacts, meta: dict[str, Any]) -> list[str]:
             f"{pixels.frozen:.0%} of the steps change no pixel (up to {pixels.longest_freeze} in a row): there is no "
             "action to see in them"
         )
+    if pixels.copies > 0.05:
+        flags.append(
+            f"{pixels.copies:.0%} of the frames are copies of earlier ones: a loop, or clips that are there twice, "
+            "which held-out episodes then share"
+        )
     return flags
+
+
+def _mask_flags(frames: Frames | LazyFrames) -> list[str]:
+    """Complaints of masks that can be compared with the simulator's."""
+    complaints = mask_complaints(frames) if isinstance(frames, LazyFrames) else []
+    return [f"the masks are of little use: {'; '.join(complaints)}"] if complaints else []
+
+
+def _quality_of(folder: Path, name: str) -> str:
+    """How good a column of masks is, or what is wrong with it."""
+    try:
+        quality = MaskColumn.load(folder, name).quality
+    except ValueError as error:
+        return str(error)
+    return "nothing to compare them with" if quality is None else str(quality)
 
 
 def _correlation(frames: Frames | LazyFrames) -> tuple[str, Correlation | None]:
@@ -373,6 +421,7 @@ def _damaged(folder: Path, damaged: list[str]) -> Audit:
         correlation=None,
         motion="",
         pixels=None,
+        columns={},
         replay="",
         flags=[f"{len(damaged)} pieces are damaged, nothing else was measured"],
     )

@@ -67,7 +67,8 @@ def rows_of(audit: Audit) -> list[tuple[str, str]]:
     if audit.pixels is not None:
         pixels = audit.pixels
         rows += [
-            ("agent", _spread(100 * pixels.agent, "{:.2f}") + f" % of the pixels ({pixels.frames} frames looked at)"),
+            ("agent, pixels", _spread(pixels.agent * _area(pixels.pictures), "{:.0f}")),
+            ("agent, share", _spread(100 * pixels.agent, "{:.2f}") + f" % ({pixels.frames} frames looked at)"),
             (
                 "masks",
                 f"from {meta.get('masks', 'simulator')}; empty in {(pixels.agent == 0).mean():.0%} of the frames, "
@@ -75,7 +76,9 @@ def rows_of(audit: Audit) -> list[tuple[str, str]]:
             ),
             ("mask from frame to frame", f"IoU {_spread(pixels.steady, '{:.2f}')}; {pixels.blinks:.0%} blink"),
             ("frozen", f"{pixels.frozen:.1%} of the steps, at most {pixels.longest_freeze} in a row"),
+            ("copies", f"{pixels.copies:.1%} of the frames are equal to an earlier one"),
         ]
+    rows += [(f"masks {name!r}", words) for name, words in audit.columns.items()]
     rows += [("repeated episodes", str(len(audit.repeated))), ("replay", audit.replay)]
     return rows
 
@@ -115,6 +118,11 @@ def write_report(audit: Audit, path: Path) -> None:
     os.replace(part, path)
 
 
+def _area(pictures: Any) -> int:
+    """Pixels of a frame, of pictures (k, H, W, 4)."""
+    return int(pictures.shape[1] * pictures.shape[2])
+
+
 def _spread(values: Any, form: str) -> str:
     if not len(values):
         return "none"
@@ -145,8 +153,8 @@ def _drawn(audit: Audit) -> bytes:
     axes[3].bar(range(len(audit.variance)), audit.variance)
     axes[3].set(title="action variance", xlabel="dimension")
     if pixels is not None:
-        axes[4].hist(100 * pixels.agent, bins=20)
-    axes[4].set(title="agent, % of pixels")
+        axes[4].hist(pixels.agent * _area(pixels.pictures), bins=20)
+    axes[4].set(title="agent, pixels")
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=90)
     return file.getvalue()

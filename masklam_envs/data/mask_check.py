@@ -22,22 +22,30 @@ def warn_of_useless_masks(dataset: Frames | LazyFrames) -> None:
     """
     if isinstance(dataset, LazyFrames) and dataset.masks is not None:
         return
+    complaints = mask_complaints(dataset)
+    if complaints:
+        warnings.warn(
+            f"{dataset.trajectories.name}: the masks are of little use for training: {'; '.join(complaints)}; look "
+            "at them (masklam inspect, masklam segment --sheet FILE), or train without them (mask_channel=False, "
+            "loss='plain')",
+            stacklevel=3,
+        )
+
+
+def mask_complaints(dataset: Frames | LazyFrames) -> list[str]:
+    """What can be said against a dataset's masks, by a few of its frames; see :func:`warn_of_useless_masks`."""
+    if isinstance(dataset, LazyFrames) and dataset.masks is not None and dataset.masks.quality is not None:
+        return dataset.masks.quality.complaints
     index = _some_frames(dataset)
     rgbm, place = dataset.rows(index)
     masks = np.ascontiguousarray(rgbm[place][..., 3])
-    if isinstance(dataset, LazyFrames) and (dataset.view.mask_source is not None or dataset.view.faults):
+    drawn = isinstance(dataset, LazyFrames) and dataset.masks is None
+    if isinstance(dataset, LazyFrames) and drawn and (dataset.view.mask_source is not None or dataset.view.faults):
         simple = dataset.view.again(mask_source="simulator", mask_faults=None)
         truth, place = LazyFrames(dataset.trajectories, simple).rows(index)
-        complaints = measure(masks, np.ascontiguousarray(truth[place][..., 3])).complaints
-    else:
-        empty = float((masks.max(axis=(1, 2)) < 128).mean())
-        complaints = [f"{empty:.0%} of them are empty, more than {USELESS_EMPTY:.0%}"] if empty > USELESS_EMPTY else []
-    if complaints:
-        warnings.warn(
-            f"the dataset's masks are of little use for training: {'; '.join(complaints)}; look at them (masklam "
-            "inspect, masklam segment --sheet FILE), or train without them (mask_channel=False, loss='plain')",
-            stacklevel=3,
-        )
+        return measure(masks, np.ascontiguousarray(truth[place][..., 3])).complaints
+    empty = float((masks.max(axis=(1, 2)) < 128).mean())
+    return [f"{empty:.0%} of them are empty, more than {USELESS_EMPTY:.0%}"] if empty > USELESS_EMPTY else []
 
 
 def _some_frames(dataset: Frames | LazyFrames) -> np.ndarray:

@@ -20,6 +20,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from pathlib import Path
 from typing import Any, Self
@@ -27,11 +28,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from masklam_envs.batch.threads import usable_cores
+
 FORMAT = "masklam-trajectories"
 FORMAT_VERSION = 2
 MANIFEST, RECORDS = "manifest.json", "episodes.bin"
 # Checksums of datasets below this size are compared whenever they are opened: about a twentieth of a second.
 VERIFY_BELOW = 64 * 2**20
+# Packed fields below this size are decoded by one thread.
+THREADS_ABOVE = 2**20
 #: a packed field whose rows equal those of another takes no bytes
 SAME_AS = {"labels": "actions"}
 _FRAME, _STEP = "frame", "step"
@@ -381,6 +386,9 @@ def whole_episodes(folder: Path, fields: Mapping[str, Field]) -> NDArray[Any]:
 def damaged_episodes(folder: Path, fields: Mapping[str, Field], records: NDArray[Any]) -> Iterator[str]:
     """What is damaged, a sentence an episode and field: every byte is read and compared with its checksum."""
     for name, field in fields.items():
+        if not (path := field_path(folder, name, field)).is_file():
+            yield f"{path} is missing; collect the dataset again"
+            continue
         for episode, path in _damage(folder, name, field, records):
             yield (
                 f"{path}: episode {episode} is damaged (its checksum differs); the command that made the dataset keeps "
@@ -458,20 +466,25 @@ def _read_field(
 def _unpacked(
     path: Path, field: Field, ends: NDArray[np.int64], records: NDArray[Any], twin: NDArray[Any] | None
 ) -> NDArray[Any]:
-    """All rows of a packed field, flat."""
+    """All rows of a packed field, flat; each core decodes some of the episodes."""
     counts = (records["length"] + (field.per == _FRAME)) * int(np.prod(field.shape, dtype=np.int64))
-    out = np.empty(int(counts.sum()), field.dtype)
-    data, start = path.read_bytes(), 0
-    for episode, count in enumerate(counts):
-        piece = data[ends[episode] : ends[episode + 1]]
-        if twin is not None and not piece:
-            out[start : start + count] = twin.reshape(-1)[start : start + count]
-        else:
+    starts = np.concatenate(([0], np.cumsum(counts)))
+    out, data = np.empty(int(starts[-1]), field.dtype), path.read_bytes()
+
+    def decode(episodes: NDArray[np.int64]) -> None:
+        for episode in episodes:
+            rows, piece = slice(*starts[episode : episode + 2]), data[slice(*ends[episode : episode + 2])]
+            if twin is not None and not piece:
+                out[rows] = twin.reshape(-1)[rows]
+                continue
             try:
-                out[start : start + count] = np.frombuffer(zlib.decompress(piece), field.dtype)
+                out[rows] = np.frombuffer(zlib.decompress(piece), field.dtype)
             except (zlib.error, ValueError) as error:
                 raise ValueError(
                     f"{path}: episode {episode} is damaged ({error}); collect the dataset again"
                 ) from error
-        start += count
+
+    cores = usable_cores() if len(data) > THREADS_ABOVE else 1
+    with ThreadPoolExecutor(cores) as pool:
+        list(pool.map(decode, np.array_split(np.arange(len(records)), cores)))
     return out

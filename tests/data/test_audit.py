@@ -14,6 +14,7 @@ from masklam_envs import Frames, collect, measure_correlation
 from masklam_envs.data import audit_report, pixel_trajectories
 from masklam_envs.data.audit import audit, background_motion
 from masklam_envs.data.audit_report import text_of, write_report
+from masklam_envs.data.mask_columns import MaskColumn, segment_dataset
 from tests.test_cli import masklam
 
 META = {"base": None, "masks": "motion", "action_low": [-1.0, -1.0], "action_high": [1.0, 1.0]}
@@ -104,6 +105,10 @@ def painted(paint):
     return frames
 
 
+def loop(rgbm):
+    rgbm[21:42], rgbm[42:] = rgbm[:21], rgbm[:21]
+
+
 def flicker(rgbm):
     rgbm[::2, ..., 3] = 0
     rgbm[::2, :3, :3, 3] = 255
@@ -116,6 +121,7 @@ def flicker(rgbm):
         (lambda rgbm: rgbm[::3, ..., 3].fill(0), "the mask is empty in 33% of the frames"),
         (lambda rgbm: rgbm[..., 3].fill(255), "the mask covers 100% of the frame"),
         (flicker, "the mask flickers"),
+        (loop, "67% of the frames are copies of earlier ones"),
         (lambda rgbm: rgbm[:21, ..., :3].fill(7), r"33% of the steps change no pixel \(up to 20 in a row\)"),
     ],
 )
@@ -149,6 +155,56 @@ def test_every_damaged_episode_is_named(tmp_path):
     for name in ("rgbm.bin", "actions.zz"):
         for episode in (0, 2):
             assert any(f"{name}: episode {episode} is damaged" in line for line in found.damaged)
+
+
+def test_a_missing_file_is_damage(tmp_path):
+    good().save(tmp_path / "data")
+    (tmp_path / "data" / "rewards.bin").unlink()
+    [line] = audit(tmp_path / "data").damaged
+    assert line == f"{tmp_path / 'data' / 'rewards.bin'} is missing; collect the dataset again"
+
+
+def test_the_agent_is_measured_in_pixels(tmp_path):
+    good().save(tmp_path / "data")
+    assert re.search(r"agent, pixels +36 / 36 / 36 \(least", text_of(audit(tmp_path / "data")))
+
+
+@pytest.fixture
+def segmented(tmp_path):
+    """Physics with a column of masks that are next to nothing."""
+    collect("MaskHopper-v0", 2, policy="random", max_steps=12, out=tmp_path / "data")
+    with pytest.warns(UserWarning, match="are of little use"):
+        segment_dataset(tmp_path / "data", "motion", view={"distractor": "video", "image_size": 36})
+    return tmp_path / "data"
+
+
+@pytest.mark.filterwarnings("ignore:the masks 'motion' are of little use")
+def test_columns_of_masks_are_measured_and_can_be_looked_at(segmented):
+    view = {"distractor": "video", "image_size": 36}
+    found, column = audit(segmented, view=view), MaskColumn.load(segmented, "motion")
+    assert found.columns == {"motion": str(column.quality)} and "masks 'motion'" in text_of(found)
+    assert not any("little use" in flag for flag in found.flags)
+    looked_at = audit(segmented, view=view, masks="motion")
+    assert any("the masks are of little use: their IoU with" in flag for flag in looked_at.flags)
+    assert looked_at.meta["masks"] == "motion"
+
+
+MOTION = {"name": "motion", "method": "difference"}
+
+
+def test_masks_of_a_source_are_compared_with_the_simulator_s(tmp_path):
+    collect("MaskHopper-v0", 2, policy="random", max_steps=12, out=tmp_path / "data")
+    found = audit(tmp_path / "data", view={"distractor": "video", "image_size": 36, "mask_source": MOTION})
+    assert any("the masks are of little use: their IoU with" in flag for flag in found.flags)
+
+
+def test_damage_of_a_column_of_masks_is_named(segmented):
+    path = segmented / "masks" / "motion" / "mask.bin"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    [line] = audit(segmented).damaged
+    assert re.search(r"masks/motion/mask.bin: episode 1 is damaged", line)
 
 
 @pytest.mark.parametrize("suffix", [".html", ".png"])

@@ -53,6 +53,27 @@ def test_transitions_in_few_episodes_fill_all_but_one_of_them(windows, count, se
     assert sum(found[i] < LENGTHS[number] for i, number in enumerate(numbers)) <= 1
 
 
+@pytest.fixture(scope="module")
+def as_large_as_the_papers():
+    """128 episodes and more of 1,000 steps; their frames have one pixel."""
+    return Windows(made_up_frames([1_000] * 140, size=1), future_offset=10)
+
+
+def test_labels_of_the_papers_sizes(as_large_as_the_papers):
+    windows, smaller = as_large_as_the_papers, set()
+    for episodes in (2, 4, 8, 16, 32, 64, 128):
+        chosen = labelled_anchors(windows, episodes=episodes)
+        assert len(chosen) == episodes * 991 and len(np.unique(windows.episode(chosen))) == episodes
+        assert smaller < set(chosen.tolist())
+        smaller = set(chosen.tolist())
+    smaller = set()
+    for transitions in (2_048, 4_096, 8_192, 16_384, 32_768, 64_000, 128_000):
+        chosen = labelled_anchors(windows, transitions=transitions)
+        assert len(chosen) == len(set(chosen.tolist())) == transitions
+        assert smaller < set(chosen.tolist())
+        smaller = set(chosen.tolist())
+
+
 def test_another_seed_labels_others(windows):
     first, second = (labelled_anchors(windows, transitions=5, seed=seed).tolist() for seed in (0, 1))
     assert first != second
