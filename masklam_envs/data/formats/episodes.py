@@ -157,6 +157,30 @@ def provenance(frames: Frames | LazyFrames) -> str:
     return json.dumps(meta, default=str)
 
 
+def brief(error: Exception) -> str:
+    """A library's message in one line."""
+    return " ".join(str(error).split())
+
+
+def numbers_of(where: str, name: str, value: Any, shape: tuple[int, ...] | None = None) -> NDArray[np.float32]:
+    """A column's value as float32.
+
+    :param where: named in errors: file and row or episode
+    :param name: of the column
+    :param shape: that it must have; None: any vector
+    :raises ValueError: when it holds anything but numbers, or has another shape
+    """
+    try:
+        found = np.asarray(value, np.float32)
+    except (TypeError, ValueError):
+        found = None
+    if found is None or (found.ndim != 1 if shape is None else found.shape != shape):
+        wanted = "a list of numbers" if shape is None else f"numbers of shape {shape}"
+        shown = type(value).__name__ if found is None or not found.ndim else f"shape {found.shape}"
+        raise ValueError(f"{where}: {name!r} must be {wanted}, got {shown}; the file is damaged or of another layout")
+    return found
+
+
 def recorded_provenance(text: Any) -> Any:
     """What :func:`provenance` wrote, read again; None for what it did not write."""
     try:

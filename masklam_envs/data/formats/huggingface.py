@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 
 from masklam_envs.data.formats.episodes import (
     Episode,
+    brief,
     episode_of,
+    numbers_of,
     pixel_meta,
     provenance,
     recorded_provenance,
@@ -215,49 +217,67 @@ def _episodes(
 
 def _rows_of(parquet: Any, file: Path, observation: str, mask: str | None) -> Iterator[dict[str, Any]]:
     number = 0
-    try:
-        for batch in _opened(parquet, file).iter_batches(batch_size=ROWS_AT_ONCE):
-            for row in batch.to_pylist():
-                where = f"{file}, row {number}"
-                yield {
-                    "where": where,
-                    "pixels": decoded(where, row[observation]),
-                    "mask": None if mask is None else decoded(where, row[mask], grey=True),
-                    "action": np.clip(np.asarray(row["action"], np.float32), -1, 1),
-                    "state": np.asarray(row.get("state") or [], np.float32),
-                    "reward": float(row.get("reward") or 0.0),
-                    "terminated": bool(row.get("terminated")),
-                    "end": bool(row.get("terminated")) or bool(row.get("truncated")),
-                }
-                number += 1
-    except OSError as error:
-        raise ValueError(f"{file} cannot be read after row {number} ({error}); download it again") from error
+    for batch in _batches(parquet, file, ROWS_AT_ONCE):
+        for row in batch:
+            where = f"{file}, row {number}"
+            yield {
+                "where": where,
+                "pixels": decoded(where, row[observation]),
+                "mask": None if mask is None else decoded(where, row[mask], grey=True),
+                "action": np.clip(numbers_of(where, "action", row["action"]), -1, 1),
+                "state": numbers_of(where, "state", row.get("state") or []),
+                "reward": float(row.get("reward") or 0.0),
+                "terminated": bool(row.get("terminated")),
+                "end": bool(row.get("terminated")) or bool(row.get("truncated")),
+            }
+            number += 1
+
+
+def _batches(parquet: Any, file: Path, size: int, columns: list[str] | None = None) -> Iterator[list[dict[str, Any]]]:
+    """Rows of a file, so many at a time.
+
+    :raises ValueError: naming the file when it is damaged in the middle
+    """
+    batches, read = _opened(parquet, file).iter_batches(batch_size=size, columns=columns), 0
+    while True:
+        try:
+            batch = next(batches, None)
+        except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+            raise ValueError(f"{file} cannot be read after row {read} ({brief(error)}); download it again") from error
+        if batch is None:
+            return
+        read += len(batch)
+        yield batch.to_pylist()
 
 
 def _joined(rows: list[dict[str, Any]], convention: str, number: int) -> Episode | None:
     """Rows as an episode; None where there is no transition."""
     if len(rows) < 2:
         return None
-    where = f"{rows[0]['where']} and the {len(rows) - 1} after it"
-    pixels = _stacked(where, [row["pixels"] for row in rows])
-    mask = None if rows[0]["mask"] is None else _stacked(where, [row["mask"] for row in rows])
     rewards = np.array([row["reward"] for row in rows], np.float32)
     return Episode(
-        rgbm_of(where, pixels, mask),
-        _stacked(where, [row["action"] for row in rows[:-1]]),
+        rgbm_of(
+            rows[0]["where"], _stacked(rows, "pixels"), None if rows[0]["mask"] is None else _stacked(rows, "mask")
+        ),
+        _stacked(rows[:-1], "action"),
         rewards[1:] if convention == "arrival" else rewards[:-1],
-        _stacked(where, [row["state"] for row in rows]),
+        _stacked(rows, "state"),
         # Leaving the last frame ended the episode, but where that led is not in the rows.
         rows[-1]["terminated"] and convention == "arrival",
         number,
     )
 
 
-def _stacked(where: str, arrays: list[Any]) -> Any:
-    shapes = {array.shape for array in arrays}
-    if len(shapes) > 1:
-        raise ValueError(f"{where}: rows of one episode have shapes {sorted(shapes)}; they must be equal")
-    return np.stack(arrays)
+def _stacked(rows: list[dict[str, Any]], name: str) -> Any:
+    """A column of an episode's rows as one array."""
+    first = rows[0]
+    for row in rows:
+        if row[name].shape != first[name].shape:
+            raise ValueError(
+                f"{row['where']}: {name} has shape {row[name].shape}, in the rows before it {first[name].shape}; the "
+                "rows of an episode must be alike: download the file again, or leave the episode out"
+            )
+    return np.stack([row[name] for row in rows])
 
 
 def _rows(
@@ -324,7 +344,7 @@ def _opened(parquet: Any, file: Path) -> Any:
     try:
         return parquet.ParquetFile(file)
     except (ValueError, OSError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        raise ValueError(f"{file} is no whole parquet file ({error}); download it again") from error
+        raise ValueError(f"{file} is no whole parquet file ({brief(error)}); download it again") from error
 
 
 def _check_columns(file: Path, there: list[str], needed: list[str]) -> None:
@@ -333,11 +353,8 @@ def _check_columns(file: Path, there: list[str], needed: list[str]) -> None:
         raise ValueError(f"{file} has no column {missing}, only {sorted(there)}; name the columns to read")
 
 
-def _first_action(parquet: Any, file: Path) -> list[float]:
-    batch = next(_opened(parquet, file).iter_batches(batch_size=1, columns=["action"]), None)
-    if batch is None or not len(batch):
+def _first_action(parquet: Any, file: Path) -> NDArray[np.float32]:
+    first = next(_batches(parquet, file, 1, ["action"]), None)
+    if not first:
         raise ValueError(f"{file} has no rows")
-    action = batch.to_pylist()[0]["action"]
-    if not isinstance(action, list):
-        raise ValueError(f"{file}: the column 'action' must hold lists of numbers, got {type(action).__name__}")
-    return action
+    return numbers_of(f"{file}, row 0", "action", first[0]["action"])

@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 
 from masklam_envs.data.formats.episodes import (
     Episode,
+    brief,
     episodes_of,
+    numbers_of,
     pixel_meta,
     provenance,
     require,
@@ -227,33 +229,55 @@ def read(path: Path, *, pixels: str | None = None, mask: str = MASK) -> tuple[di
 
 
 def _episodes(parquet: Any, path: Path, info: dict[str, Any], pixels: str, mask: str | None) -> Iterator[Episode]:
-    said = [row for file in sorted((path / "meta" / "episodes").rglob("*.parquet")) for row in _table(parquet, file)]
-    for episode in sorted(said, key=lambda row: row["episode_index"]):
+    features = info["features"]
+    wanted = [name for name in (ACTION, REWARD, STATE, pixels, *([mask] if mask else [])) if name in features]
+    columns = [name for name in wanted if features[name]["dtype"] != "video"]
+    for episode in sorted(_said_of_all(parquet, path, info, pixels), key=lambda row: row["episode_index"]):
         number, count = episode["episode_index"], episode["length"]
         where = f"{path}, episode {number}"
         file = path / info["data_path"].format(
             chunk_index=episode["data/chunk_index"], file_index=episode["data/file_index"]
         )
-        rows = _table(parquet, file, [("episode_index", "=", number)])
+        rows = _table(parquet, file, ["episode_index", *columns], [("episode_index", "=", number)])
         if len(rows) != count:
             raise ValueError(f"{where}: {file} holds {len(rows)} of its {count} rows; download it again")
+        if count < 2:
+            continue
         seen = _pixels(path, info, episode, rows, pixels)
         masks = None if mask is None else np.stack([decoded(where, row[mask], grey=True) for row in rows])
-        joined = _joined(where, rgbm_of(where, seen, masks), rows, number)
-        if joined is not None:
-            yield joined
+        yield _joined(where, rgbm_of(where, seen, masks), rows, features, number)
 
 
-def _joined(where: str, rgbm: NDArray[np.uint8], rows: list[dict[str, Any]], number: int) -> Episode | None:
-    if len(rows) < 2:
-        return None
-    steps = len(rows) - 1
-    actions = [row.get(ACTION, []) for row in rows[:-1]]
+def _said_of_all(parquet: Any, path: Path, info: dict[str, Any], pixels: str) -> list[dict[str, Any]]:
+    """What is said of every episode."""
+    needed = ["episode_index", "length", "data/chunk_index", "data/file_index"]
+    if info["features"][pixels]["dtype"] == "video":
+        needed += [f"videos/{pixels}/{name}" for name in ("chunk_index", "file_index", "from_timestamp")]
+    folder = path / "meta" / "episodes"
+    files = sorted(folder.rglob("*.parquet"))
+    if not files:
+        raise ValueError(f"{folder} holds no parquet file, which say what the episodes are; download the dataset again")
+    return [row for file in files for row in _table(parquet, file, needed)]
+
+
+def _joined(
+    where: str, rgbm: NDArray[np.uint8], rows: list[dict[str, Any]], features: dict[str, Any], number: int
+) -> Episode:
+    """An episode of the frames of two rows or more."""
+
+    def column(name: str, rows: list[dict[str, Any]]) -> NDArray[np.float32]:
+        width = int(np.prod(features[name]["shape"])) if name in features else 0
+        if not width:
+            return np.zeros((len(rows), 0), np.float32)
+        return numbers_of(where, name, [np.ravel(row[name]) for row in rows], (len(rows), width))
+
+    left = rows[:-1]
+    rewards = column(REWARD, left)
     return Episode(
         rgbm,
-        np.asarray(actions, np.float32).reshape(steps, -1),
-        np.array([row.get(REWARD) or 0.0 for row in rows[:-1]], np.float32),
-        np.asarray([row.get(STATE, []) for row in rows], np.float32).reshape(len(rows), -1),
+        column(ACTION, left),
+        rewards[:, 0] if rewards.size else np.zeros(len(left), np.float32),
+        column(STATE, rows),
         False,  # the last row's action may have ended the episode, but where it led is not in the rows
         number,
     )
@@ -402,13 +426,25 @@ def _only_pixels(path: Path, features: dict[str, Any], mask: str) -> str:
 def _bound(path: Path, acts: int) -> float:
     """How large actions get, at least 1: LeRobot says nothing of their bounds."""
     file = path / "meta" / "stats.json"
-    stats = json.loads(file.read_text()) if file.is_file() else {}
+    try:
+        stats = json.loads(file.read_text()) if file.is_file() else {}
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged ({error}); download it again, or remove it") from error
     ends = [*stats.get(ACTION, {}).get("min", []), *stats.get(ACTION, {}).get("max", [])] if acts else []
     return float(max([1.0, *np.abs(np.asarray(ends, np.float64)).ravel()]))
 
 
-def _table(parquet: Any, file: Path, filters: Any = None) -> list[dict[str, Any]]:
+def _table(parquet: Any, file: Path, columns: list[str], filters: Any = None) -> list[dict[str, Any]]:
+    """Rows of a file.
+
+    :raises ValueError: naming the file when it is missing, damaged or lacks a column
+    """
+    if not file.is_file():
+        raise ValueError(f"{file} is missing; download the dataset again")
     try:
-        return list(parquet.read_table(file, filters=filters).to_pylist())
+        missing = sorted(set(columns) - set(parquet.read_schema(file).names))
+        if not missing:
+            return list(parquet.read_table(file, columns=columns, filters=filters).to_pylist())
     except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        raise ValueError(f"{file} is no whole parquet file ({error}); download it again") from error
+        raise ValueError(f"{file} is no whole parquet file ({brief(error)}); download it again") from error
+    raise ValueError(f"{file} has no column {missing}, which meta/ says is there; download it again")

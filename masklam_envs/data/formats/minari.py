@@ -155,7 +155,7 @@ def _episodes(dataset: Any, dataset_id: str, pixels: str, mask: str, state: str)
                 int(episode.id),
             )
             read += 1
-    except OSError as error:
+    except (OSError, KeyError) as error:  # h5py's of a name that is not there is a KeyError
         raise ValueError(
             f"Minari dataset {dataset_id!r} cannot be read at episode {read} ({error}); download or make it again"
         ) from error

@@ -36,6 +36,14 @@ def disk_of(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+def blot(path, first=0.3, count=4_000):
+    """Write zeros over a piece in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    start = int(len(data) * first)
+    data[start : start + count] = bytes(count)
+    path.write_bytes(data)
+
+
 def cut(path, keep=0.6):
     """Leave the first part of a file."""
     data = path.read_bytes()

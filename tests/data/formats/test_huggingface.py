@@ -12,7 +12,7 @@ from masklam_envs.data import split_episodes
 from masklam_envs.data.formats import convert_dataset, huggingface, import_dataset
 from masklam_envs.data.formats.images import decoded
 from masklam_envs.data.mask_columns import MaskColumn, segment_dataset
-from tests.data.formats.helpers import assert_episode, cut, disk_of
+from tests.data.formats.helpers import assert_episode, blot, cut, disk_of
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -215,6 +215,49 @@ def test_a_damaged_image_is_named_with_its_row(folder, tmp_path):
 
     with pytest.raises(ValueError, match=r"parquet, row 7: the image is damaged \(30 bytes\)"):
         import_dataset(rewritten(folder, change), tmp_path / "back")
+
+
+def with_row(number, **values):
+    def change(table):
+        rows = table.to_pylist()
+        rows[number].update(values)
+        return pa.Table.from_pylist(rows, schema=table.schema)
+
+    return change
+
+
+def with_column(name, value):
+    return lambda table: table.set_column(table.schema.get_field_index(name), name, pa.array([value] * len(table)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            with_row(5, action=[0.0, 1.0]),
+            r"row 5: action has shape \(2,\), in the rows before it \(3,\); .*download the",
+        ),
+        (
+            with_row(5, action=None),
+            r"row 5: 'action' must be a list of numbers, got NoneType; the file is damaged or of",
+        ),
+        (with_row(5, state=[1.0]), r"row 5: state has shape \(1,\), in the rows before it \(12,\)"),
+        (with_row(7, observation=None), r"row 7: no image but NoneType; name another column"),
+        (with_column("action", "left"), r"row 0: 'action' must be a list of numbers, got str"),
+        (with_column("action", ["left"]), r"row 0: 'action' must be a list of numbers, got list"),
+    ],
+)
+def test_rows_of_another_layout_are_named(folder, tmp_path, change, message):
+    with pytest.raises(ValueError, match=rf"parquet, {message}"):
+        import_dataset(rewritten(folder, change), tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+def test_a_file_that_is_damaged_in_the_middle_is_named(folder, tmp_path):
+    [file] = folder.rglob("*.parquet")
+    blot(file)
+    with pytest.raises(ValueError, match=r"parquet cannot be read after row 0 .*download it again"):
+        import_dataset(folder, tmp_path / "back")
 
 
 def test_a_truncated_file_is_named(folder, tmp_path):

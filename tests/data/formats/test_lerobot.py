@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from masklam_envs.data.formats import import_dataset, lerobot
-from tests.data.formats.helpers import assert_episode, cut, disk_of
+from tests.data.formats.helpers import assert_episode, blot, cut, disk_of
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -138,6 +138,68 @@ def test_a_truncated_parquet_file_is_named(folder, tmp_path, name):
     cut(folder / name)
     with pytest.raises(ValueError, match=r"file-000.parquet is no whole parquet file .*download it again"):
         import_dataset(folder, tmp_path / "back")
+
+
+DATA, EPISODES = "data/chunk-000/file-000.parquet", "meta/episodes/chunk-000/file-000.parquet"
+
+
+def rewritten(path, change):
+    parquet.write_table(change(parquet.read_table(path)), path)
+
+
+def with_row(number, **values):
+    def change(table):
+        rows = table.to_pylist()
+        rows[number].update(values)
+        return pa.Table.from_pylist(rows, schema=table.schema)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (DATA, with_row(20, action=None), r"robot, episode 1: 'action' must be numbers of shape \(\d+, 3\), got list"),
+        (
+            DATA,
+            lambda table: table.drop_columns(["action"]),
+            rf"{DATA} has no column \['action'\], which meta/ says is",
+        ),
+        (DATA, lambda table: table.drop_columns([lerobot.MASK]), rf"{DATA} has no column \['{lerobot.MASK}'\]"),
+        (DATA, lambda table: table.drop_columns(["episode_index"]), rf"{DATA} has no column \['episode_index'\]"),
+        (DATA, lambda table: table.slice(0, 20), rf"episode 1: .*{DATA} holds \d+ of its \d+ rows; download it again"),
+        (EPISODES, lambda table: table.drop_columns(["length"]), rf"{EPISODES} has no column \['length'\]"),
+    ],
+)
+def test_rows_of_another_layout_are_named(folder, tmp_path, name, change, message):
+    rewritten(folder / name, change)
+    with pytest.raises(ValueError, match=message):
+        import_dataset(folder, tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [(DATA, rf"{DATA} is missing; download"), (EPISODES, "meta/episodes holds no parquet file.*download the dataset")],
+)
+def test_a_missing_file_is_named(folder, tmp_path, name, message):
+    (folder / name).unlink()
+    with pytest.raises(ValueError, match=message):
+        import_dataset(folder, tmp_path / "back")
+
+
+def test_a_file_that_is_damaged_in_the_middle_is_named(folder, tmp_path):
+    blot(folder / DATA)
+    with pytest.raises(ValueError, match=rf"{DATA} is no whole parquet file .*download it again"):
+        import_dataset(folder, tmp_path / "back")
+
+
+def test_damaged_statistics_are_named(folder, tmp_path):
+    cut(folder / "meta" / "stats.json")
+    with pytest.raises(ValueError, match=r"stats.json is damaged .*; download it again, or remove it"):
+        import_dataset(folder, tmp_path / "back")
+    (folder / "meta" / "stats.json").unlink()
+    assert import_dataset(folder, tmp_path / "back").trajectories.episodes == 3
 
 
 def test_a_truncated_video_is_named_with_its_episode(folder, tmp_path):

@@ -15,6 +15,7 @@ from masklam_envs.data.formats import minari as layout
 from tests.data.formats.helpers import assert_episode, cut, disk_of
 
 minari = pytest.importorskip("minari")
+h5py = pytest.importorskip("h5py")
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
@@ -128,11 +129,40 @@ def test_a_dataset_that_is_not_there_is_named(storage, tmp_path):
         import_dataset("masklam/nothing-v0", tmp_path / "back", "minari")
 
 
-def test_a_truncated_file_is_named(written, storage, tmp_path):
-    cut(storage / written / "data" / "main_data.hdf5")
-    with pytest.raises(ValueError, match=r"Minari .*'masklam/hopper-v0'.*"):
+def without(name):
+    def remove(path):
+        with h5py.File(path, "a") as file:
+            del file[name]
+
+    return remove
+
+
+def with_small_masks(path):
+    without("episode_1/observations/mask")(path)
+    with h5py.File(path, "a") as file:
+        file["episode_1/observations/mask"] = np.zeros((3, 36, 36, 1), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut, "cannot be read at episode 0 .*truncated file.*; download or make it again"),
+        (without("episode_1/actions"), "cannot be read at episode 1 .*'actions'.*; download or make it again"),
+        (without("episode_2"), "cannot be read at episode 2 .*; download or make it again"),
+        (with_small_masks, r"episode 1: the mask has shape \(3, 36, 36\), its pixels need \(\d+, 36, 36\)"),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_episode(written, storage, tmp_path, damage, message):
+    damage(storage / written / "data" / "main_data.hdf5")
+    with pytest.raises(ValueError, match=rf"Minari dataset 'masklam/hopper-v0',? {message}"):
         import_dataset(written, tmp_path / "back")
     assert not (tmp_path / "back").exists()
+
+
+def test_damaged_metadata_is_named(written, storage, tmp_path):
+    cut(storage / written / "data" / "metadata.json")
+    with pytest.raises(ValueError, match=r"Minari cannot open 'masklam/hopper-v0' .*`minari list local` shows"):
+        import_dataset(written, tmp_path / "back", "minari")
 
 
 @pytest.mark.filterwarnings("default::UserWarning")
