@@ -188,6 +188,9 @@ def segment_(
     prompt: Annotated[str | None, typer.Option(help='JSON, e.g. {"box": [8, 8, 56, 56]}, for source sam')] = None,
     env: Annotated[str | None, typer.Option(help="id to draw recorded physics with; as recorded")] = None,
     view: Annotated[str, typer.Option(help='JSON of its arguments, e.g. {"distractor": "video"}')] = "{}",
+    faults: Annotated[
+        str | None, typer.Option(help='JSON: what is wrong with the masks, e.g. {"name": "erosion", "radius": 2}')
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="processes, each with a source of its own")] = 1,
     sheet: Annotated[
         Path | None,
@@ -210,6 +213,7 @@ def segment_(
             prompt=None if prompt is None else json.loads(prompt),
             env=env,
             view=arguments,
+            mask_faults=None if faults is None else json.loads(faults),
             workers=workers,
             progress_bar=True,
         )

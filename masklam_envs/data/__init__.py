@@ -3,6 +3,7 @@
 from masklam_envs.data.blocks import Blocks
 from masklam_envs.data.cache import open_frames
 from masklam_envs.data.collect import collect
+from masklam_envs.data.faulty import faulty_frames
 from masklam_envs.data.frames import Frames, LazyFrames, pixel_trajectories, render_frames
 from masklam_envs.data.loader import WindowLoader
 from masklam_envs.data.replay import check_replay
@@ -23,6 +24,7 @@ __all__ = [
     "Windows",
     "check_replay",
     "collect",
+    "faulty_frames",
     "labelled_anchors",
     "open_frames",
     "pixel_trajectories",

@@ -35,9 +35,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from masklam_envs.data.faulty import fault_seed, faulty_episode, known_faults
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.data.store import EpisodeWriter, open_store, read_fields, read_manifest, read_records
 from masklam_envs.errors import unknown_name
+from masklam_envs.masks.episode import MaskFault
 from masklam_envs.masks.quality import USELESS_EMPTY, Measuring, Quality, contact_sheet
 from masklam_envs.masks.sources import (
     NONE,
@@ -145,6 +147,7 @@ def segment_dataset(
     prompt: Any = None,
     env: str | None = None,
     view: dict[str, Any] | None = None,
+    mask_faults: Any = None,
     workers: int = 1,
     progress_bar: bool = False,
 ) -> MaskColumn:
@@ -156,6 +159,8 @@ def segment_dataset(
     :param prompt: what a source that can be told shall look for, the same in every episode
     :param env: id of the environment through which physics is seen; None: the one it was recorded in
     :param view: its keyword arguments
+    :param mask_faults: what is wrong with the source's masks, as in :func:`~masklam_envs.masks.faults.make_faults`;
+        they are 0 or 255 then
     :param workers: processes, each with a source of its own; 1: this one
     :param progress_bar: show one
     :return: the column
@@ -165,6 +170,7 @@ def segment_dataset(
     from masklam_envs.data.formats.convert import open_own
 
     folder, config = Path(folder), source_config(mask_source)
+    faults = _column_faults(mask_faults)
     name = name or config["name"]
     if config["name"] == NONE or workers < 1:
         raise ValueError(f"a mask source and at least one worker are needed, got {config['name']!r} and {workers}")
@@ -175,10 +181,11 @@ def segment_dataset(
     seen = frames.view.config.to_json() if isinstance(frames, LazyFrames) else None
     path = folder / FOLDER / name
     meta = {"source": config, "prompt": prompt, "view": seen, "weights": _weights(config)}
+    meta |= {"mask_faults": mask_faults} if faults else {}
     with EpisodeWriter(path, meta) as writer:
         if writer.episodes:
             _check_same(folder, name, read_records(path, read_fields(read_manifest(path), path)), records)
-        _append(writer, frames, config, prompt, records, workers, progress_bar)
+        _append(writer, frames, config, prompt, faults, records, workers, progress_bar)
     quality = _against_simulator(frames, path)
     if quality is not None:
         _write_quality(path, quality)
@@ -218,6 +225,7 @@ def _append(
     frames: Frames | LazyFrames,
     config: dict[str, Any],
     prompt: Any,
+    faults: Sequence[MaskFault],
     records: NDArray[Any],
     workers: int,
     progress_bar: bool,
@@ -232,6 +240,8 @@ def _append(
         for episode in todo:
             with _episode_named(episode):
                 soft = next(found)
+            if faults:
+                soft = _faulty(faults, frames, episode, soft)
             writer.append(
                 length=len(soft) - 1,
                 reset_seed=int(records["reset_seed"][episode]),
@@ -255,6 +265,22 @@ def _episode_named(episode: int) -> Iterator[None]:
     except (LookupError, MemoryError, ValueError) as error:
         kind = next(kind for kind in (LookupError, MemoryError, ValueError) if isinstance(error, kind))
         raise kind(f"episode {episode}: {error}") from error
+
+
+def _column_faults(mask_faults: Any) -> list[MaskFault]:
+    faults = known_faults(mask_faults)
+    if any(fault.paints for fault in faults):
+        raise ValueError("a column holds masks alone and cannot occlude pixels: give 'occlusion' pixels=False")
+    return faults
+
+
+def _faulty(
+    faults: Sequence[MaskFault], frames: Frames | LazyFrames, episode: int, soft: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """Soft masks (T, H, W) of an episode as hard ones with faults."""
+    masks = np.where(soft >= 128, np.uint8(255), np.uint8(0))[..., None]
+    pixels = np.broadcast_to(np.uint8(0), (*soft.shape, 3))  # no fault looks at them
+    return faulty_episode(faults, fault_seed(frames.trajectories, episode), pixels, masks)[1][..., 0]
 
 
 def _weights(config: dict[str, Any]) -> int | None:

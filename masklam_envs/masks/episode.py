@@ -168,11 +168,13 @@ class MaskFault(ABC):
     """A fault as configured.
 
     ``memory`` is how many frames it looks back: its masks at frame t depend on frames t - memory .. t, and on what it
-    noted of earlier frames when they were shown.  ``needs_ghost``: it asks which pixels are a ghost's.
+    noted of earlier frames when they were shown.  ``needs_ghost``: it asks which pixels are a ghost's.  ``paints``: it
+    changes pixels, too.
     """
 
     memory: int = 0
     needs_ghost: bool = False
+    paints: bool = False
 
     @abstractmethod
     def begin(self, masks: Masks, seeds: np.random.SeedSequence) -> Masks:

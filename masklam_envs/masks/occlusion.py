@@ -80,6 +80,7 @@ class Occlusion(MaskFault):
 
     def __init__(self, fraction: float, box: str, pixels: bool) -> None:
         self.fraction, self.box, self.pixels = fraction, box, pixels
+        self.paints = pixels
 
     def begin(self, masks: Masks, seeds: np.random.SeedSequence) -> Masks:
         """An episode's masks with the rectangle cut out.

@@ -5,6 +5,7 @@ import warnings
 import gymnasium as gym
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from masklam_agents.cli import app
@@ -273,8 +274,15 @@ def test_the_commands(physics, tmp_path):
     assert "on held-out episodes IoU" in told.output
     call = ["segment", str(physics), "--mask-source", "student", "-o", f"path={student}", "--view", view]
     assert CliRunner().invoke(app, call).exit_code == 0
-    assert mask_columns(physics) == ("motion", "student")
+    worse = ["--name", "worse", "--faults", '{"name": "latency", "frames": 2}', "--sheet", str(sheet)]
+    told = CliRunner().invoke(app, [*call, *worse])
+    assert told.exit_code == 0, told.output
+    assert mask_columns(physics) == ("motion", "student", "worse")
+    # A student of another source's masks.
+    call = ["train-segmenter", str(physics), "--out", str(student), "--view", view, "--updates", "2", "--base", "4"]
+    assert CliRunner().invoke(app, [*call, "--masks", "motion"]).exit_code == 0
     draw_sheet(sheet, physics, ["motion", "student"], view=VIEW)
+    assert Image.open(sheet).size == (96 + 8 * 2 * 32, 3 * 2 * 32)  # a row each, and the simulator's
     told = CliRunner().invoke(app, ["segment", str(physics), "--mask-source", "moton"])
     assert told.exit_code == 2 and "Did you mean" in told.output
 
