@@ -12,6 +12,17 @@ from masklam_envs.masks.sam import Sam
 BOX = {"box": [4, 4, 28, 28]}
 
 
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """Any connection fails."""
+    import socket
+
+    def refuse(*_):
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [
