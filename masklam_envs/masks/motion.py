@@ -18,6 +18,7 @@ from masklam_envs.masks.registration import Registration, as_affine, dense_flow
 CAMERAS = ("auto", "moving", "still")
 METHODS = ("background", "difference", "flow")
 MAX_WINDOW = 64
+LEAST_SIDE = 4  # pixels; an affine motion needs three places that are in no line
 
 Frames = NDArray[np.uint8]
 Picture = NDArray[np.uint8]
@@ -82,7 +83,15 @@ class Motion:
         self._registration = Registration()
 
     def segment(self, frames: Frames, prompt: Any = None) -> NDArray[np.float32]:
-        """See :class:`~masklam_envs.masks.sources.MaskSource`; there is no prompt."""
+        """See :class:`~masklam_envs.masks.sources.MaskSource`; there is no prompt.
+
+        :raises ValueError: for frames too small to tell a motion
+        """
+        if min(frames.shape[1:3]) < LEAST_SIDE:
+            raise ValueError(
+                f"motion is seen in frames of at least {LEAST_SIDE} x {LEAST_SIDE} pixels, got "
+                f"{frames.shape[1]} x {frames.shape[2]}; draw larger ones (image_size)"
+            )
         found = {"background": self._over_the_whole, "difference": self._against_past, "flow": self._deviating}
         out = np.empty(frames.shape[:3], np.float32)
         for mask, raw in zip(out, found[self.method](frames), strict=True):

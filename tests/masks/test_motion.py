@@ -149,6 +149,16 @@ def test_a_video_of_one_frame_moves_nowhere(method):
     assert not Motion(method=method, camera="moving").segment(walker(1)[0]).any()
 
 
+@pytest.mark.parametrize("method", ["background", "difference", "flow"])
+def test_frames_of_any_size_from_4_x_4_on(method):
+    rng = np.random.default_rng(0)
+    for size in ((4, 4), (5, 7), (9, 40), (40, 9)):
+        frames = rng.integers(0, 256, (3, *size, 3)).astype(np.uint8)
+        assert Motion(method=method, camera="moving").segment(frames).shape == (3, *size)
+    with pytest.raises(ValueError, match="frames of at least 4 x 4 pixels, got 2 x 40; draw larger ones"):
+        Motion(method=method).segment(np.zeros((3, 2, 40, 3), np.uint8))
+
+
 def test_options_are_checked():
     assert Motion().memory is None
     with pytest.raises(ValueError, match="unknown method 'flwo'. Did you mean 'flow'"):

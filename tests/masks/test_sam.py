@@ -125,6 +125,11 @@ def test_a_video_is_tracked_from_a_prompt(model, prompt):
     assert np.array_equal(masks, segment(configured, video()))
 
 
+def test_one_frame_and_any_shape_of_frames(model):
+    assert segment(Sam(model), video(1), BOX).shape == (1, 32, 32)
+    assert segment(Sam(model), video(3)[:, :29, :], BOX).shape == (3, 29, 32)
+
+
 def test_a_task_of_the_paper_s_is_its_box(model):
     box = {"box": [13.75, 0.75, 31.75, 31.75]}
     assert np.array_equal(segment(Sam(model), video(), {"paper": "push"}), segment(Sam(model), video(), box))
