@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from masklam_agents import MaskLAM
 from masklam_agents.cli import app
 from masklam_envs import collect
 from masklam_envs.data.formats.convert import open_own
@@ -50,7 +51,7 @@ def physics(tmp_path):
 @pytest.fixture(autouse=True)
 def quiet():
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="the masks .* are of little use")
+        warnings.filterwarnings("ignore", message=".* are of little use")
         yield
 
 
@@ -100,6 +101,21 @@ def test_pixels_get_columns_side_by_side(physics, tmp_path):
     source, starts = make_mask_source("motion"), own.trajectories.first_frame
     want = segment(source, np.ascontiguousarray(own.pixels[: starts[1]]))
     assert np.array_equal(Frames.load(tmp_path / "pixels", masks="b").mask[: starts[1], ..., 0], hard(want))
+
+
+def test_a_method_trains_on_a_column_by_name(physics):
+    """What it learns follows the masks: by name, or the same masks put into the frames by hand."""
+    column = segment_dataset(physics, MOTION, name="m", view=VIEW)
+    options = {"network": "small", "batch_size": 8, "future_offset": 1, "stage_shares": (1, 0, 0), "seed": 0}
+
+    def learned(dataset):
+        agent = MaskLAM(dataset=dataset, **options).learn(16)
+        return np.concatenate([each.detach().numpy().ravel() for each in agent.policy.parameters()])
+
+    by_name, own = open_own(physics, view=VIEW, masks="m"), open_own(physics, view=VIEW)
+    assert not np.array_equal(learned(by_name), learned(own))
+    by_hand = own.select(range(4)).with_masks(column)
+    assert np.array_equal(learned(by_name.select(range(4))), learned(by_hand))
 
 
 def test_an_interrupted_run_goes_on_where_it_was(physics, monkeypatch):
