@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from masklam_agents.segmenter.onnx_file import FLOAT, Graph
+from masklam_envs import Frames
 from masklam_envs.masks import make_mask_source, segment
 from masklam_envs.masks.rembg import CUSTOM, Rembg, rembg_models
 from masklam_envs.masks.sources import hard
+from tests.helpers import write_clip
+from tests.test_cli import masklam
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("rembg")
@@ -315,3 +318,23 @@ def test_a_student_runs_in_rembgs_own_session(size, tmp_path):
     session = rembg.new_session("u2net_custom", model_path=str(file))
     alone = np.asarray(session.predict(Image.fromarray(frames[0]))[0], np.float32) / 255
     assert np.corrcoef(alone.ravel(), want[0].ravel())[0, 1] > 0.9
+
+
+def test_the_command_gives_own_video_masks_by_a_model_file(tmp_path):
+    """A bright square on a dark picture, and a model that finds what is bright."""
+    write_clip(tmp_path / "clip.mp4", np.concatenate([squares()[:2]] * 4))
+    options = ("model=u2net_custom", f"model_path={model_file(tmp_path / 'bright.onnx')}")
+    arguments = [argument for option in options for argument in ("--mask-option", option)]
+    done = masklam("import", tmp_path / "clip.mp4", "--mask-source", "rembg", *arguments, "--out", tmp_path / "data")
+    assert done.exit_code == 0, done.output
+    assert "1 episodes, 8 frames; masks: rembg, 25" in done.output
+    mask = Frames.load(tmp_path / "data").mask
+    assert mask[:, 20:44, 20:44].min() == 255 and mask[:, :10].max() == 0
+
+
+def test_the_command_says_what_rembg_lacks(tmp_path):
+    write_clip(tmp_path / "clip.mp4", squares())
+    done = masklam("import", tmp_path / "clip.mp4", "--mask-source", "rembg", "--out", tmp_path / "data")
+    assert done.exit_code == 2
+    assert "Traceback" not in done.output and "model" in done.output
+    assert not (tmp_path / "data").exists()

@@ -14,6 +14,7 @@ from masklam_envs.data.formats import folder as layout
 from masklam_envs.data.formats import import_dataset
 from tests.data.formats.helpers import assert_episode, cut, disk_of
 from tests.helpers import write_clip
+from tests.test_cli import masklam
 
 REAL = Path(os.environ.get("MASKLAM_VIDEOS", Path(__file__).parents[4] / "shared" / "videos"))
 
@@ -110,12 +111,26 @@ def test_without_actions_nothing_is_decoded(clips, tmp_path, method):
         method(dataset=frames, batch_size=16).learn(96)
 
 
+def imported(folder, *arguments):
+    """What the command of the README makes of clips, and what it prints."""
+    done = masklam("import", *arguments, "--mask-source", "motion", "--out", folder)
+    assert done.exit_code == 0, done.output
+    return Frames.load(folder), done.output
+
+
+def test_the_command_makes_masks_of_motion(clips, tmp_path):
+    frames, told = imported(tmp_path / "data", clips / "a.mp4", clips / "b.mp4", "--size", 32)
+    assert f"{tmp_path / 'data'}: 2 episodes, 48 frames; masks: motion," in told
+    assert np.array_equal(frames.mask, import_dataset(clips, tmp_path / "same", mask_source="motion", size=32).mask)
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real clips here")
 @pytest.mark.slow
 def test_real_clips_become_a_dataset_that_stage_1_trains_on(tmp_path):
-    clips = sorted(REAL.glob("*.mp4"))[:2]
-    frames = import_dataset(clips, tmp_path / "data", mask_source="motion")
+    frames, told = imported(tmp_path / "data", *sorted(REAL.glob("*.mp4"))[:2])
+    assert "2 episodes, 1000 frames; masks: motion," in told
     assert frames.trajectories.lengths.tolist() == [499, 499]
+    assert 0 < (frames.mask > 0).mean() < 0.5
     assert MaskLAM(dataset=frames, **STAGE_1).learn(64).progress["pretrain"] == 4
 
 
