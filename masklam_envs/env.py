@@ -66,7 +66,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
     :param zoom: divides the tangent of half the field of view
     :param camera_offset: metres by which the camera is moved to its own right and upwards
     :param renderer: ``"raycast"``, ``"opengl"``, or ``"auto"``: OpenGL where something visible is no primitive geom
-    :param split: ``"train"`` or ``"test"`` backgrounds
+    :param split: ``"train"`` or ``"test"`` backgrounds; ``"fit"`` and ``"validation"`` are parts of the training ones
     :param base_kwargs: keyword arguments of the base environment, when it is given by id
     :param render_mode: None or ``"rgb_array"``: ``render()`` returns the last step's pixels
     :raises ValueError: for an unknown name, key, camera or body, a number out of range, or a mask of an object where

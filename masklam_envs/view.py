@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklam_envs.distractors import ActionReference, Distractor, make_distractor
+from masklam_envs.distractors.base import SPLITS
 from masklam_envs.distractors.facts import GROUND_ALPHA, scene_facts
 from masklam_envs.distractors.reference import Whitening
 from masklam_envs.errors import unknown_name
@@ -35,7 +36,8 @@ class ViewConfig:
 
     :param distractor: a name, ``{"name": ..., option: value}``, or a list of these, composed in order
     :param correlation: short cut for the option of that name, in [0, 1]
-    :param split: ``"train"`` or ``"test"`` backgrounds; they share no clip
+    :param split: ``"train"`` or ``"test"`` backgrounds, which share no clip, or those of a part of ``"train"``:
+        ``"fit"`` or ``"validation"``
     :param image_size: side of the square frame, pixels
     :param camera: name or index of a camera of the model, or a description by lookat, distance, azimuth, elevation
         and tracked body (see :mod:`masklam_envs.rendering.camera`); None: ``track`` if there is one, else the first,
@@ -69,7 +71,7 @@ class ViewConfig:
     def __post_init__(self) -> None:
         _check_choice("renderer", self.renderer, RENDERERS)
         source_config(self.mask_source)
-        _check_choice("split", self.split, ("train", "test"))
+        _check_choice("split", self.split, SPLITS)
         size = self.image_size
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or not MIN_SIZE <= size <= MAX_SIZE:
             raise ValueError(f"image_size must be an integer in [{MIN_SIZE}, {MAX_SIZE}] pixels, got {size!r}")

@@ -381,7 +381,7 @@ def test_sb3_s_vector_shows_the_terminal_frame():
         ({"mask_source": "simulater"}, "unknown mask source 'simulater'. Did you mean 'simulator'"),
         ({"mask_faults": "erosoin"}, "unknown mask fault 'erosoin'. Did you mean 'erosion'"),
         ({"mask_faults": {"name": "erosion", "radius": 99}}, r"integer in \[0, 16\] pixels, got 99"),
-        ({"split": "val"}, "unknown split 'val'. Known: test, train"),
+        ({"split": "val"}, "unknown split 'val'. Known: fit, test, train, validation"),
         ({"image_size": 3}, r"image_size must be an integer in \[16, 1024\] pixels, got 3"),
         ({"image_size": 64.0}, "image_size must be an integer"),
         ({"image_size": True}, "image_size must be an integer"),

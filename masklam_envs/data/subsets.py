@@ -93,9 +93,10 @@ def split_frames(
 ) -> dict[str, LazyFrames]:
     """Split recorded physics by episode and by background.
 
-    Training and validation episodes are seen before the training backgrounds, test episodes before the test
-    backgrounds, which share no clip with them; ``"test_seen"`` are the test episodes before the training backgrounds,
-    so that what new backgrounds cost can be told from what new episodes cost.
+    Training, validation and test episodes are each seen before backgrounds of their own, which share no clip where
+    there are three: three quarters of the training clips, the others of them, and the test clips.  ``"test_seen"`` are
+    the test episodes before the backgrounds of training, so that what new backgrounds cost can be told from what new
+    episodes cost.  Without validation episodes training has all training clips.
 
     :param env: an environment of this package: its view is used
     :param validation: as in :func:`split_episodes`
@@ -105,22 +106,22 @@ def split_frames(
     :return: ``train``, ``validation``, ``test`` and ``test_seen``; parts without episodes are left out
     """
     splits = split_episodes(trajectories, validation=validation, test=test, seed=seed)
-    seen, unseen = (view_of_split(env, split) for split in ("train", "test"))
+    seen = "fit" if len(splits.validation) else "train"
     plan = {
         "train": (splits.train, seen),
-        "validation": (splits.validation, seen),
-        "test": (splits.test, unseen),
+        "validation": (splits.validation, "validation"),
+        "test": (splits.test, "test"),
         "test_seen": (splits.test, seen),
     }
     return {
-        name: LazyFrames(trajectories.select(episodes), view, block=block)
-        for name, (episodes, view) in plan.items()
+        name: LazyFrames(trajectories.select(episodes), view_of_split(env, backgrounds), block=block)
+        for name, (episodes, backgrounds) in plan.items()
         if len(episodes)
     }
 
 
 def view_of_split(env: Any, split: str) -> View:
-    """An environment's view with the backgrounds of a split, ``"train"`` or ``"test"``."""
+    """An environment's view with the backgrounds of a split, one of :data:`masklam_envs.distractors.base.SPLITS`."""
     view: View = env if isinstance(env, View) else env.unwrapped.view
     return view.again(split=split)
 

@@ -35,7 +35,22 @@ __all__ = [
 Float64Array = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 
-SPLITS = ("train", "test")
+#: which clips may be shown; "fit" and "validation" are disjoint parts of "train"
+SPLITS = ("train", "test", "fit", "validation")
+
+
+def part_of_training(clips: tuple[int, ...], split: str) -> tuple[int, ...]:
+    """The training clips that a split shows: "validation" the last quarter (rounded up), "fit" the others.
+
+    :param clips: of "train"; a single one is in both parts
+
+    >>> part_of_training((0, 1, 2, 3, 4), "fit"), part_of_training((0, 1, 2, 3, 4), "validation")
+    ((0, 1, 2), (3, 4))
+    """
+    held_out = -(-len(clips) // 4)
+    if split == "train" or len(clips) == 1:
+        return clips
+    return clips[:-held_out] if split == "fit" else clips[-held_out:]
 
 
 class Footage(Protocol):
@@ -45,7 +60,10 @@ class Footage(Protocol):
     wraps: bool
 
     def clips(self, split: str) -> tuple[int, ...]:
-        """The clip numbers of a split, at least one; "train" and "test" share none where there are two."""
+        """The clip numbers of a split, at least one; "train" and "test" share none where there are two.
+
+        "fit" and "validation" are the parts of "train" by :func:`part_of_training`.
+        """
 
     def length(self, clip: int) -> int:
         """How many frames a clip has, at least 1."""
@@ -58,7 +76,7 @@ class Footage(Protocol):
 class Context:
     """What every part is told when it is made.
 
-    :param split: "train" or "test", which clips may be shown
+    :param split: one of ``SPLITS``: which clips may be shown
     :param action_reference: statistics of the actions that correlations refer to
     :param image_size: side of the square image in pixels
     :param scene: facts of the model; None where a distractor is made without one

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from masklam_envs.distractors.base import Image
+from masklam_envs.distractors.base import Image, part_of_training
 from masklam_envs.distractors.cache import FRAMES
 from masklam_envs.distractors.disk import cached_clip
 
@@ -59,17 +59,21 @@ class FileFootage:
         self.size = image_size
         found = {clip for path in paths for clip in _clips_in(Path(path).expanduser())}
         self.paths = sorted(found, key=lambda path: (path.stem, str(path)))
-        train, test = _split(self.paths)
-        self._splits = {"train": train, "test": test}
+        self._train, self._test = _split(self.paths)
 
     def clips(self, split: str) -> tuple[int, ...]:
-        """The clip numbers of "train" or "test"."""
+        """The clip numbers of a split."""
+        if split in ("fit", "validation") and len(self._train) == 1 < len(self.paths):
+            warnings.warn(
+                f"{self.paths[self._train[0]]} is the only training clip, so validation shows it too; give more files",
+                stacklevel=2,
+            )
         if len(self.paths) == 1:
             warnings.warn(
                 f"{self.paths[0]} is the only clip, so the training and the test split both show it; give more files",
                 stacklevel=2,
             )
-        return self._splits[split]
+        return self._test if split == "test" else part_of_training(self._train, split)
 
     def length(self, clip: int) -> int:
         """Number of frames; decodes the clip when it is not in the cache."""

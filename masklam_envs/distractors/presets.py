@@ -99,7 +99,7 @@ def make_distractor(
 
     :param config: a name, ``{"name": ..., option: value}``, a list of these (composed in order), or None for ``none``;
         for the options see the classes of the parts
-    :param split: "train" or "test": which clips may be shown
+    :param split: "train", "test", or a part of "train", "fit" or "validation": which clips may be shown
     :param correlation: sets the option of that name, in [0, 1], of every part that takes it
     :param action_reference: statistics of the actions that correlations refer to
     :param image_size: side of the square image in pixels, at least 1

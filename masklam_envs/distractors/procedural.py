@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from masklam_envs.distractors.base import REFERENCE_SIZE, Image
+from masklam_envs.distractors.base import REFERENCE_SIZE, Image, part_of_training
 from masklam_envs.distractors.cache import FRAMES
 
 TRAIN_CLIPS = 24
@@ -36,9 +36,10 @@ class ProceduralFootage:
         self.size = CANVAS * image_size
 
     def clips(self, split: str) -> tuple[int, ...]:
-        """The clip numbers of "train" or "test"."""
-        first = range(TRAIN_CLIPS)
-        return tuple(first if split == "train" else range(TRAIN_CLIPS, TRAIN_CLIPS + TEST_CLIPS))
+        """The clip numbers of a split: 0 to 17 for "fit" and 18 to 23 for "validation", which together are "train"."""
+        if split == "test":
+            return tuple(range(TRAIN_CLIPS, TRAIN_CLIPS + TEST_CLIPS))
+        return part_of_training(tuple(range(TRAIN_CLIPS)), split)
 
     def length(self, clip: int) -> int:
         """128 for every clip."""

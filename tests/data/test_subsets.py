@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from masklam_envs.data import labelled_anchors, split_episodes, split_frames
 from tests.helpers import made_up_frames, made_up_trajectories
 
 LENGTHS = [5, 3, 0, 8, 4, 6]
+VIDEO = {"distractor": "video", "image_size": 36}
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +127,7 @@ def test_too_few_episodes_are_refused():
         split_episodes(made_up_trajectories([1, 1]))
 
 
-def test_test_episodes_are_seen_before_test_backgrounds():
+def test_every_part_has_episodes_and_backgrounds_of_its_own():
     env = gym.make("MaskHopper-v0", distractor="video", image_size=36)
     recorded = collect(env, 4, max_steps=3)
     parts = split_frames(recorded, env, validation=0.25, test=0.25)
@@ -134,8 +137,18 @@ def test_test_episodes_are_seen_before_test_backgrounds():
         "test": 1,
         "test_seen": 1,
     }
-    unseen = gym.make("MaskHopper-v0", distractor="video", image_size=36, split="test")
-    for name, seen_in in (("train", env), ("validation", env), ("test_seen", env), ("test", unseen)):
-        want = render_frames(parts[name].trajectories, seen_in)
+    for name, split in (("train", "fit"), ("validation", "validation"), ("test_seen", "fit"), ("test", "test")):
+        want = render_frames(parts[name].trajectories, gym.make("MaskHopper-v0", **VIDEO, split=split))
         assert np.array_equal(parts[name].select(range(parts[name].trajectories.episodes)).rgbm, want.rgbm), name
     assert np.array_equal(parts["test"].trajectories.qpos, parts["test_seen"].trajectories.qpos)
+    clips = {name: set(part.view.distractor.parts[0].clips) for name, part in parts.items()}
+    assert clips["train"] == clips["test_seen"]
+    for one, other in itertools.combinations(("train", "validation", "test"), 2):
+        assert not clips[one] & clips[other]
+
+
+def test_without_validation_training_has_all_its_backgrounds():
+    env = gym.make("MaskHopper-v0", **VIDEO)
+    parts = split_frames(collect(env, 4, max_steps=3), env, validation=0, test=0.25)
+    assert set(parts) == {"train", "test", "test_seen"}
+    assert parts["train"].view.distractor.parts[0].clips == env.unwrapped.view.distractor.parts[0].clips

@@ -62,6 +62,7 @@ def test_a_folder_splits_its_clips_by_name(tmp_path):
     assert [path.stem for path in footage.paths] == list("abcdefgh")
     assert footage.clips("train") == (0, 1, 2, 3, 4, 5)
     assert footage.clips("test") == (6, 7)
+    assert (footage.clips("fit"), footage.clips("validation")) == ((0, 1, 2, 3), (4, 5))
 
 
 def test_davis_is_found_by_its_layout_and_split_by_its_lists(tmp_path):
@@ -81,6 +82,14 @@ def test_one_clip_serves_both_splits_with_a_warning(tmp_path):
     footage = FileFootage([str(write_video(tmp_path / "a.avi"))], 16)
     with pytest.warns(UserWarning, match="only clip"):
         assert footage.clips("train") == footage.clips("test") == (0,)
+
+
+def test_one_training_clip_serves_validation_too_with_a_warning(tmp_path):
+    for name in ("a", "b"):
+        write_video(tmp_path / f"{name}.avi")
+    footage = FileFootage([str(tmp_path)], 16)
+    with pytest.warns(UserWarning, match="a.avi is the only training clip, so validation shows it too; give more"):
+        assert footage.clips("fit") == footage.clips("validation") == (0,)
 
 
 def test_video_and_action_show_the_files(tmp_path):

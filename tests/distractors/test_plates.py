@@ -103,6 +103,8 @@ def test_splits_share_no_clip():
     train, test = footage.clips("train"), footage.clips("test")
     assert (len(train), len(test)) == (TRAIN_CLIPS, TEST_CLIPS)
     assert not set(train) & set(test)
+    fit, validation = footage.clips("fit"), footage.clips("validation")
+    assert fit + validation == train and len(validation) == TRAIN_CLIPS // 4
     seen = {int(made("video", split="test").live(seed).row[0]) for seed in range(40)}
     assert seen <= set(test) and len(seen) > 5
 
