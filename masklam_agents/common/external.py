@@ -24,12 +24,13 @@ import dataclasses
 import importlib
 import json
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch as th
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import MaybeCallback
 from torch import nn
 
 from masklam_agents.common.base import LatentActionAlgorithm, without_effect
@@ -182,6 +183,12 @@ class ExternalLAM(LatentActionAlgorithm):
         shares = super()._shares()
         trains = not hasattr(self, "policy") or hasattr(self.policy.lam, "loss")
         return shares if trains else [0.0, *shares[1:]]
+
+    def pretrain(self, total_timesteps: int, callback: MaybeCallback = None, **kwargs: Any) -> Self:
+        """Run stage 1 alone, where the model has a ``loss``."""
+        if not hasattr(self.policy.lam, "loss"):
+            raise ValueError(f"model {self.config['lam']!r} has no loss, so it has trained itself: begin with clone()")
+        return super().pretrain(total_timesteps, callback, **kwargs)
 
     def pretrain_loss(
         self,

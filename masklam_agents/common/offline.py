@@ -271,8 +271,62 @@ class OfflineAlgorithm(BaseAlgorithm):
         :param progress_bar: show one per stage
         """
         if reset_num_timesteps:
-            self.progress = dict.fromkeys(self.stages, 0)
-            self.num_timesteps, self._optimizer_state = 0, {}
+            self._forget(*self.stages)
+        updates = self.stage_updates(total_timesteps)
+        return self._train(updates, total_timesteps, callback, log_interval, tb_log_name, progress_bar)
+
+    def pretrain(self, total_timesteps: int, callback: MaybeCallback = None, **kwargs: Any) -> Self:
+        """Run stage 1 alone, for so many samples; other arguments as in :meth:`learn`.
+
+        ``pretrain``, ``clone`` and ``decode`` after each other are ``learn`` with the same samples for each.
+
+        :raises ValueError: when the method has no such stage
+        """
+        return self._train_stage("pretrain", total_timesteps, callback, **kwargs)
+
+    def clone(self, total_timesteps: int, callback: MaybeCallback = None, **kwargs: Any) -> Self:
+        """Run stage 2 alone, see :meth:`pretrain`."""
+        return self._train_stage("clone", total_timesteps, callback, **kwargs)
+
+    def decode(self, total_timesteps: int, callback: MaybeCallback = None, **kwargs: Any) -> Self:
+        """Run stage 3 alone, see :meth:`pretrain`."""
+        return self._train_stage("decode", total_timesteps, callback, **kwargs)
+
+    def _train_stage(
+        self,
+        stage: str,
+        total_timesteps: int,
+        callback: MaybeCallback,
+        log_interval: int = LOG_EVERY,
+        tb_log_name: str | None = None,
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Self:
+        if stage not in self.stages:
+            raise ValueError(f"{type(self).__name__} has no stage {stage!r}; it has {', '.join(self.stages)}")
+        if reset_num_timesteps:
+            self._forget(stage)
+        updates = {stage: max(round(total_timesteps / self.config["batch_size"]), 1)}
+        return self._train(updates, total_timesteps, callback, log_interval, tb_log_name, progress_bar)
+
+    def _forget(self, *stages: str) -> None:
+        """These stages begin anew."""
+        for stage in stages:
+            self.num_timesteps -= self.progress[stage] * self.config["batch_size"]
+            self.progress[stage] = 0
+        self._optimizer, self._optimizer_state = None, {}
+
+    def _train(
+        self,
+        updates: dict[str, int],
+        total_timesteps: int,
+        callback: MaybeCallback,
+        log_interval: int,
+        tb_log_name: str | None,
+        progress_bar: bool,
+    ) -> Self:
+        """Run stages, each up to so many updates."""
+        self._optimizer, self._optimizer_state = None, self._momenta()
         first = not processes().rank
         if self._learns_from_masks and first:
             warn_of_useless_masks(self._need_dataset())
@@ -282,11 +336,11 @@ class OfflineAlgorithm(BaseAlgorithm):
         if not self._custom_logger or not first:
             name = tb_log_name or type(self).__name__
             folder, verbose = (self.tensorboard_log, self.verbose) if first else (None, 0)
-            self._logger = utils.configure_logger(verbose, folder, name, reset_num_timesteps)
+            self._logger = utils.configure_logger(verbose, folder, name, not self.num_timesteps)
         hook = self._init_callback(callback if first else None)
         hook.on_training_start(locals(), globals())
-        for stage, updates in self.stage_updates(total_timesteps).items():
-            if not self._run_stage(stage, updates, hook, log_interval, progress_bar):
+        for stage, count in updates.items():
+            if not self._run_stage(stage, count, hook, log_interval, progress_bar):
                 break
         hook.on_training_end()
         return self
@@ -405,6 +459,8 @@ class OfflineAlgorithm(BaseAlgorithm):
         return float(self.config[key])
 
     def _make_optimizer(self, stage: str) -> th.optim.Optimizer:
+        if not self.progress[stage]:
+            self._optimizer_state = {}  # of another stage
         parameters = [p for name in self.stages[stage] for p in getattr(self.policy, name).parameters()]
         optimizer = th.optim.AdamW(
             parameters, self._peak_rate(stage), weight_decay=self.config["weight_decay"], fused=True
@@ -420,6 +476,13 @@ class OfflineAlgorithm(BaseAlgorithm):
             optimizer.load_state_dict(state)
             self._optimizer_state = {}
         return optimizer
+
+    def _momenta(self) -> dict[str, th.Tensor]:
+        """The optimiser's state in the stage that was interrupted, if one was, by ``parameter.name``."""
+        if self._optimizer is None:
+            return self._optimizer_state
+        entries = self._optimizer.state_dict()["state"].items()
+        return {f"{index}.{key}": th.as_tensor(value) for index, entry in entries for key, value in entry.items()}
 
     def _clone_loss(self, frames: Dataset, anchors: NDArray[np.int64], targets: th.Tensor) -> LossOf:
         """The actor's squared error on targets (N, D), one for the stack that ends at each anchor (N,)."""
@@ -554,9 +617,7 @@ class OfflineAlgorithm(BaseAlgorithm):
         if processes().rank:
             return
         tensors = {f"policy.{name}": tensor for name, tensor in self.policy.state_dict().items()}
-        if self._optimizer is not None:
-            for index, entry in self._optimizer.state_dict()["state"].items():
-                tensors |= {f"optimizer.{index}.{key}": th.as_tensor(value) for key, value in entry.items()}
+        tensors |= {f"optimizer.{name}": value for name, value in self._momenta().items()}
         header = {
             "class": type(self).__name__,
             "config": self.config,

@@ -138,6 +138,8 @@ def test_a_model_that_trained_itself_joins_with_encode_alone(answer, frames, hel
     assert np.isfinite(agent.probe(held_out).nmse)
     with pytest.raises(NotImplementedError, match="draws nothing"):
         agent.predict_next(here, there)
+    with pytest.raises(ValueError, match=r"has no loss, so it has trained itself: begin with clone\(\)"):
+        agent.pretrain(16)
 
 
 @pytest.mark.parametrize("lam", ["test-linear", "test-trained"])

@@ -101,6 +101,30 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(method, stop, frames):
     assert again.num_timesteps == whole.num_timesteps
 
 
+def test_a_run_goes_on_in_the_same_process_and_from_a_file_saved_before_it_went_on(frames):
+    whole = make(MaskLAM, frames).learn(SAMPLES)
+    part = make(MaskLAM, frames).learn(SAMPLES, callback=StopAt(5))
+    part.save("first")
+    MaskLAM.load("first").save("second")
+    for agent in (part, MaskLAM.load("second", dataset=frames)):
+        assert equal(weights(whole), weights(agent.learn(SAMPLES, reset_num_timesteps=False)))
+        assert agent.num_timesteps == whole.num_timesteps
+
+
+def test_stages_after_each_other_are_what_learn_does(frames):
+    whole = make(MaskLAM, frames, stage_shares=(2.0, 3.0, 1.0)).learn(16 * 24)
+    agent = make(MaskLAM, frames).pretrain(16 * 8)
+    assert agent.progress == {"pretrain": 8, "clone": 0, "decode": 0}
+    agent.clone(16 * 12, callback=StopAt(5)).clone(16 * 12, reset_num_timesteps=False).decode(16 * 4)
+    assert agent.progress == whole.progress
+    assert equal(weights(whole), weights(agent))
+    assert agent.num_timesteps == whole.num_timesteps == 16 * 24
+    agent.decode(16 * 2)
+    assert agent.progress["decode"] == 2 and agent.num_timesteps == 16 * 22
+    with pytest.raises(ValueError, match="BC has no stage 'pretrain'; it has clone"):
+        make(BC, frames).pretrain(16)
+
+
 def test_save_latest_leaves_a_file_to_go_on_from(frames):
     make(MaskLAM, frames).learn(SAMPLES, callback=[SaveLatest("latest", every=0), StopAt(7)])
     assert MaskLAM.load("latest").progress["pretrain"] == 7
