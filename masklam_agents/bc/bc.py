@@ -9,6 +9,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.ahead import LossOf
+from masklam_agents.common.networks import Network
 from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source
 
 EVERY_LABEL = 2**62
@@ -29,7 +30,7 @@ class BC(OfflineAlgorithm):
         dataset: Source | None = None,
         labels: int | None = None,
         *,
-        network: str = "small",
+        network: Network = "small",
         frame_stack: int = 3,
         batch_size: int = 128,
         policy_learning_rate: float = 2e-3,

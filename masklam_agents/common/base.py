@@ -21,6 +21,7 @@ from masklam_agents.common.ahead import LossOf, PreparedLoss
 from masklam_agents.common.gather import gather
 from masklam_agents.common.losses import LOSSES, reconstruction_loss, softened
 from masklam_agents.common.mlp_probe import mlp_probe
+from masklam_agents.common.networks import Network
 from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source
 from masklam_agents.common.policies import as_tensor
 from masklam_agents.common.precision import autocast
@@ -54,7 +55,8 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         seen through ``env``; may be given to ``learn``'s stages later by setting ``agent.dataset``
     :param labels: how many labelled transitions stage 3 may use; drawn over the dataset by the seed
     :param network: ``"small"``, ``"lean"`` (the small one's IDM and FDM with a convolutional policy), ``"impala"`` or
-        ``"paper"``, which docs/methods.md says for every method
+        ``"paper"``, which docs/methods.md says for every method, or a function that returns a
+        :class:`~masklam_agents.common.networks.NetworkFamily` of yours
     :param latent_dim: size of the latent action (paper: 128)
     :param frame_stack: frames of a stack (paper: 3)
     :param future_offset: largest k of the IDM's second stack, which ends at t + k (paper: 10)
@@ -101,7 +103,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         dataset: Source | None = None,
         labels: int = 4_096,
         *,
-        network: str = "small",
+        network: Network = "small",
         latent_dim: int = 128,
         frame_stack: int = 3,
         future_offset: int = 10,

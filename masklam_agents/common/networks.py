@@ -19,6 +19,8 @@ from masklam_agents.common import impala, lean, small
 from masklam_envs.errors import unknown_name
 
 Builder = Callable[[int, int, int], nn.Module]
+#: what agents take as ``network``: the name of a family, or a function that makes one
+Network = str | Callable[[], "NetworkFamily"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +59,30 @@ def get_network(name: str) -> NetworkFamily:
     :raises ValueError: when there is none
     """
     if name not in NETWORKS:
-        raise ValueError(unknown_name("network", name, NETWORKS))
+        hint = f". Load the agent with network={name.split(':')[1]}" if ":" in name else ""
+        raise ValueError(unknown_name("network", name, NETWORKS) + hint)
     return NETWORKS[name]
+
+
+def named(network: Network) -> str:
+    """The name of a family: of a function's, which is known by its module and name from here on.
+
+    A file names the function and never imports it: load such an agent with ``network=function``, or where the agent
+    was made.
+
+    :raises TypeError: when it is no name and no function of one that makes a :class:`NetworkFamily`
+    """
+    if isinstance(network, str):
+        return network
+    name = f"{getattr(network, '__module__', '')}:{getattr(network, '__qualname__', '')}"
+    family = network() if callable(network) and name.count("<lambda>") == 0 and not name.endswith(":") else None
+    if not isinstance(family, NetworkFamily):
+        raise TypeError(
+            "network must be a name or a function (no lambda) without arguments that returns a NetworkFamily, "
+            f"got {network!r}"
+        )
+    NETWORKS[name] = family
+    return name
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import math
+import re
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Generator
@@ -23,6 +24,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 
 from masklam_agents.common.ahead import LossOf, PreparedLoss
+from masklam_agents.common.networks import named
 from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast, trains_in_bf16
 from masklam_agents.common.processes import called, processes
@@ -93,7 +95,7 @@ class OfflineAlgorithm(BaseAlgorithm):
             seed=config["seed"],
             supported_action_spaces=(spaces.Box,),
         )
-        self.config = config
+        self.config = config | {"network": named(config["network"])}
         self._dataset = dataset
         self._check_config()
         if env is None:
@@ -173,12 +175,22 @@ class OfflineAlgorithm(BaseAlgorithm):
         self.observation_space = spaces.Dict({"pixels": spaces.Box(0, 255, (size, size, 3), np.uint8)})
         self.action_space = spaces.Box(low, high)
 
-    def _image_size(self) -> int:
-        space: Any = self.observation_space
-        pixels = space["pixels"] if isinstance(space, spaces.Dict) and "pixels" in space.spaces else space
-        if not isinstance(pixels, spaces.Box) or len(pixels.shape) != 3:
-            raise ValueError(f"the observation space needs an image box under the key 'pixels', got {space}")
-        return int(sorted(pixels.shape)[1])
+    def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
+        """Give the agent an environment, also one that shows more than the dataset does (a mask), or stacks of frames.
+
+        :param env: with frames of the agent's size and its action space
+        :param force_reset: as in SB3
+        :raises ValueError: when they are others
+        """
+        wrapped = self._wrap_env(env, self.verbose)
+        size, space = _image_size(wrapped.observation_space), wrapped.action_space
+        if (size, space) != (self.policy.image_size, self.action_space):
+            raise ValueError(
+                f"the agent sees {self.policy.image_size} pixels and acts in {self.action_space}, "
+                f"the environment shows {size} and acts in {space}"
+            )
+        self.observation_space = wrapped.observation_space
+        super().set_env(wrapped, force_reset)
 
     def _setup_model(self) -> None:
         self._setup_lr_schedule()
@@ -186,7 +198,7 @@ class OfflineAlgorithm(BaseAlgorithm):
         self.policy = self.policy_class(  # type: ignore[assignment]
             self.observation_space,
             self.action_space,
-            image_size=self._image_size(),
+            image_size=_image_size(self.observation_space),
             network=self.config["network"],
             frame_stack=self.config["frame_stack"],
             **self._policy_arguments(),
@@ -469,6 +481,8 @@ class OfflineAlgorithm(BaseAlgorithm):
             state = optimizer.state_dict()
             for name, tensor in self._optimizer_state.items():
                 index, key = name.split(".")
+                if int(index) >= len(parameters):
+                    raise ValueError(f"the agent's file holds momenta of other networks than of stage {stage!r}")
                 # The fused step goes through memory as it lies: momenta must lie as their weights do (channels last).
                 like = parameters[int(index)]
                 laid = th.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
@@ -650,7 +664,13 @@ class OfflineAlgorithm(BaseAlgorithm):
         header, tensors = read_agent(path)
         if header["class"] != cls.__name__:
             raise ValueError(f"{path} holds a {header['class']} agent; load it with {header['class']}.load")
-        agent = cls(env=env, dataset=dataset, device=device, _init_setup_model=False, **{**header["config"], **kwargs})
+        options = {**header["config"], **kwargs}
+        try:
+            agent = cls(env=env, dataset=dataset, device=device, _init_setup_model=False, **options)
+        except TypeError as error:
+            raise ValueError(f"{path} does not fit this {cls.__name__}, is it of another version? ({error})") from error
+        if foreign := set(header["config"]) - set(agent.config):
+            raise ValueError(f"{path} sets what no {cls.__name__} has: {', '.join(sorted(foreign))}")
         spaces_of = [space_from_json(header[key]) for key in ("observation_space", "action_space")]
         if env is None:
             agent.observation_space, agent.action_space = spaces_of
@@ -663,6 +683,8 @@ class OfflineAlgorithm(BaseAlgorithm):
         except RuntimeError as error:
             raise ValueError(f"{path} does not fit its own configuration ({error}); save it again") from error
         momenta = {n.removeprefix("optimizer."): t for n, t in tensors.items() if n.startswith("optimizer.")}
+        if strange := [name for name in momenta if not re.fullmatch(r"\d+\.(step|exp_avg|exp_avg_sq)", name)]:
+            raise ValueError(f"{path} holds no momenta of AdamW: {strange[0]!r}; save it again")
         agent._optimizer_state = momenta
         agent.progress = {stage: int(header["progress"][stage]) for stage in cls.stages}
         agent.num_timesteps, agent._total_timesteps = int(header["num_timesteps"]), int(header["total_timesteps"])
@@ -673,3 +695,11 @@ class OfflineAlgorithm(BaseAlgorithm):
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy"], []
+
+
+def _image_size(space: Any) -> int:
+    """Side of an environment's frames, pixels."""
+    pixels = space["pixels"] if isinstance(space, spaces.Dict) and "pixels" in space.spaces else space
+    if not isinstance(pixels, spaces.Box) or len(pixels.shape) != 3:
+        raise ValueError(f"the observation space needs an image box under the key 'pixels', got {space}")
+    return int(sorted(pixels.shape)[1])

@@ -13,7 +13,7 @@ from torch import nn
 
 from masklam_agents.common.ahead import LossOf, PreparedLoss
 from masklam_agents.common.base import LatentActionAlgorithm
-from masklam_agents.common.networks import NetworkFamily
+from masklam_agents.common.networks import Network, NetworkFamily
 from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source
 from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast
@@ -72,7 +72,7 @@ class IDM(LatentActionAlgorithm):
         dataset: Source | None = None,
         labels: int = 4_096,
         *,
-        network: str = "small",
+        network: Network = "small",
         frame_stack: int = 3,
         mask_channel: bool = False,
         batch_size: int = 128,

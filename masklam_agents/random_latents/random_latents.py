@@ -9,7 +9,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.base import LatentActionAlgorithm
-from masklam_agents.common.networks import NetworkFamily
+from masklam_agents.common.networks import Network, NetworkFamily
 from masklam_agents.common.offline import OfflineAlgorithm, Source
 from masklam_agents.common.policies import LatentActionPolicy
 
@@ -45,7 +45,7 @@ class RandomLatents(LatentActionAlgorithm):
         dataset: Source | None = None,
         labels: int = 4_096,
         *,
-        network: str = "small",
+        network: Network = "small",
         latent_dim: int = 128,
         frame_stack: int = 3,
         batch_size: int = 128,

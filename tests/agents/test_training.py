@@ -2,6 +2,7 @@ import dataclasses
 import json
 import warnings
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
@@ -9,11 +10,14 @@ from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback,
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from masklam_agents import BC, LAPO, MaskLAM
+from masklam_agents.common import networks
 from masklam_agents.common.callbacks import SaveLatest
 from masklam_agents.common.evaluation import episode_returns
-from masklam_agents.common.networks import NETWORKS
+from masklam_agents.common.networks import NETWORKS, NetworkFamily
+from masklam_agents.common.saving import read_agent, write_agent
 from tests.agents.conftest import make_env
 
 METHODS = [MaskLAM, LAPO, BC]
@@ -237,6 +241,71 @@ def test_damaged_and_foreign_files_are_refused(frames, tmp_path):
         MaskLAM.load("a")
     with pytest.raises(FileNotFoundError, match="no agent at"):
         LAPO.load("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda header, tensors: header["config"].update(lerning_rate=1.0), "does not fit this LAPO.*lerning_rate"),
+        (lambda header, tensors: header["config"].update(tensorboard_log="/tmp/logs"), "no LAPO has: tensorboard_log"),
+        (lambda header, tensors: header["config"].update(env="MaskHopper-v0"), "does not fit this LAPO"),
+        (lambda header, tensors: header["config"].update(latent_dim=9), "does not fit its own configuration"),
+        (lambda header, tensors: header["config"].update(network="os:system"), "unknown network 'os:system'"),
+        (lambda header, tensors: header.update(format_version=1), "has format version 1"),
+        (lambda header, tensors: tensors.update({"optimizer.x": th.zeros(1)}), "no momenta of AdamW: 'x'"),
+    ],
+)
+def test_files_with_foreign_contents_are_refused_with_the_reason(change, message, frames):
+    make(LAPO, frames).save("a")
+    header, tensors = read_agent("a")
+    change(header, tensors)
+    write_agent("b", header, tensors)
+    with pytest.raises(ValueError, match=message):
+        LAPO.load("b")
+
+
+def tiny_family():
+    """One linear layer a model, of the whole image."""
+
+    def encoder(channels, size, out):
+        return th.nn.Sequential(th.nn.Flatten(), th.nn.Linear(channels * size**2, out))
+
+    class Forward(th.nn.Module):
+        def __init__(self, channels, size, latent):
+            super().__init__()
+            self.z = th.nn.Linear(latent, 3 * size**2)
+
+        def forward(self, x, z):
+            return th.tanh(self.z(z).view(-1, 3, *x.shape[2:])) / 2
+
+    return NetworkFamily("image", encoder, Forward, encoder)
+
+
+def test_a_function_of_ones_own_makes_the_networks(frames, monkeypatch):
+    monkeypatch.setattr(networks, "NETWORKS", dict(NETWORKS))
+    agent = make(MaskLAM, frames, network=tiny_family).learn(16 * 6)
+    assert isinstance(agent.policy.idm[1], th.nn.Linear)
+    agent.save("own")
+    assert equal(weights(agent), weights(MaskLAM.load("own")))
+    assert make(BC, frames, network=tiny_family).predict(frames.pixels[0])[0].shape == (6,)
+    monkeypatch.setattr(networks, "NETWORKS", dict(NETWORKS))  # as in another process
+    with pytest.raises(ValueError, match="Load the agent with network=tiny_family"):
+        MaskLAM.load("own")
+    assert equal(weights(agent), weights(MaskLAM.load("own", network=tiny_family)))
+    for wrong in (lambda: tiny_family(), 3, dict):
+        with pytest.raises(TypeError, match="returns a NetworkFamily"):
+            make(LAPO, frames, network=wrong)
+
+
+def test_set_env_changes_where_callbacks_evaluate(frames):
+    agent = make(BC, frames)
+    assert agent.get_env() is None
+    agent.set_env(DummyVecEnv([make_env]))
+    agent.learn(16 * 4, callback=EvalCallback(Monitor(make_env()), eval_freq=2, n_eval_episodes=1))
+    assert agent.get_env().num_envs == 1
+    for other in (gym.make("MaskHopper-v0", image_size=32), gym.make("MaskCheetah-v0", image_size=64)):
+        with pytest.raises(ValueError, match="the agent sees 32 pixels and acts in"):
+            agent.set_env(other)
 
 
 def test_a_failed_save_leaves_the_old_file(frames, tmp_path, monkeypatch):
