@@ -1,9 +1,10 @@
-# Everything happens in .venv, which `make setup` fills, in .venv-metaworld and in .venv-ray. Nothing outside this folder is touched.
+# Everything happens in .venv, which `make setup` fills, in .venv-metaworld, .venv-ray and .venv-rliable. Nothing outside this folder is touched.
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 METAWORLD := .venv-metaworld
 RAY := .venv-ray
+RLIABLE := .venv-rliable
 # What runs on Meta-World's MuJoCo, the oldest that the package supports: what draws and what steps.
 METAWORLD_TESTS := tests/suites tests/rendering tests/data/test_replay.py tests/test_env.py tests/test_every_env.py \
 	tests/test_import.py tests/test_make_masked.py tests/test_vector.py
@@ -15,7 +16,7 @@ EXTRAS ?= dev
 WORKERS ?= auto
 PYTEST_ARGS ?=
 
-.PHONY: help setup setup-metaworld setup-ray demo test test-slow test-metaworld test-ray lint types format bench clean
+.PHONY: help setup setup-metaworld setup-ray setup-rliable demo test test-slow test-metaworld test-ray test-rliable lint types format bench clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,13 +58,26 @@ $(METAWORLD)/.installed: pyproject.toml constraints-metaworld.txt
 	$(METAWORLD)/bin/python -m pip install --disable-pip-version-check --no-deps -r constraints-metaworld.txt -e .
 	@touch $@
 
+# A new environment that sees .venv's packages behind its own.
+define create_venv_on_top
+	$(call create_venv,$(1))
+	@$(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/venv.pth"
+endef
+
 # Ray is large and needed by nobody else: an environment that adds it to .venv's packages.
 $(RAY)/.installed: $(STAMP) constraints.txt
-	$(call create_venv,$(RAY))
-	@$(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
-		> "$$($(RAY)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/venv.pth"
+	$(call create_venv_on_top,$(RAY))
 	$(RAY)/bin/python -m pip install --disable-pip-version-check -c constraints.txt 'ray>=2.40'
 	@touch $@
+
+# rliable, which our statistics are compared with, cannot be imported beside the newest pandas, which others need.
+$(RLIABLE)/.installed: $(STAMP)
+	$(call create_venv_on_top,$(RLIABLE))
+	$(RLIABLE)/bin/python -m pip install --disable-pip-version-check rliable==1.2.0 arch==7.2.0 pandas==2.3.3
+	@touch $@
+
+setup-rliable: $(RLIABLE)/.installed  ## create .venv-rliable: the packages of .venv and rliable
 
 setup-ray: $(RAY)/.installed  ## create .venv-ray: the packages of .venv and Ray
 
@@ -85,6 +99,10 @@ test-metaworld: setup-metaworld  ## Meta-World's tests and the core's on MuJoCo 
 
 test-ray: setup-ray  ## the benchmark on a Ray cluster of two nodes on this machine
 	PYTHONPATH=$(CURDIR) $(RAY)/bin/python -m pytest -m ray $(PYTEST_ARGS) tests/benchmark/test_ray.py
+
+test-rliable: setup-rliable  ## the benchmark's statistics against rliable
+	$(RLIABLE)/bin/python -c 'import rliable.library'  # or the test would be skipped
+	PYTHONPATH=$(CURDIR) $(RLIABLE)/bin/python -m pytest -k rliable $(PYTEST_ARGS) tests/benchmark/test_statistics.py
 
 lint: $(STAMP)  ## ruff: rules and formatting
 	$(PY) -m ruff check --output-format concise .

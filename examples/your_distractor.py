@@ -1,7 +1,4 @@
-"""A distractor of your own: the camera shakes the harder, the faster the robot's joints move.
-
-python examples/your_distractor.py
-"""
+"""A distractor of your own: the camera shakes the harder, the faster the robot's joints move."""
 
 import gymnasium as gym
 import numpy as np
@@ -31,7 +28,7 @@ class Shake(Part):
 
 register_distractor("shake", f"{__name__}:Shake")
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # python examples/your_distractor.py
     env = gym.make("MaskCheetah-v0", distractor=["video", {"name": "shake", "gain": 0.002}])
     recorded = collect(env, episodes=1, seed=0, max_steps=50)
     observation, _ = env.reset(seed=int(recorded.reset_seeds[0]))

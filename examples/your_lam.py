@@ -1,49 +1,38 @@
 """A latent action model of your own, with everything else of an agent around it.
 
-python examples/your_lam.py
-
 Yours is a torch module with `encode` and `loss`; docs/your_lam.md says what they get. This one is linear: its latent is
 a projection of what changed between two frames, and must explain what changed inside the agent's mask.
 """
 
 import gymnasium as gym
 from torch import nn
-from torch.nn import functional as F
+from torch.nn.functional import adaptive_avg_pool2d as pooled
 
 from masklam_agents import ExternalLAM, register_lam
 from masklam_agents.common.evaluation import episode_returns
 from masklam_envs import collect, render_frames
 
-SIDE = 16  # of the small pictures of change, pixels
-
 
 class YourLAM(nn.Module):
     def __init__(self, image_size, frame_stack, latent_dim):
         super().__init__()
-        self.to_latent = nn.Linear(3 * SIDE**2, latent_dim)
-        self.from_latent = nn.Linear(latent_dim, 3 * SIDE**2)
+        self.to_latent, self.from_latent = nn.Linear(3 * 16**2, latent_dim), nn.Linear(latent_dim, 3 * 16**2)
 
     def encode(self, obs, next_obs):  # pixels: (B, 3 * frame_stack, H, W) in [-0.5, 0.5], oldest frame first
-        change = next_obs["pixels"][:, -3:] - obs["pixels"][:, -3:]
-        return self.to_latent(F.adaptive_avg_pool2d(change, SIDE).flatten(1))
+        return self.to_latent(pooled(next_obs["pixels"][:, -3:] - obs["pixels"][:, -3:], 16).flatten(1))
 
     def loss(self, batch):  # target: frame t + 1 with its mask (B, 1, H, W) in [0, 1]
-        z = self.encode(batch.obs, batch.next_obs)
-        change = F.adaptive_avg_pool2d(batch.target["pixels"] - batch.obs["pixels"][:, -3:], SIDE)
-        error = (self.from_latent(z).view_as(change) - change) ** 2
-        return (error * F.adaptive_avg_pool2d(batch.target["mask"], SIDE)).mean()
+        change = pooled(batch.target["pixels"] - batch.obs["pixels"][:, -3:], 16)
+        error = (self.from_latent(self.encode(batch.obs, batch.next_obs)).view_as(change) - change) ** 2
+        return (error * pooled(batch.target["mask"], 16)).mean()
 
 
 register_lam("yours", f"{__name__}:YourLAM")
 
-if __name__ == "__main__":
-
-    def make_env():
-        return gym.make("MaskCheetah-v0", distractor="action", correlation=0.9, max_episode_steps=100)
-
-    train, held_out = (render_frames(collect("MaskCheetah-v0", n, seed=n, max_steps=200), make_env()) for n in (10, 2))
+if __name__ == "__main__":  # python examples/your_lam.py
+    env = gym.make("MaskCheetah-v0", distractor="action", correlation=0.9, max_episode_steps=100)
+    train, held_out = (render_frames(collect("MaskCheetah-v0", n, seed=n, max_steps=200), env) for n in (10, 2))
     agent = ExternalLAM(lam="yours", mask_channel=True, latent_dim=16, dataset=train, labels=1_024, batch_size=64)
-    agent.learn(64 * 300)
-    agent.save("your_agent")
+    agent.learn(64 * 300).save("your_agent")
     agent = ExternalLAM.load("your_agent", dataset=train)
-    print(f"NMSE {agent.probe(held_out).nmse:.2f}, return {episode_returns(agent, make_env, 2, seed=0).mean():.0f}")
+    print(f"NMSE {agent.probe(held_out).nmse:.2f}, return {episode_returns(agent, lambda: env, 2, seed=0).mean():.0f}")

@@ -386,6 +386,7 @@ def benchmark(
     keep_agents: Annotated[bool, typer.Option(help="keep every agent in its run's folder")] = False,
     retry: Annotated[bool, typer.Option(help="run again what failed")] = False,
     tune: Annotated[bool, typer.Option(help="choose hyperparameters by the suite's grid instead")] = False,
+    tuned: Annotated[Path | None, typer.Option(help="file that --tune wrote; the one beside the suite")] = None,
     listed: Annotated[bool, typer.Option("--list", help="tell the suites")] = False,
 ) -> None:
     """Compare methods by a suite; a run that was interrupted goes on when the same command is given again."""
@@ -400,7 +401,7 @@ def benchmark(
             return
         methods, tasks, distractors, runs = (tuple(each or ()) for each in (method, task, distractor, run))
         chosen = Chosen(methods, tasks, distractors, seeds, runs)
-        how = command.How(launcher, workers, address, tuple(plugin or ()), keep_agents, retry)
+        how = command.How(launcher, workers, address, tuple(plugin or ()), keep_agents, retry, tuned)
         summary = (command.tune if tune else command.benchmark)(suite, out, chosen, how)
     if summary.failed or summary.left:
         raise typer.Exit(1)

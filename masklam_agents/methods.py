@@ -156,6 +156,9 @@ METHODS: dict[str, Method] = {
     "random-latents": Method(RANDOM, "an inverse model that is never trained: a lower bound"),
 }
 
+#: names that this package gives; others are a plugin's
+OURS = frozenset(METHODS)
+
 
 def get_method(name: str) -> Method:
     """The method of that name.

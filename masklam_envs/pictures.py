@@ -1,6 +1,7 @@
 """Frames as people look at them: enlarged, the mask as an outline.
 
 * :func:`outlined` - one frame.
+* :func:`write_png` - one, as a file.
 * :func:`write_video` - many, as a file.
 """
 
@@ -35,6 +36,24 @@ def outlined(pixels: Image, mask: Image, scale: int = 4) -> Image:
     all_in = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
     large[core & ~all_in] = OUTLINE
     return large
+
+
+def write_png(path: str | os.PathLike[str], image: Image) -> None:
+    """Write one picture, whole or not at all.
+
+    :param path: PNG file
+    :param image: (H, W, 3) uint8 RGB
+    :raises OSError: when the file cannot be written
+    """
+    from PIL import Image as Pillow
+
+    target = Path(path)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        Pillow.fromarray(image).save(part, format="PNG")
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_video(path: str | os.PathLike[str], frames: Iterable[Image], fps: float) -> None:

@@ -19,7 +19,7 @@ from masklam_agents.benchmark.runner import Summary, claim_folder, describe, run
 from masklam_agents.benchmark.suite import Suite, load_suite
 from masklam_agents.benchmark.table import Table
 from masklam_agents.benchmark.tune import choose, make_trials
-from masklam_agents.benchmark.tuned import load_tuned, write_tuned
+from masklam_agents.benchmark.tuned import load_tuned, merged, write_tuned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +32,7 @@ class How:
     :param plugins: modules that register methods, tasks or distractors
     :param keep_agents: copy agents into the runs' folders
     :param retry: run again what failed
+    :param tuned: file of hyperparameters that were chosen, instead of the suite's
     """
 
     launcher: str = "local"
@@ -40,6 +41,7 @@ class How:
     plugins: tuple[str, ...] = ()
     keep_agents: bool = False
     retry: bool = False
+    tuned: Path | None = None
 
 
 def benchmark(name: str, out: Path | None, chosen: Chosen, how: How, console: Console | None = None) -> Summary:
@@ -54,16 +56,16 @@ def benchmark(name: str, out: Path | None, chosen: Chosen, how: How, console: Co
     console = console or Console()
     load_plugins(list(how.plugins))
     suite = load_suite(name)
-    tuned = load_tuned(suite, beside=name if _is_file(name) else None)
+    tuned = load_tuned(suite, name if _is_file(name) else None, how.tuned)
     runs = make_runs(suite, chosen, tuned, how.plugins)
     _print_rules(suite, runs, console)
     if suite.tuned and tuned is None:
         console.print(f"  {suite.tuned} is not there: nothing is tuned (masklam benchmark {suite.name} --tune)")
     folder = out or default_folder(suite)
     claim_folder(suite, folder)
-    summary = _do(f"masklam benchmark {shlex.quote(name)}", runs, folder, how, console)
+    summary = _do(_command(name, how), runs, folder, how, console)
     results = [result for run in runs if (result := finished(folder, run)) is not None]
-    for line in check_results(results):
+    for line in check_results(suite, results):
         console.print(f"[bold]unfair:[/] {line}")
     console.print(f"{folder}: results; `masklam report {folder}` draws them", soft_wrap=True)
     return summary
@@ -72,21 +74,25 @@ def benchmark(name: str, out: Path | None, chosen: Chosen, how: How, console: Co
 def tune(name: str, out: Path | None, chosen: Chosen, how: How, console: Console | None = None) -> Summary:
     """Choose the hyperparameters of a suite's methods; arguments as of :func:`benchmark`.
 
-    The choice is written to ``tuned.yaml`` in the trials' folder when all trials are done.
+    The choice, and what was chosen before for other methods, is written to ``tuned.yaml`` in the trials' folder when
+    all trials are done.
     """
     console = console or Console()
     load_plugins(list(how.plugins))
     suite = load_suite(name)
+    before = load_tuned(suite, name if _is_file(name) else None, how.tuned)
     trials = make_trials(suite, chosen.methods, how.plugins)
     folder = out or default_folder(trials.suite)
     claim_folder(trials.suite, folder)
-    summary = _do(f"masklam benchmark {shlex.quote(name)} --tune", trials.all_runs(), folder, how, console)
+    summary = _do(f"{_command(name, how)} --tune", trials.all_runs(), folder, how, console)
     if not summary.left:
-        found = choose(suite, trials, folder)
+        found = merged(before, choose(suite, trials, folder))
         write_tuned(folder / "tuned.yaml", found)
         for method, setting in found.chosen.items():
             console.print(f"{method}: {', '.join(f'{key} {value:g}' for key, value in setting.items()) or 'nothing'}")
-        console.print(f"{folder / 'tuned.yaml'}: put it beside the suite as {suite.tuned}", soft_wrap=True)
+        console.print(
+            f"{folder / 'tuned.yaml'}: give it by --tuned, or put it beside the suite as {suite.tuned}", soft_wrap=True
+        )
     return summary
 
 
@@ -108,6 +114,12 @@ def _do(command: str, runs: list[Run], folder: Path, how: How, console: Console)
     for line in describe(summary):
         console.print(line, soft_wrap=True, markup=False, highlight=False)
     return summary
+
+
+def _command(name: str, how: How) -> str:
+    """The command of the whole suite, as far as what runs compute depends on it."""
+    tuned = "" if how.tuned is None else f" --tuned {shlex.quote(str(how.tuned))}"
+    return f"masklam benchmark {shlex.quote(name)}{tuned}"
 
 
 def _interrupt(*_: Any) -> None:

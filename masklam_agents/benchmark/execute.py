@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import importlib
 import os
-import platform
 import shutil
-import subprocess
 import time
 import traceback
 import warnings
 from pathlib import Path
 from typing import Any, Literal
 
-from masklam_agents.benchmark import results
-from masklam_agents.benchmark.files import BusyError, locked, write_json
+from masklam_agents.benchmark.files import BusyError, disk_is_full, locked, write_json
 from masklam_agents.benchmark.plan import Run
-from masklam_agents.benchmark.results import Machine, Result, Training, Tuning, read_result, write_result
+from masklam_agents.benchmark.provenance import commit, installed_versions, machine
+from masklam_agents.benchmark.result_files import FILE, ResultError, read_result, write_result
+from masklam_agents.benchmark.results import Evaluation, Result, Training, Tuning
 from masklam_agents.benchmark.stop import Stop, StoppedError
 
 Status = Literal["ok", "failed", "busy", "stopped", "full", "died"]
-REFUSED = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +68,7 @@ def finished(out: str | os.PathLike[str], run: Run) -> Result | None:
     :raises ResultError: when it is damaged
     """
     folder = run_folder(out, run)
-    return read_result(folder) if (folder / results.FILE).exists() else None
+    return read_result(folder) if (folder / FILE).exists() else None
 
 
 def load_plugins(plugins: list[str]) -> None:
@@ -91,15 +88,14 @@ def execute(run: Run, options: Options, stop: Stop | None = None) -> Outcome:
             return _attempt(run, folder, options, stop or Stop())
     except BusyError as error:
         return Outcome("busy", str(error))
-    except OSError as error:
-        if error.errno in REFUSED:
-            return Outcome("full", str(error))
-        raise
+    except (OSError, ResultError) as error:  # of the run's folder: nothing can be recorded there
+        return Outcome("full" if disk_is_full(error) else "failed", str(error))
 
 
 def _attempt(run: Run, folder: Path, options: Options, stop: Stop) -> Outcome:
     write_json(folder / "config.json", {"command": command_of(run, options.command), "config": run.config})
     began, began_cpu = time.monotonic(), time.process_time()
+    commit()  # that of the code which is being loaded
     try:
         load_plugins(run.config["plugins"])
         with warnings.catch_warnings():
@@ -108,7 +104,7 @@ def _attempt(run: Run, folder: Path, options: Options, stop: Stop) -> Outcome:
     except StoppedError:
         return Outcome("stopped")
     except Exception as error:  # whatever a method does wrong is that run's failure and no other's
-        if isinstance(error, OSError) and error.errno in REFUSED:
+        if disk_is_full(error):
             return Outcome("full", str(error))
         spent = time.monotonic() - began, time.process_time() - began_cpu
         write_result(folder, failure(run, traceback.format_exc(), spent, options.command))
@@ -120,15 +116,22 @@ def _attempt(run: Run, folder: Path, options: Options, stop: Stop) -> Outcome:
 def _result_of(run: Run, folder: Path, options: Options, stop: Stop) -> Result:
     import torch as th
 
-    from masklam_agents.benchmark.measure import draw_pictures, held_out_is_apart, measure, trained_on
-    from masklam_agents.benchmark.shared import AGENT, Shared
+    from masklam_agents.benchmark.shared import Shared
 
     th.set_num_threads(1)
     shared = Shared(Path(options.shared), stop, options.save_every)
+    with shared.in_use(run):
+        return _trained_and_measured(run, folder, options, shared)
+
+
+def _trained_and_measured(run: Run, folder: Path, options: Options, shared: Any) -> Result:
+    from masklam_agents.benchmark.measure import draw_pictures, held_out_is_apart, measure, trained_on
+    from masklam_agents.benchmark.shared import AGENT
+
     normalizers = shared.normalizers(run)
     held_out_is_apart(run, shared)
     agent, spent = shared.agent(run)
-    stop.check()
+    shared.stop.check()
     began, began_cpu = time.monotonic(), time.process_time()
     metrics, evaluation = measure(agent, run, shared, normalizers)
     wall, cpu = time.monotonic() - began, time.process_time() - began_cpu
@@ -174,7 +177,7 @@ def failure(run: Run, error: str, seconds: tuple[float, float] = (0.0, 0.0), com
             dataset=None,
             tuning=tuning_of(run),
         ),
-        evaluation=results.Evaluation(evaluation_seeds(run), run.config["evaluation"]["split"], None),
+        evaluation=Evaluation(evaluation_seeds(run), run.config["evaluation"]["split"], None),
         wall_seconds=seconds[0],
         cpu_seconds=seconds[1],
     )
@@ -188,7 +191,7 @@ def _place(run: Run, command: str) -> dict[str, Any]:
         "config": config,
         "config_hash": run.hash,
         "command": command_of(run, command),
-        "versions": results.installed_versions(),
+        "versions": installed_versions(),
         "commit": commit(),
         "machine": machine(),
     }
@@ -201,7 +204,7 @@ def command_of(run: Run, command: str = "") -> str:
     """
     config = run.config
     plugins = "".join(f" --plugin {name}" for name in config["plugins"])
-    alone = "" if "--tune" in command else f" --seeds {config['seed'] + 1} --run {run.hash}"
+    alone = "" if "--tune" in command.split() else f" --seeds {config['seed'] + 1} --run {run.hash}"
     return f"{command or 'masklam benchmark ' + config['suite']}{plugins} --method {config['method']}{alone}"
 
 
@@ -217,36 +220,6 @@ def tuning_of(run: Run) -> Tuning:
     return Tuning(
         {name: tuple(values) for name, values in tuning["grid"].items()}, tuning["trials"], tuning["chosen_by"]
     )
-
-
-def machine() -> Machine:
-    """The processor, how much of it this process may use, and the accelerator."""
-    import torch as th
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    device = th.cuda.get_device_name() if th.cuda.is_available() else None
-    return Machine(_processor(), cores, device)
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine() or "unknown"
-
-
-def commit() -> str:
-    """The commit of the code that runs, with ``-dirty`` after changes; ``unknown`` outside of a checkout."""
-    here = Path(__file__).resolve().parents[2]
-    if not (here / "pyproject.toml").exists():
-        return "unknown"
-    try:
-        run = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-        changed = subprocess.run(["git", "diff", "--quiet", "HEAD"], cwd=here, capture_output=True).returncode
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return run.stdout.strip() + ("-dirty" if changed else "")
 
 
 def last_line(text: str) -> str:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from masklam_agents.benchmark.conditions import checks
 from masklam_agents.benchmark.plan import RATES, Run
 from masklam_agents.benchmark.results import Result
 from masklam_agents.benchmark.suite import Suite
@@ -18,6 +19,10 @@ EQUAL = (
     *("shift", "whiten", "max_grad_norm", "precision", "policy_kwargs"),
 )
 PARTS = ("data", "evaluation")
+#: what :attr:`Suite.may_differ` calls the grid that hyperparameters are chosen from
+TUNING = "tuning"
+#: conditions that methods which see every label are not held to
+OF_LABELS = ("labelled subset", "number of labels")
 
 
 class UnfairError(ValueError):
@@ -31,7 +36,9 @@ def check_fair(suite: Suite, runs: Iterable[Run]) -> list[str]:
     :raises UnfairError: naming the option, the methods and their values, unless the suite says that and why it may be
     """
     told: dict[str, str] = {}
+    runs = list(runs)
     for place in _places(runs).values():
+        told |= _check_grids(suite, place)
         for name, values in _differing(place):
             if name in suite.may_differ:
                 told[name] = f"{name} differs: {suite.may_differ[name]}"
@@ -46,25 +53,45 @@ def check_fair(suite: Suite, runs: Iterable[Run]) -> list[str]:
     return [*_rules(suite), *told.values(), *_exceptions(runs)]
 
 
-def check_results(results: Iterable[Result]) -> list[str]:
-    """What in finished runs was not the same for all methods of a place, in words; empty when everything was."""
-    places: dict[str, dict[str, dict[str, Any]]] = collections.defaultdict(lambda: collections.defaultdict(dict))
-    for result in results:
-        if result.status != "ok":
-            continue
-        key = json.dumps([result.task, result.distractor, result.seed, result.variables], sort_keys=True)
-        facts: dict[str, Any] = {"dataset": result.training.dataset, "evaluation seeds": result.evaluation.seeds}
-        if not get_method(result.method).all_labels:
-            facts["label subset"] = result.training.label_subset
-        facts |= {f"updates of {stage}": count for stage, count in result.training.updates.items()}
-        for name, value in facts.items():
-            places[key][name][result.method] = value
-    return [
-        f"{name} differs in {key}: {values}"
-        for key, facts in places.items()
-        for name, values in facts.items()
-        if len({json.dumps(value) for value in values.values()}) > 1
+def check_results(suite: Suite, results: Iterable[Result]) -> list[str]:
+    """What in finished runs was not the same for all methods of a place, in words; empty when everything was.
+
+    :param suite: what may differ according to it is left out
+    """
+    finished = [result for result in results if result.status == "ok"]
+    few = [result for result in finished if not get_method(result.method).all_labels]
+    unequal = [
+        *(check for check in checks(finished) if check.unequal and check.name not in OF_LABELS),
+        *(check for check in checks(few) if check.unequal and check.name in OF_LABELS),
     ]
+    return [
+        f"{check.name} differs in {check.unequal} of {check.compared} places and seeds: "
+        + "; ".join(f"{method} {' / '.join(values)}" for method, values in check.values.items())
+        for check in unequal
+        if not _explained(suite, check.name)
+    ]
+
+
+def _explained(suite: Suite, name: str) -> bool:
+    """Whether a suite says why a condition may differ; methods without a hyperparameter need fewer trials of a grid."""
+    samples = name.replace("updates of", "samples of")
+    wanted = {name, samples, *(["batch_size"] if name != samples else [])}
+    return name == "tuning runs" or bool(wanted & suite.may_differ.keys())
+
+
+def _check_grids(suite: Suite, place: list[Run]) -> dict[str, str]:
+    """All methods of a place are tuned by one grid, or none is."""
+    grids = {run.config["method"]: run.config["tuning"]["grid"] for run in place}
+    if not _several(grids):
+        return {}
+    if TUNING in suite.may_differ:
+        return {TUNING: f"{TUNING} differs: {suite.may_differ[TUNING]}"}
+    untuned = [method for method, grid in grids.items() if not grid]
+    raise UnfairError(
+        f"hyperparameters were chosen for some methods and not, or from another grid, for others ({grids}): run "
+        f"`masklam benchmark {suite.name} --tune{''.join(f' --method {name}' for name in untuned)}` and give its file "
+        f"by --tuned, or say in may_differ under {TUNING!r} why it is fair"
+    )
 
 
 def _places(runs: Iterable[Run]) -> dict[str, list[Run]]:
@@ -101,10 +128,8 @@ def _several(values: dict[str, Any]) -> bool:
 
 
 def _tuned_names(place: list[Run]) -> set[str]:
-    """Options that the place's methods were tuned in, all by one grid."""
-    grids = {json.dumps(run.config["tuning"]["grid"], sort_keys=True) for run in place}
-    grid = json.loads(min(grids)) if len(grids) == 1 else {}
-    names = set(grid)
+    """Options that the place's methods were tuned in."""
+    names = {name for run in place for name in run.config["tuning"]["grid"]}
     return names | {"policy_learning_rate"} if "learning_rate" in names else names
 
 
@@ -124,14 +149,17 @@ def _rules(suite: Suite) -> list[str]:
 
 
 def _exceptions(runs: Iterable[Run]) -> list[str]:
-    told, trials = [], {}
+    told: dict[str, None] = {}
+    trials = {}
     for run in runs:
         method = run.config["method"]
         row, trials[method] = get_method(method), run.config["tuning"]["trials"]
-        if row.clean and (line := f"{method} sees no distractor: an upper bound") not in told:
-            told.append(line)
-        if row.all_labels and (line := f"{method} sees every label: an upper bound") not in told:
-            told.append(line)
-    several = len(set(trials.values())) > 1
-    each = ", ".join(f"{method} {count}" for method, count in trials.items()) if several else str(max(trials.values()))
-    return [*told, f"tuning: {each} trials {'' if several else 'for each method'}".rstrip()]
+        if row.clean:
+            told[f"{method} sees no distractor: an upper bound"] = None
+        if row.all_labels:
+            told[f"{method} sees every label: an upper bound"] = None
+    each = ", ".join(f"{method} {count}" for method, count in trials.items())
+    return [
+        *told,
+        "tuning: none, all have the suite's settings" if not any(trials.values()) else f"trials of the grid: {each}",
+    ]

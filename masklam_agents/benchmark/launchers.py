@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from masklam_agents.benchmark.execute import Options, Outcome, execute
 from masklam_agents.benchmark.plan import Run
+from masklam_agents.benchmark.provenance import commit
 from masklam_agents.benchmark.stop import Stop
 from masklam_envs.errors import unknown_name
 from masklam_envs.variables import ONE_THREAD, environment
@@ -191,6 +192,7 @@ def _work(pipe: Any, core: int, options: Options) -> None:
         os.sched_setaffinity(0, {core})
     stop = Stop()
     stop.on_signals()
+    commit()  # that of the code which this process loads
     threading.Thread(target=_follow_parent, args=(stop,), daemon=True).start()
     while not stop.asked:
         if not pipe.poll(0.5):

@@ -14,11 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from masklam_agents.benchmark.conditions import conditions
 from masklam_agents.benchmark.measures import MEASURES, Measure, Place, collect, place_of, without_repeats
-from masklam_agents.benchmark.report.fairness import conditions
 from masklam_agents.benchmark.report.page import environment_of_pages
 from masklam_agents.benchmark.report.write import write_text
-from masklam_agents.benchmark.results import Found, Result, find_results, to_json
+from masklam_agents.benchmark.result_files import Found, find_results
+from masklam_agents.benchmark.results import Result, to_json
 from masklam_agents.benchmark.statistics import Interval, aggregate
 from masklam_envs.errors import unknown_name
 
@@ -75,8 +76,8 @@ def write_leaderboard(
 ) -> list[Board]:
     """Write the table.
 
-    :param files: paths as of :func:`~masklam_agents.benchmark.results.find_results`, each alone or as ``NAME=PATH``;
-        several paths with one name are one sender's
+    :param files: paths as of :func:`~masklam_agents.benchmark.result_files.find_results`, each alone or as
+        ``NAME=PATH``; several paths with one name are one sender's
     :param out: ``.html`` or ``.md`` file
     :param by: measure that ranks, one of :data:`~masklam_agents.benchmark.measures.MEASURES`
     :return: what was written, one a version of a suite

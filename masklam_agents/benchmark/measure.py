@@ -17,7 +17,7 @@ from masklam_agents.benchmark.shared import Shared, count_parameters, physics_di
 from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_agents.common.evaluation import episode_returns
 from masklam_agents.common.offline import OfflineAlgorithm
-from masklam_agents.common.pictures import prediction_grid, rollout_gif
+from masklam_agents.common.pictures import frame_strips, prediction_grid, rollout_gif
 from masklam_agents.common.probe import NothingMovesError, effective_rank
 from masklam_agents.common.understanding import predicts
 
@@ -104,10 +104,12 @@ def trained_on(agent: OfflineAlgorithm, run: Run, shared: Shared) -> Training:
 
 
 def draw_pictures(agent: OfflineAlgorithm, run: Run, shared: Shared, folder: Path) -> None:
-    """``predictions.png`` where the method predicts frames, and ``rollout.gif``, into the run's folder."""
+    """Into the run's folder: held-out frames, their masks, what the method predicts if it does, and a rollout."""
+    held_out: Any = shared.frames(run, "held_out", distractor=run.config["evaluation"]["distractor"])
     if isinstance(agent, LatentActionAlgorithm) and predicts(agent):
-        held_out: Any = shared.frames(run, "held_out", distractor=run.config["evaluation"]["distractor"])
         prediction_grid({run.config["method"]: agent}, held_out.select([0]), folder / "predictions.png")
+    else:
+        frame_strips(held_out, folder / "frames.png", folder / "masks.png")
     env = evaluation_env(run, ("pixels", "mask"))
     rollout_gif(agent, env, folder / "rollout.gif", PICTURE_STEPS, seed=run.config["evaluation"]["seed"])
     env.close()

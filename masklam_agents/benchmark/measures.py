@@ -10,7 +10,8 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from masklam_agents.benchmark.results import Found, Probe, Result, ResultError
+from masklam_agents.benchmark.result_files import Found, ResultError
+from masklam_agents.benchmark.results import Probe, Result
 from masklam_agents.benchmark.statistics import (
     METRICS,
     Interval,

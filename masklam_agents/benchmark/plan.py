@@ -12,13 +12,16 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from masklam_agents.benchmark.ours import is_ours
 from masklam_agents.benchmark.results import hash_config
 from masklam_agents.benchmark.suite import VARIABLES, Suite, SuiteError
 from masklam_agents.benchmark.tuned import Tuned
-from masklam_agents.methods import Method, get_method
+from masklam_agents.methods import BC, IDM, LAOM, LAPO, RANDOM, Method, get_method
 from masklam_envs.errors import unknown_name
 
 RATES = {"pretrain": "learning_rate", "clone": "policy_learning_rate", "decode": "decoder_learning_rate"}
+#: classes that read no masks unless an option says so
+WITHOUT_MASKS = (LAPO, LAOM, IDM, BC, RANDOM)
 #: options that only the last stage reads, where the stages before it use no labels
 LAST_STAGE_OPTIONS = ("labels", "decoder_learning_rate", "stage_shares")
 
@@ -61,6 +64,16 @@ class Run:
         return hash_config({key: config[key] for key in ("task", "seed", "data", "view")})
 
     @property
+    def agent_keys(self) -> set[str]:
+        """Of the agents that it trains or waits for."""
+        return {key for key in (self.agent_key, self.stages_key) if key is not None}
+
+    @property
+    def shared_keys(self) -> set[str]:
+        """Of all that other runs may share."""
+        return self.agent_keys | {self.frames_key}
+
+    @property
     def label(self) -> str:
         """For people: method, task, distractor, variables, seed."""
         config = self.config
@@ -98,8 +111,7 @@ def make_runs(
     """
     chosen = chosen or Chosen()
     methods = chosen.methods or suite.methods
-    for method in methods:
-        get_method(method)
+    _check_options(suite, methods)
     tasks = _some("task", chosen.tasks, suite.tasks)
     distractors = _some("distractor", chosen.distractors, tuple(suite.distractors))
     seeds = range(suite.seeds if chosen.seeds is None else chosen.seeds)
@@ -147,6 +159,10 @@ def make_run(
     found = {} if tuned is None else tuned.of(method)
     found = {name: value for name, value in found.items() if name not in (settings or {})}
     options = _options(row, parts["training"], stages, suite.method_options.get(method, {}), found, seed)
+    if row.mask_target:  # what its training masks show; only then, so that other runs keep their hash
+        parts["view"]["mask_target"] = row.mask_target
+    if not _reads_masks(row, options):
+        parts["view"] |= _without_masks(parts["view"])
     config = {
         "suite": suite.name,
         "suite_version": suite.version,
@@ -165,6 +181,10 @@ def make_run(
         "tuning": _tuning(tuned, method),
         "plugins": list(plugins),
     }
+    if is_ours(
+        method, task, parts["view"]["distractor"], parts["evaluation"]["distractor"], parts["view"]["mask_source"]
+    ):
+        config["plugins"] = []  # others' plugins change nothing here, and shall not train it again
     return Run(config)
 
 
@@ -203,6 +223,30 @@ def _options(
     return {**options, "seed": seed}
 
 
+def _check_options(suite: Suite, methods: Sequence[str]) -> None:
+    """An option that no method takes is a typing mistake."""
+    every = dict.fromkeys([*suite.methods, *methods])
+    known = set().union(*(accepted_options(get_method(method).load_class()) for method in every))
+    if unknown := suite.training.options.keys() - known:
+        raise SuiteError(unknown_name("option of training.options", min(unknown), known))
+
+
+def _reads_masks(row: Method, options: Mapping[str, Any]) -> bool:
+    """Whether a method learns from masks; one of a plugin is taken to."""
+    reads = options.get("mask_channel") or options.get("mask_input") or options.get("loss", "plain") != "plain"
+    return bool(reads) or row.algorithm not in WITHOUT_MASKS
+
+
+def _without_masks(view: dict[str, Any]) -> dict[str, Any]:
+    """Of a view what a method sees that reads no masks: its agent is trained once for all of their sources and faults.
+
+    Occlusion is in the pixels too.
+    """
+    faults = view["mask_faults"] if isinstance(view["mask_faults"], list) else [view["mask_faults"]]
+    names = {fault.get("name") if isinstance(fault, dict) else fault for fault in faults}
+    return {"mask_source": "simulator", "mask_faults": view["mask_faults"] if "occlusion" in names else None}
+
+
 def _samples(samples: dict[str, int], stages: list[str], method: str) -> dict[str, int]:
     if lacking := [stage for stage in stages if stage not in samples]:
         raise SuiteError(f"method {method!r} has the stage {lacking[0]!r}, for which training.samples names no number")
@@ -227,7 +271,8 @@ def _trained(config: dict[str, Any]) -> dict[str, Any]:
 def _tuning(tuned: Tuned | None, method: str) -> dict[str, Any]:
     if tuned is None or method not in tuned.chosen:
         return {"grid": {}, "trials": 0, "chosen_by": "not tuned: the suite's settings for all methods"}
-    return {"grid": {k: list(v) for k, v in tuned.grid.items()}, "trials": tuned.trials, "chosen_by": tuned.chosen_by}
+    grid = {name: list(values) for name, values in tuned.grid.items()}
+    return {"grid": grid, "trials": tuned.trials[method], "chosen_by": tuned.chosen_by}
 
 
 def _some(kind: str, wanted: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:

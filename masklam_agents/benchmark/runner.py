@@ -10,14 +10,15 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import masklam_envs
 from masklam_agents.benchmark import results
 from masklam_agents.benchmark.execute import Options, Outcome, failure, finished, last_line, run_folder
-from masklam_agents.benchmark.files import BusyError, locked, read_json, write_json
+from masklam_agents.benchmark.files import BusyError, disk_is_full, locked, read_json, write_json
 from masklam_agents.benchmark.launchers import Launcher
 from masklam_agents.benchmark.plan import Run
-from masklam_agents.benchmark.results import ResultError, write_result
+from masklam_agents.benchmark.result_files import ResultError, write_result
 from masklam_agents.benchmark.shared import Shared
 from masklam_agents.benchmark.suite import Suite
 from masklam_agents.benchmark.table import Table
@@ -26,6 +27,7 @@ from masklam_agents.benchmark.table import Table
 ATTEMPTS = 3
 POLL = 0.5
 MANIFEST = "benchmark.json"
+FULL = "the disk is full ({}): make room, the same command goes on"
 
 
 class FolderError(ValueError):
@@ -61,13 +63,26 @@ def claim_folder(suite: Suite, out: Path) -> None:
     }
     path = out / MANIFEST
     out.mkdir(parents=True, exist_ok=True)
-    there = read_json(path)
+    there = _manifest(path)
     if there is None:
         write_json(path, mine)
     elif there != mine:
         other = ", ".join(f"{key} {there.get(key)!r}" for key in mine if there.get(key) != mine[key])
         here = ", ".join(f"{key} {mine[key]!r}" for key in mine if there.get(key) != mine[key])
         raise FolderError(f"{out} holds runs of {other}, this is {here}: give another --out, or remove that folder")
+
+
+def _manifest(path: Path) -> dict[str, Any] | None:
+    """What a folder says it is for; None when it says nothing."""
+    try:
+        there = read_json(path)
+    except ValueError as error:
+        raise FolderError(
+            f"{path} is damaged ({error}): remove it if {path.parent} holds runs of this suite"
+        ) from error
+    if there is not None and not isinstance(there, dict):
+        raise FolderError(f"{path} is no benchmark's: give another --out")
+    return there
 
 
 def run_all(runs: list[Run], options: Options, launcher: Launcher, table: Table | None = None) -> Summary:
@@ -86,6 +101,10 @@ def run_all(runs: list[Run], options: Options, launcher: Launcher, table: Table 
         runner.loop()
     except KeyboardInterrupt:
         runner.summary.message = "interrupted: what was trained is saved, the same command goes on"
+    except OSError as error:
+        if not disk_is_full(error):
+            raise
+        runner.summary.message = FULL.format(error)
     finally:
         launcher.close()
         runner.account()
@@ -102,7 +121,7 @@ class _Runner:
         self.running: dict[str, Run] = {}
         self.elsewhere: dict[str, float] = {}
         self.deaths: collections.Counter[str] = collections.Counter()
-        self.users = collections.Counter(key for run in runs for key in _shared_keys(run))
+        self.users = collections.Counter(key for run in runs for key in run.shared_keys)
         self.summary = Summary()
 
     def skip_finished(self) -> None:
@@ -139,8 +158,8 @@ class _Runner:
             ready = [run for run in self.pending if self.elsewhere.get(run.hash, 0) <= now]
             if not ready:
                 return
-            making = {key for run in self.running.values() for key in _agents(run) if not self.shared.made(key)}
-            run = next((run for run in ready if not making & _agents(run)), ready[0])
+            making = {key for run in self.running.values() for key in run.agent_keys if not self.shared.made(key)}
+            run = next((run for run in ready if not making & run.agent_keys), ready[0])
             self.pending.remove(run)
             yield run
 
@@ -151,7 +170,7 @@ class _Runner:
             self.pending.append(run)
             self.show("elsewhere", run)
         elif outcome.status == "full":
-            self.summary.message = f"the disk is full ({outcome.error}): make room, the same command goes on"
+            self.summary.message = FULL.format(outcome.error)
         elif outcome.status == "died" and self.deaths[run.hash] + 1 < ATTEMPTS:
             self.deaths[run.hash] += 1
             self.pending.appendleft(run)
@@ -181,10 +200,10 @@ class _Runner:
         else:
             self.summary.failed[f"{run.hash} {run.label}"] = outcome.error
         self.show("skipped" if skipped else outcome.status, run, outcome.error)
-        for key in _shared_keys(run):
+        for key in run.shared_keys:
             self.users[key] -= 1
             if not self.users[key]:
-                (self.shared.drop_frames if key == run.frames_key else self.shared.drop_agent)(key)
+                self.shared.drop(key)
 
     def show(self, what: str, run: Run, why: str = "") -> None:
         """Tell the table."""
@@ -194,15 +213,6 @@ class _Runner:
     def account(self) -> None:
         """Count what is left."""
         self.summary.left = len(self.runs) - self.summary.done - len(self.summary.failed)
-
-
-def _agents(run: Run) -> set[str]:
-    """Keys of the agents that a run trains or waits for."""
-    return {key for key in (run.agent_key, run.stages_key) if key is not None}
-
-
-def _shared_keys(run: Run) -> set[str]:
-    return _agents(run) | {run.frames_key}
 
 
 def describe(summary: Summary) -> list[str]:

@@ -6,10 +6,12 @@ want it one makes it, the others wait.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from masklam_agents.benchmark.plan import Run
 from masklam_agents.benchmark.results import Normalizers, hash_config
 from masklam_agents.benchmark.stop import Stop
 from masklam_agents.common.offline import OfflineAlgorithm
-from masklam_agents.methods import get_method
+from masklam_agents.methods import get_method, masked_dataset
 from masklam_envs.data.cache import open_frames
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.data.mask_columns import segment_dataset
@@ -87,9 +89,27 @@ class Shared:
             column = segment_dataset(folder, source, name=name, env=run.config["task"], view=view)
         return LazyFrames(trajectories, env, masks=column)
 
-    def drop_frames(self, key: str) -> None:
-        """Remove the frames that no run needs any more."""
-        shutil.rmtree(self.root / "frames" / key, ignore_errors=True)
+    # ------------------------------------------------------------------ who needs what
+
+    @contextlib.contextmanager
+    def in_use(self, run: Run) -> Iterator[None]:
+        """While this lasts nobody removes the frames and agents of a run: there may be several runners."""
+        with contextlib.ExitStack() as held:
+            for key in sorted(run.shared_keys):
+                held.enter_context(locked(self._use(key), shared=True))
+            yield
+
+    def drop(self, key: str) -> None:
+        """Remove the frames, or the agent, that no run of this runner needs any more, unless one of another does."""
+        try:
+            with locked(self._use(key), wait=False):
+                for kind in ("frames", "agents"):
+                    shutil.rmtree(self.root / kind / key, ignore_errors=True)
+        except BusyError:
+            pass
+
+    def _use(self, key: str) -> Path:
+        return self.root / "in_use" / f"{key}.lock"
 
     # ------------------------------------------------------------------ normalisers
 
@@ -122,7 +142,7 @@ class Shared:
 
         :raises StoppedError: when stopped; what was trained is saved
         """
-        dataset = self.frames(run, "train")
+        dataset = self._training_frames(run)
         spent = {"wall": 0.0, "cpu": 0.0}
         start: Path | None = None
         if run.stages_key is not None:
@@ -133,14 +153,13 @@ class Shared:
         agent = self._load(run, path, {}, dataset)
         return agent, {name: spent[name] + own[name] for name in spent}
 
-    def drop_agent(self, key: str) -> None:
-        """Remove an agent that no run needs any more, unless somebody uses it."""
-        folder = self.root / "agents" / key
-        try:
-            with locked(folder.with_suffix(".lock"), wait=False):
-                shutil.rmtree(folder, ignore_errors=True)
-        except BusyError:
-            pass
+    def _training_frames(self, run: Run) -> Frames | LazyFrames:
+        """The run's frames, with the masks that its method learns from."""
+        target = get_method(run.config["method"]).mask_target
+        if not target:
+            return self.frames(run, "train")
+        env = gym.make(run.config["task"], **view_options(run, "train"))
+        return masked_dataset(LazyFrames(self.trajectories(run, "train"), env), target)
 
     def made(self, key: str | None) -> bool:
         """Whether an agent is trained."""

@@ -22,7 +22,7 @@ import yaml
 from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from masklam_agents.methods import get_method
+from masklam_agents.benchmark.suite_checks import check_suite
 from masklam_envs.errors import unknown_name
 
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
@@ -166,15 +166,7 @@ class Suite:
     tuned: str | None = None
 
     def __post_init__(self) -> None:
-        for variable in self.vary:
-            if variable not in VARIABLES:
-                raise ValueError(unknown_name("variable of vary", variable, VARIABLES))
-        for method in (*self.methods, *self.method_options):
-            get_method(method)
-        for task in self.tasks:
-            _check_task(task)
-        for config in self.distractors.values():
-            _check_distractor(config)
+        check_suite(self)
 
     def to_json(self) -> dict[str, Any]:
         """As plain dictionaries, lists and numbers."""
@@ -276,27 +268,6 @@ def _told(problem: Any) -> str:
     given = "" if isinstance(problem["input"], dict) else f" (got {problem['input']!r})"
     hint = "; YAML reads 1e-3 as text, write 0.001" if problem["type"] == "float_type" else ""
     return f"{place}: {message}{given}{hint}" if place != "the whole" else message
-
-
-def _check_task(task: str) -> None:
-    import gymnasium as gym
-
-    import masklam_envs  # noqa: F401 - registers the ids
-
-    try:
-        gym.spec(task)
-    except gym.error.Error as error:
-        raise ValueError(f"task {task!r}: {error}") from None
-
-
-def _check_distractor(config: Any) -> None:
-    from masklam_envs.distractors.presets import distractor_names
-
-    parts = config if isinstance(config, list) else [config]
-    for part in parts:
-        name = part.get("name") if isinstance(part, dict) else part
-        if name not in distractor_names():
-            raise ValueError(unknown_name("distractor", name, distractor_names()))
 
 
 def _folder() -> Any:

@@ -49,7 +49,7 @@ def make_trials(suite: Suite, methods: tuple[str, ...] = (), plugins: tuple[str,
     runs = {}
     for method, setting in itertools.product(methods or suite.methods, _grid(tuning)):
         own = _own_setting(method, setting)
-        tuned = Tuned(trial.name, trial.version, {}, 0, "", {method: own})
+        tuned = Tuned(trial.name, trial.version, {}, {method: 0}, "", {method: own})
         runs[method, tuple(sorted(setting.items()))] = [
             _untold(make_run(trial, method, task, distractor, tuning.seed, None, tuned, plugins))
             for task in tuning.tasks
@@ -75,12 +75,15 @@ def choose(suite: Suite, trials: Trials, out: Any) -> Tuned:
             raise SuiteError(f"no trial of {method} has scores: see the failures above")
         best = min(own, key=lambda trial: trial.score if trial.score is not None else math.inf)
         chosen[method] = _own_setting(method, best.setting)
-    count = math.prod(len(values) for values in tuning.grid.values())
     tasks, distractors = ", ".join(tuning.tasks), ", ".join(tuning.distractors)
     how = f"{tuning.by} on {tasks} under {distractors} (training backgrounds), data and weights of seed {tuning.seed}"
     grid: dict[str, tuple[float, ...]] = {name: tuple(float(v) for v in values) for name, values in tuning.grid.items()}
-    per_method = count * len(tuning.tasks) * len(tuning.distractors)
-    return Tuned(suite.name, suite.version, grid, per_method, how, chosen, tuple(scores))
+    runs = {
+        method: {run.hash for (name, _), all_of in trials.runs.items() if name == method for run in all_of}
+        for method in chosen
+    }
+    counts = {method: len(hashes) for method, hashes in runs.items()}
+    return Tuned(suite.name, suite.version, grid, counts, how, chosen, tuple(scores))
 
 
 def _need(suite: Suite) -> Tuning:

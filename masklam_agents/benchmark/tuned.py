@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from importlib import resources
 from pathlib import Path
@@ -37,7 +38,7 @@ class Tuned:
     :param suite: name of the suite
     :param version: of the suite
     :param grid: the same for every method
-    :param trials: runs of each method
+    :param trials: runs that the choice took, by method: fewer for one that lacks a hyperparameter of the grid
     :param chosen_by: what decided, in words
     :param chosen: by method, values of the grid
     :param scores: of all trials
@@ -46,7 +47,7 @@ class Tuned:
     suite: str
     version: str
     grid: dict[str, tuple[float, ...]]
-    trials: int
+    trials: dict[str, int]
     chosen_by: str
     chosen: dict[str, dict[str, float]]
     scores: tuple[Trial, ...] = ()
@@ -57,25 +58,56 @@ class Tuned:
         return {name: round(value) if name == "latent_dim" else value for name, value in found.items()}
 
 
-def load_tuned(suite: Suite, beside: str | os.PathLike[str] | None = None) -> Tuned | None:
-    """The file that a suite names; None where it names none or it is not there yet.
+def load_tuned(
+    suite: Suite, beside: str | os.PathLike[str] | None = None, file: str | os.PathLike[str] | None = None
+) -> Tuned | None:
+    """The file that a suite names, or another one; None where the suite names none or it is not there yet.
 
     :param beside: the suite's own file; None: a suite of the package
-    :raises SuiteError: when it is damaged or of another suite
+    :param file: instead of the one that the suite names; it must be there
+    :raises SuiteError: when it is damaged, of another suite, or ``file`` is not there
     """
+    if file is not None:
+        if not Path(file).is_file():
+            raise SuiteError(f"{file}: no such file; `masklam benchmark {suite.name} --tune` writes one")
+        return _read(suite, Path(file), os.fspath(file))
     if suite.tuned is None:
         return None
     folder = resources.files(__package__) / "suites" if beside is None else Path(beside).parent
     path: Any = folder / suite.tuned
-    if not path.is_file():
-        return None
-    tuned: Tuned = validated(read_yaml(path.read_text("utf-8"), suite.tuned), Tuned, _ADAPTER, suite.tuned)
+    return _read(suite, path, suite.tuned) if path.is_file() else None
+
+
+def _read(suite: Suite, path: Any, name: str) -> Tuned:
+    tuned: Tuned = validated(read_yaml(path.read_text("utf-8"), name), Tuned, _ADAPTER, name)
     if (tuned.suite, tuned.version) != (suite.name, suite.version):
         raise SuiteError(
-            f"{suite.tuned} was made for suite {tuned.suite} {tuned.version}, this is {suite.name} {suite.version}: "
+            f"{name} was made for suite {tuned.suite} {tuned.version}, this is {suite.name} {suite.version}: "
             f"run `masklam benchmark {suite.name} --tune` again"
         )
+    if unknown := sorted(tuned.chosen.keys() - tuned.trials.keys()):
+        raise SuiteError(f"{name}: trials lacks {', '.join(unknown)}, for which something was chosen")
     return tuned
+
+
+def merged(before: Tuned | None, found: Tuned) -> Tuned:
+    """What was chosen now, and before for other methods.
+
+    :raises SuiteError: when the two were not chosen alike
+    """
+    if before is None:
+        return found
+    if (before.grid, before.chosen_by) != (found.grid, found.chosen_by):
+        raise SuiteError(
+            f"what was tuned before ({', '.join(before.chosen)}) was chosen from another grid or by other runs: tune "
+            "all methods anew, without --tuned and without a file beside the suite; trials that are done are kept"
+        )
+    return dataclasses.replace(
+        found,
+        trials={**before.trials, **found.trials},
+        chosen={**before.chosen, **found.chosen},
+        scores=(*(trial for trial in before.scores if trial.method not in found.chosen), *found.scores),
+    )
 
 
 def write_tuned(path: Path, tuned: Tuned) -> None:

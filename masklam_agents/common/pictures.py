@@ -13,7 +13,7 @@ from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_agents.common.offline import Dataset
 from masklam_agents.common.projection import projected
 from masklam_envs.data.windows import Windows
-from masklam_envs.pictures import outlined, write_video
+from masklam_envs.pictures import outlined, write_png, write_video
 
 #: colours of error maps end here, in units of a pixel's range
 LARGEST_ERROR = 0.5
@@ -57,6 +57,25 @@ def prediction_grid(
             axis.set(xticks=[], yticks=[])
         line[0].set_ylabel(name)
     figure.savefig(path, dpi=100)
+
+
+def frame_strips(
+    frames: Dataset, pixels: str | os.PathLike[str], masks: str | os.PathLike[str], count: int = 6, scale: int = 2
+) -> None:
+    """Moments of the first episode beside each other, as they are seen and as their masks are.
+
+    :param frames: with masks
+    :param pixels: PNG file of the frames
+    :param masks: PNG file of the same frames' masks
+    :param count: how many, evenly spaced
+    :param scale: screen pixels a pixel
+    """
+    index = np.unique(np.linspace(0, frames.trajectories.first_frame[1] - 1, count).astype(np.int64))
+    rows, place = frames.rows(index)
+    shown = rows[place]
+    for path, images in ((pixels, shown[..., :3]), (masks, shown[..., 3:].repeat(3, axis=-1))):
+        strip = np.concatenate(list(images), axis=1).repeat(scale, axis=0).repeat(scale, axis=1)
+        write_png(path, np.ascontiguousarray(strip))
 
 
 def _show(axis: Any, image: NDArray[Any], outline: NDArray[np.uint8] | None) -> None:

@@ -71,6 +71,11 @@ def distractor_names() -> list[str]:
     return sorted([*_PARTS, *PRESETS])
 
 
+def is_registered_by_others(name: str) -> bool:
+    """Whether a part of that name is not this package's."""
+    return name in _PARTS and not _PARTS[name].startswith("masklam_envs.")
+
+
 def register_distractor(name: str, entry_point: str) -> None:
     """Make a :class:`~masklam_envs.distractors.base.Part` available by name.
 

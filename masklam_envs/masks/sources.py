@@ -79,6 +79,11 @@ def entry_point_of(name: str) -> str:
     return _KNOWN[name]
 
 
+def is_source_of_others(name: str) -> bool:
+    """Whether a mask source of that name is not this package's."""
+    return name in _KNOWN and not _KNOWN[name].startswith("masklam_envs.")
+
+
 def source_names() -> tuple[str, ...]:
     """Every name a mask source can be made by, sorted."""
     return tuple(sorted(_KNOWN))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from masklam_agents.benchmark.result_files import write_result
 from masklam_agents.benchmark.results import (
     PACKAGES,
     Evaluation,
@@ -19,7 +20,6 @@ from masklam_agents.benchmark.results import (
     Training,
     Tuning,
     hash_config,
-    write_result,
 )
 from masklam_envs.pictures import write_video
 

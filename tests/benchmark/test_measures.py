@@ -3,7 +3,8 @@
 import pytest
 
 from masklam_agents.benchmark.measures import MEASURES, compare, place_of, without_repeats
-from masklam_agents.benchmark.results import Found, Normalizers, ResultError
+from masklam_agents.benchmark.result_files import Found, ResultError
+from masklam_agents.benchmark.results import Normalizers
 from tests.benchmark.helpers import make_result, make_results
 
 NMSE, RETURN = MEASURES["nmse"], MEASURES["normalized_return"]

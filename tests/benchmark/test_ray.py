@@ -7,7 +7,7 @@ import time
 import pytest
 
 from masklam_agents.benchmark.plan import make_runs
-from masklam_agents.benchmark.results import read_results
+from masklam_agents.benchmark.result_files import read_results
 from masklam_agents.benchmark.runner import run_all
 from masklam_agents.common.saving import read_header
 from tests.benchmark.tiny import do, options, tiny

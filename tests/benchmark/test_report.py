@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
@@ -13,7 +14,8 @@ from masklam_agents.benchmark.report.figures import COLOURS
 from masklam_agents.benchmark.report.gallery import gather
 from masklam_agents.benchmark.report.summary import summarize
 from masklam_agents.benchmark.report.tables import latex, scores_csv
-from masklam_agents.benchmark.results import Found, Machine, find_results, read_results
+from masklam_agents.benchmark.result_files import Found, find_results, read_results
+from masklam_agents.benchmark.results import Machine
 from tests.benchmark.helpers import draw_pictures, make_result, make_results, write_results
 from tests.test_cli import masklam
 
@@ -175,6 +177,18 @@ def test_files_beside_the_page(written, folder):
     assert scores["pooled"]["nmse"]["methods"]["laom"]["ratio"]["ratio"] == dataclasses.asdict(row.ratio.ratio)
     assert scores["statistics"] == {"level": 0.95, "repetitions": 200, "seed": 0}
     assert sorted(map(repr, read_results([out / "results.jsonl"]))) == sorted(map(repr, read_results([folder])))
+
+
+def test_the_headline_is_a_picture_too(written, tmp_path):
+    from PIL import Image
+
+    with Image.open(written[1] / "headline.png") as picture:
+        assert picture.format == "PNG" and picture.width > 2 * picture.height
+        assert picture.convert("L").getextrema() == (0, 255)
+    shutil.copy(written[1] / "headline.png", tmp_path)
+    nothing = [make_result(status="failed", error="boom")]
+    write_report([write_results(tmp_path / "runs", nothing)], tmp_path, **FEW)
+    assert not (tmp_path / "headline.png").exists()  # an old one would be of other numbers
 
 
 def test_the_report_can_be_made_again_from_its_own_lines(written, tmp_path):

@@ -19,7 +19,7 @@ from masklam_agents.benchmark.execute import Options, Outcome, execute, finished
 from masklam_agents.benchmark.files import BusyError, locked
 from masklam_agents.benchmark.launchers import HereLauncher, make_launcher
 from masklam_agents.benchmark.plan import make_runs
-from masklam_agents.benchmark.results import read_results
+from masklam_agents.benchmark.result_files import read_results
 from masklam_agents.benchmark.runner import FolderError, claim_folder, describe, run_all
 from masklam_agents.benchmark.shared import Shared
 from masklam_agents.benchmark.table import Table

@@ -215,7 +215,7 @@ def rliable(monkeypatch):
     try:
         from rliable import library, metrics
     except (ImportError, TypeError) as error:  # rliable 1.2.0 with pandas 3: TypeError while importing arch
-        pytest.skip(f"rliable cannot be imported ({error}): pip install rliable 'pandas<3'")
+        pytest.skip(f"rliable cannot be imported ({error}): `make test-rliable` has an environment for it")
     from arch.bootstrap import IIDBootstrap
 
     original = IIDBootstrap.__init__

@@ -1,15 +1,21 @@
 """Suites: those of the package are sound, and a mistake in a file is told."""
 
+import dataclasses
 import json
 
 import pytest
 
-from masklam_agents.benchmark.fairness import UnfairError, check_fair
+from masklam_agents.benchmark.fairness import UnfairError, check_fair, check_results
 from masklam_agents.benchmark.plan import Chosen, make_runs
-from masklam_agents.benchmark.suite import SuiteError, load_suite, parse_suite, suite_names
+from masklam_agents.benchmark.results import Tuning
+from masklam_agents.benchmark.suite import VARIABLES, SuiteError, load_suite, parse_suite, suite_names
+from masklam_agents.benchmark.suite_checks import VALUES
 from masklam_agents.benchmark.tune import choose, make_trials
-from masklam_agents.benchmark.tuned import Tuned, load_tuned, write_tuned
+from masklam_agents.benchmark.tuned import Tuned, load_tuned, merged, write_tuned
 from masklam_agents.methods import METHODS
+from masklam_envs.distractors import presets
+from masklam_envs.masks import sources
+from tests.benchmark.helpers import make_result
 from tests.benchmark.tiny import TINY, do, tiny
 
 
@@ -51,6 +57,14 @@ def test_the_papers_budgets():
         ("tasks: [MaskCheeta-v0]", "MaskCheeta"),
         ("distractors: [actoin]", "unknown distractor 'actoin'. Did you mean 'action'?"),
         ("vary: {lables: [1]}", "unknown variable of vary 'lables'. Did you mean 'labels'?"),
+        ("vary: {correlation: [1.5]}", "vary.correlation: correlation must be a number in [0, 1], got 1.5"),
+        ("vary: {latent_dim: [0]}", "vary.latent_dim: must be a whole number from 1 on, got 0"),
+        ("vary: {mask_source: [simulatr]}", "unknown mask source 'simulatr'. Did you mean 'simulator'?"),
+        ("vary: {mask_fault: {thin: {name: erosoin}}}", "unknown mask fault 'erosoin'. Did you mean 'erosion'?"),
+        ("vary: {mask_fault: [{name: erosion}]}", "write `name: setting` pairs"),
+        ("vary: {unseen: [vidoe]}", "unknown distractor 'vidoe'. Did you mean 'video'?"),
+        ("vary: {labels: [40, 100]}", "100 labels of data.steps 80 transitions: give more steps or fewer labels"),
+        ("data: {steps: 80, policy: mixd}", "unknown policy 'mixd'. Did you mean 'mixed'?"),
         ("seeds: 0", "seeds"),
         ("seeds: two", "seeds"),
         ("seeds: 2\nseeds: 3", "stands twice"),
@@ -63,6 +77,17 @@ def test_a_mistake_in_a_file_is_told(line, message):
     with pytest.raises(SuiteError, match="tiny.yaml") as told:
         parse_suite("\n".join([*kept, line]), "tiny.yaml")
     assert message in str(told.value)
+
+
+def test_an_option_that_no_method_takes_is_a_mistake():
+    suite = tiny(options="{futur_offset: 1}")
+    with pytest.raises(SuiteError, match=r"option of training.options 'futur_offset'. Did you mean 'future_offset'"):
+        make_runs(suite)
+    assert make_runs(tiny(options="{head_dim: 32}", methods="[lapo, laom]"))  # LAOM's alone
+
+
+def test_what_may_vary_is_what_is_checked():
+    assert VALUES.keys() == VARIABLES.keys()
 
 
 def test_a_number_that_yaml_reads_as_text_is_told():
@@ -107,6 +132,48 @@ def test_runs_share_what_they_do_not_depend_on():
     assert len({run.agent_key for run in clean}) == 1
 
 
+def test_methods_that_read_no_masks_are_trained_once_for_all_masks():
+    faults = "{mask_fault: {exact: null, thin: {name: erosion, radius: 2}, hidden: {name: occlusion, fraction: 0.5}}}"
+    for variable, agents in ((faults, 2), ("{mask_source: {simulator: simulator, flow: motion}}", 1)):
+        runs = make_runs(tiny(vary=variable, methods="[lapo, masklam-fixed]"))
+        keys = {
+            name: [run.agent_key for run in runs if run.config["method"] == name] for name in ("lapo", "masklam-fixed")
+        }
+        assert len(set(keys["lapo"])) == agents  # what is hidden is hidden in the pixels too
+        assert len(set(keys["masklam-fixed"])) == len(keys["masklam-fixed"])
+        assert len({run.hash for run in runs}) == len(runs)
+    with_masks = make_runs(tiny(vary=faults, methods="[lapo]", options="{mask_channel: true}"))
+    assert len({run.agent_key for run in with_masks}) == 3
+
+
+def test_methods_that_differ_in_whose_masks_they_learn_from_share_no_agent():
+    loss, foreground = make_runs(tiny(methods="[masklam-loss, masklam-foreground]", tasks="[MaskReacher-v0]"))
+    assert loss.config["options"] == foreground.config["options"] and loss.agent_key != foreground.agent_key
+
+
+def test_plugins_are_of_the_runs_that_need_them(monkeypatch):
+    monkeypatch.setitem(METHODS, "others", METHODS["lapo"])
+    monkeypatch.setitem(presets._PARTS, "others", "others:Part")
+    monkeypatch.setitem(sources._KNOWN, "others", "others:Source")
+    place = {"distractors": "[none, others]", "vary": "{mask_source: [simulator, others]}"}
+    runs = make_runs(tiny(methods="[lapo, masklam-fixed, others]", **place), plugins=["others"])
+    needed = {
+        (run.config["method"], run.config["distractor"], run.config["variables"]["mask_source"])
+        for run in runs
+        if run.config["plugins"]
+    }
+    names = [
+        (m, d, s)
+        for m in ("lapo", "masklam-fixed", "others")
+        for d in ("none", "others")
+        for s in ("simulator", "others")
+    ]
+    ours = {("lapo", "none", "simulator"), ("lapo", "none", "others"), ("masklam-fixed", "none", "simulator")}
+    assert needed == set(names) - ours
+    plain = make_runs(tiny(methods="[lapo]", vary="{mask_source: [simulator]}"))
+    assert plain[0].hash in {run.hash for run in runs}
+
+
 def test_a_choice_is_made_on_other_seeds_and_training_backgrounds_by_one_grid(tmp_path):
     grid = "{grid: {learning_rate: [0.001, 0.002], latent_dim: [4, 8]}, tasks: [MaskCheetah-v0], distractors: [none]}"
     suite = tiny(tuning=grid, methods="[lapo, bc-labels]", tuned="tuned.yaml")
@@ -119,7 +186,7 @@ def test_a_choice_is_made_on_other_seeds_and_training_backgrounds_by_one_grid(tm
     tuned = choose(suite, trials, tmp_path / "trials")
     scores = {tuple(t.setting.items()): t.score for t in tuned.scores if t.method == "lapo"}
     assert tuple(tuned.chosen["lapo"].items()) == min(scores, key=scores.get)
-    assert tuned.trials == 4 and set(tuned.chosen["bc-labels"]) == {"learning_rate"}
+    assert tuned.trials == {"lapo": 4, "bc-labels": 2} and set(tuned.chosen["bc-labels"]) == {"learning_rate"}
     write_tuned(tmp_path / "tuned.yaml", tuned)
     again = load_tuned(suite, beside=tmp_path / "suite.yaml")
     assert again == tuned
@@ -127,11 +194,62 @@ def test_a_choice_is_made_on_other_seeds_and_training_backgrounds_by_one_grid(tm
     assert chosen["lapo"]["options"]["latent_dim"] == tuned.chosen["lapo"]["latent_dim"]
     assert chosen["bc-labels"]["options"]["policy_learning_rate"] == tuned.chosen["bc-labels"]["learning_rate"]
     assert chosen["lapo"]["tuning"]["trials"] == 4
-    assert check_fair(suite, make_runs(suite, tuned=again))
+    assert "trials of the grid: lapo 4, bc-labels 2" in check_fair(suite, make_runs(suite, tuned=again))
+
+
+TUNED = Tuned(
+    "tiny", "1", {"learning_rate": (0.001, 0.002)}, {"lapo": 2}, "by nmse", {"lapo": {"learning_rate": 0.002}}
+)
+
+
+def test_a_method_that_was_not_tuned_is_not_compared_with_one_that_was():
+    suite = tiny()
+    with pytest.raises(UnfairError, match="--tune --method masklam-fixed` and give its file by --tuned"):
+        check_fair(suite, make_runs(suite, tuned=TUNED))
+    told = tiny(may_differ="{tuning: ours has its paper's, learning_rate: so}")
+    assert "tuning differs: ours has its paper's" in check_fair(told, make_runs(told, tuned=TUNED))
+
+
+def test_choices_for_further_methods_join_those_before(tmp_path):
+    found = dataclasses.replace(TUNED, trials={"laom": 2}, chosen={"laom": {"learning_rate": 0.001}})
+    both = merged(TUNED, found)
+    assert both.chosen == {**TUNED.chosen, **found.chosen} and both.trials == {"lapo": 2, "laom": 2}
+    assert merged(None, found) == found
+    with pytest.raises(SuiteError, match="from another grid or by other runs: tune all methods anew"):
+        merged(TUNED, dataclasses.replace(found, grid={}))
+    write_tuned(tmp_path / "mine.yaml", both)
+    assert load_tuned(tiny(), file=tmp_path / "mine.yaml") == both
+    with pytest.raises(SuiteError, match="none.yaml: no such file"):
+        load_tuned(tiny(), file=tmp_path / "none.yaml")
+    write_tuned(tmp_path / "mine.yaml", dataclasses.replace(both, trials={}))
+    with pytest.raises(SuiteError, match="trials lacks laom, lapo"):
+        load_tuned(tiny(), file=tmp_path / "mine.yaml")
+
+
+def test_results_are_checked_again():
+    """Whatever a suite promises: what methods really had is compared."""
+    results = [make_result(), make_result(method="laom"), make_result(method="bc-all")]
+    assert check_results(tiny(), results) == []
+    training = results[0].training
+    for change, told in {
+        "dataset": ("data", "other"),
+        "network": ("network", "large"),
+        "label_subset": ("labelled subset", "other"),
+        "labels": ("number of labels", 9),
+        "updates": ("updates of clone", {"clone": 1}),
+        "tuning": ("grid of hyperparameters", Tuning({}, 0, "")),
+    }.items():
+        name, value = told
+        unlike = make_result(method="idm", training=dataclasses.replace(training, **{change: value}))
+        [line] = check_results(tiny(), [*results, unlike])
+        assert line.startswith(f"{name} differs in 1 of 1 places and seeds: ")
+        assert check_results(tiny(may_differ=f"{{{name}: because}}"), [*results, unlike]) == []
+    all_labels = make_result(method="bc-all", training=dataclasses.replace(training, labels=9, label_subset="all"))
+    assert check_results(tiny(), [*results[:2], all_labels]) == []
 
 
 def test_a_choice_for_another_version_is_refused(tmp_path):
-    write_tuned(tmp_path / "tuned.yaml", Tuned("tiny", "0", {}, 1, "", {}))
+    write_tuned(tmp_path / "tuned.yaml", Tuned("tiny", "0", {}, {}, "", {}))
     suite = tiny(tuned="tuned.yaml")
     with pytest.raises(SuiteError, match="was made for suite tiny 0, this is tiny 1"):
         load_tuned(suite, beside=tmp_path / "suite.yaml")

@@ -51,19 +51,34 @@ def bars(
     :param methods: all of the report, for the colours
     :param extent: of the axis, see :func:`extent_of`; that of the panel
     """
-    colours = colours_of(methods)
-    rows = comparison.rows[::-1]
 
     def draw(axes: Axes) -> None:
-        for place, row in enumerate(rows):
-            found = row.aggregates["iqm"]
-            axes.barh(place, found.estimate, color=colours[row.method], height=0.7)
-            axes.plot([found.low, found.high], [place, place], color=_INK, linewidth=1.4)
-        axes.set_yticks(range(len(rows)), [row.method for row in rows])
-        axes.set_xlim(extent or extent_of([comparison]))
-        axes.set_xlabel(_axis(comparison.measure))
+        draw_bars(axes, comparison, colours_of(methods), extent, _INK)
 
-    return _panel(draw, title, height=0.7 + ROW * len(rows), description=_words(comparison))
+    return _panel(draw, title, height=0.7 + ROW * len(comparison.rows), description=_words(comparison))
+
+
+def draw_bars(
+    axes: Axes,
+    comparison: Comparison,
+    colours: Mapping[str, str],
+    extent: tuple[float, float] | None = None,
+    ink: str = "black",
+) -> None:
+    """IQM of every method with its interval, best on top, into axes.
+
+    :param colours: by method
+    :param extent: of the axis, see :func:`extent_of`; None: that of the comparison
+    :param ink: colour of the intervals
+    """
+    rows = comparison.rows[::-1]
+    for place, row in enumerate(rows):
+        found = row.aggregates["iqm"]
+        axes.barh(place, found.estimate, color=colours[row.method], height=0.7)
+        axes.plot([found.low, found.high], [place, place], color=ink, linewidth=1.4)
+    axes.set_yticks(range(len(rows)), [row.method for row in rows])
+    axes.set_xlim(extent or extent_of([comparison]))
+    axes.set_xlabel(_axis(comparison.measure))
 
 
 def extent_of(comparisons: Iterable[Comparison]) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from masklam_agents.benchmark.measures import Place, place_of
-from masklam_agents.benchmark.results import Found
+from masklam_agents.benchmark.result_files import Found
 
 LARGEST = 20_000_000  # bytes of all pictures together
 # What is looked for, and what it shows; a page shows them in this order.

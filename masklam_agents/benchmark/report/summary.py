@@ -21,7 +21,8 @@ from masklam_agents.benchmark.measures import (
     without_repeats,
 )
 from masklam_agents.benchmark.report.fairness import Facts, gather_facts
-from masklam_agents.benchmark.results import Found, Result
+from masklam_agents.benchmark.result_files import Found
+from masklam_agents.benchmark.results import Result
 from masklam_agents.benchmark.statistics import Interval, Profile, performance_profile
 from masklam_envs.errors import unknown_name
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from masklam_agents.benchmark.measures import BASELINE
 from masklam_agents.benchmark.report.gallery import gather
+from masklam_agents.benchmark.report.headline import write_headline
 from masklam_agents.benchmark.report.page import page
 from masklam_agents.benchmark.report.summary import Summary, summarize
 from masklam_agents.benchmark.report.tables import results_jsonl, scores_csv, scores_json, tables_tex
-from masklam_agents.benchmark.results import find_results
+from masklam_agents.benchmark.result_files import find_results
 from masklam_agents.benchmark.statistics import LEVEL, REPETITIONS
 
 GALLERY = 24
@@ -28,9 +29,9 @@ def write_report(
     repetitions: int = REPETITIONS,
     seed: int = 0,
 ) -> Summary:
-    """Write ``index.html``, ``scores.csv``, ``scores.json``, ``results.jsonl`` and ``tables.tex``.
+    """Write ``index.html``, ``headline.png``, ``scores.csv``, ``scores.json``, ``results.jsonl`` and ``tables.tex``.
 
-    :param paths: as of :func:`~masklam_agents.benchmark.results.find_results`
+    :param paths: as of :func:`~masklam_agents.benchmark.result_files.find_results`
     :param out: folder; files of these names in it are replaced
     :param suite: name, or ``NAME@VERSION``, where the results are of several
     :param baseline: method that ratios refer to
@@ -51,6 +52,7 @@ def write_report(
     write_text(folder / "results.jsonl", results_jsonl(summary.results))
     write_text(folder / "tables.tex", tables_tex(summary))
     write_text(folder / "index.html", page(summary, exhibits, notes, options))
+    write_headline(folder / "headline.png", summary)
     return summary
 
 

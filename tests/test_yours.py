@@ -1,0 +1,86 @@
+"""What the documentation says of things of your own: each example is short, runs, and joins the rest by its name."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from masklam_agents import methods
+from masklam_agents.benchmark.result_files import read_results
+from masklam_agents.cli import app
+from masklam_agents.common import external
+from masklam_envs.distractors import presets
+from masklam_envs.masks import sources
+from tests.benchmark.tiny import TINY
+
+EXAMPLES = ("your_distractor.py", "your_lam.py", "your_mask_source.py")
+
+
+def run(repo, script, cwd):
+    """What an example prints."""
+    command = [sys.executable, str(repo / "examples" / script)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300, cwd=cwd).stdout
+
+
+@pytest.mark.parametrize("script", EXAMPLES)
+def test_an_example_has_less_than_forty_lines_and_is_linked(repo, script):
+    assert len((repo / "examples" / script).read_text().splitlines()) < 40
+    pages = [repo / "README.md", *(repo / "docs").glob("*.md")]
+    assert sum(f"examples/{script}" in page.read_text() for page in pages) >= 2
+
+
+def test_your_distractor_runs_and_replays(repo, tmp_path):
+    printed = run(repo, "your_distractor.py", tmp_path)
+    assert printed.strip().endswith("51 frames; drawn again from the recorded physics they are equal")
+
+
+def test_your_mask_source_finds_the_agent(repo, tmp_path):
+    printed = run(repo, "your_mask_source.py", tmp_path)
+    assert "over 102 frames" in printed
+    assert float(printed.split()[1]) > 0.4
+
+
+@pytest.mark.slow
+def test_your_method_learns_is_kept_and_acts(repo, tmp_path):
+    printed = run(repo, "your_lam.py", tmp_path)
+    assert float(printed.split("NMSE ")[1].split(",")[0]) < 1
+    assert (tmp_path / "your_agent.safetensors").is_file()
+
+
+@pytest.fixture
+def plugin(repo, tmp_path, monkeypatch):
+    """The name of a module that registers all three; they are gone again after the test."""
+    registries = (methods.METHODS, external._LAMS, presets._PARTS, sources._KNOWN)
+    before = [dict(registry) for registry in registries]
+    (tmp_path / "mine.py").write_text("import your_distractor, your_lam, your_mask_source\n")
+    for folder in (tmp_path, repo / "examples"):
+        monkeypatch.syspath_prepend(folder)
+    yield "mine"
+    for registry, names in zip(registries, before, strict=True):
+        registry.clear()
+        registry.update(names)
+    for name in ("mine", *(script.removesuffix(".py") for script in EXAMPLES)):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.slow
+def test_yours_are_benchmarked_beside_ours_without_training_ours_again(tmp_path, plugin):
+    """Workers import the plugin; what needs none of it keeps its results."""
+    plain, mine = tmp_path / "plain.yaml", tmp_path / "mine.yaml"
+    lines = TINY.replace("[lapo, masklam-fixed]", "[lapo]") + "vary: {mask_source: {simulator: simulator}}\n"
+    plain.write_text(lines)
+    mine.write_text(lines.replace("[none]", "[none, shake]").replace("simulator}", "simulator, key: colour-key}"))
+    out, cli = ["--out", str(tmp_path / "out"), "--workers", "1"], CliRunner()
+    done = cli.invoke(app, ["benchmark", str(plain), *out])
+    assert done.exit_code == 0, done.output
+    before = {path: path.read_bytes() for path in (tmp_path / "out").glob("runs/*/result.json")}
+    missing = cli.invoke(app, ["benchmark", str(mine), *out])
+    assert missing.exit_code == 2 and "unknown distractor 'shake'" in missing.output
+    both = ["--plugin", plugin, "--method", "yours", "--method", "lapo"]
+    done = cli.invoke(app, ["benchmark", str(mine), *both, *out])
+    assert done.exit_code == 0 and "8 done, 0 failed, 0 left" in done.output, done.output
+    assert len(before) == 1 and all(path.read_bytes() == text for path, text in before.items())
+    results = read_results([tmp_path / "out"])
+    ours = [result for result in results if "--plugin" not in result.command]
+    assert {(result.method, result.distractor) for result in ours} == {("lapo", "none")} and len(results) == 8
