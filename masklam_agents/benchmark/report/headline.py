@@ -41,7 +41,4 @@ def write_headline(path: Path, summary: Summary) -> None:
 
 
 def _title(comparison: Comparison) -> str:
-    places = len(comparison.places)
-    return (
-        f"{comparison.measure.label}, {places} of {comparison.of_places} places, {comparison.fewest} or more runs each"
-    )
+    return f"{len(comparison.places)} of {comparison.of_places} places, at least {comparison.fewest} runs in each"
