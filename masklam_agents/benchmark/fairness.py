@@ -33,8 +33,14 @@ def check_fair(suite: Suite, runs: Iterable[Run]) -> list[str]:
     """Compare what the methods of every place get.
 
     :return: the rules in words, for the terminal
-    :raises UnfairError: naming the option, the methods and their values, unless the suite says that and why it may be
+    :raises UnfairError: naming the option, the methods and their values, unless the suite says that and why it may be;
+        or when backgrounds of the evaluation are not held out
     """
+    if suite.evaluation.split != "test":
+        raise UnfairError(
+            f"evaluation.split is {suite.evaluation.split!r}: agents are compared under backgrounds that training did not "
+            "show; leave it out (only --tune looks at training backgrounds)"
+        )
     told: dict[str, str] = {}
     runs = list(runs)
     for place in _places(runs).values():

@@ -36,6 +36,10 @@ def check_suite(suite: Suite) -> None:
             except ValueError as error:
                 raise ValueError(f"vary.{variable}: {error}") from None
     _check_enough_labels(suite)
+    if suite.tuning is not None and suite.tuning.seed < suite.seeds:
+        raise ValueError(
+            f"tuning.seed {suite.tuning.seed} is one of the results' seeds 0 .. {suite.seeds - 1}: choose a larger one"
+        )
 
 
 def check_task(task: str) -> None:

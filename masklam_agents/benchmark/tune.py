@@ -45,6 +45,10 @@ def make_trials(suite: Suite, methods: tuple[str, ...] = (), plugins: tuple[str,
     """
     tuning = _need(suite)
     evaluation = dataclasses.replace(suite.evaluation, seed=SEED, split="train")
+    if abs(suite.evaluation.seed - SEED) < evaluation.episodes:
+        raise SuiteError(
+            f"evaluation.seed {suite.evaluation.seed} is among the choice's, from {SEED}: take a smaller one"
+        )
     trial = dataclasses.replace(suite, name=f"{suite.name}-tuning", evaluation=evaluation, vary={}, tuned=None)
     runs = {}
     for method, setting in itertools.product(methods or suite.methods, _grid(tuning)):

@@ -18,6 +18,8 @@ from masklam_envs.masks import sources
 from tests.benchmark.helpers import make_result
 from tests.benchmark.tiny import TINY, do, tiny
 
+GRID = "{grid: {learning_rate: [0.001, 0.002], latent_dim: [4, 8]}, tasks: [MaskCheetah-v0], distractors: [none]}"
+
 
 @pytest.mark.parametrize("name", suite_names())
 def test_a_suite_of_the_package_is_fair_and_survives_json(name):
@@ -121,6 +123,16 @@ def test_what_differs_between_methods_needs_a_reason():
     assert "batch_size differs: because" in check_fair(told, make_runs(told))
 
 
+def test_what_is_measured_is_held_out_from_training_and_from_the_choice():
+    shown = tiny(evaluation="{episodes: 2, split: train}")
+    with pytest.raises(UnfairError, match="evaluation.split is 'train': agents are compared under backgrounds that"):
+        check_fair(shown, make_runs(shown))
+    with pytest.raises(SuiteError, match=r"tuning.seed 3 is one of the results' seeds 0 .. 4"):
+        tiny(tuning=GRID.replace("}, tasks", "}, seed: 3, tasks"), seeds="5")
+    with pytest.raises(SuiteError, match="evaluation.seed 2000001 is among the choice's"):
+        make_trials(tiny(tuning=GRID, evaluation="{episodes: 2, seed: 2_000_001}"))
+
+
 def test_runs_share_what_they_do_not_depend_on():
     by_labels = make_runs(tiny(vary="{labels: [8, 16]}", methods="[lapo, laom-labels, idm]"))
     assert len({run.agent_key for run in by_labels}) == 6
@@ -175,8 +187,7 @@ def test_plugins_are_of_the_runs_that_need_them(monkeypatch):
 
 
 def test_a_choice_is_made_on_other_seeds_and_training_backgrounds_by_one_grid(tmp_path):
-    grid = "{grid: {learning_rate: [0.001, 0.002], latent_dim: [4, 8]}, tasks: [MaskCheetah-v0], distractors: [none]}"
-    suite = tiny(tuning=grid, methods="[lapo, bc-labels]", tuned="tuned.yaml")
+    suite = tiny(tuning=GRID, methods="[lapo, bc-labels]", tuned="tuned.yaml")
     trials = make_trials(suite)
     runs = trials.all_runs()
     assert len(runs) == 4 + 2  # behaviour cloning has no latent
