@@ -38,8 +38,8 @@ def check_fair(suite: Suite, runs: Iterable[Run]) -> list[str]:
     """
     if suite.evaluation.split != "test":
         raise UnfairError(
-            f"evaluation.split is {suite.evaluation.split!r}: agents are compared under backgrounds that training did not "
-            "show; leave it out (only --tune looks at training backgrounds)"
+            f"evaluation.split is {suite.evaluation.split!r}: agents are compared under backgrounds that training did "
+            "not show; leave it out (only --tune looks at training backgrounds)"
         )
     told: dict[str, str] = {}
     runs = list(runs)

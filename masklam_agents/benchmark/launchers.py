@@ -92,7 +92,9 @@ class HereLauncher:
 
 
 class LocalLauncher:
-    """Processes of this machine, each pinned to a core, with one thread.
+    """Processes of this machine, each pinned to a core of its own, with one thread for arithmetic.
+
+    Fewer of them than cores have several each, for the threads that draw and gather frames: what a GPU waits for.
 
     :param options: of every run
     :param workers: how many; None: one a core that this process may use
@@ -106,7 +108,9 @@ class LocalLauncher:
         if count < 1:
             raise ValueError(f"workers must be at least 0, got {workers}")
         self.options = options
-        self.workers = [_Worker(cores[place % len(cores)], options) for place in range(count)]
+        self.workers = [
+            _Worker(set(cores[place::count]) or {cores[place % len(cores)]}, options) for place in range(count)
+        ]
 
     def free(self) -> int:
         """Processes without a run."""
@@ -136,8 +140,8 @@ class LocalLauncher:
 class _Worker:
     """One process, started when it is first needed and again after its death."""
 
-    def __init__(self, core: int, options: Options) -> None:
-        self.core, self.options = core, options
+    def __init__(self, cores: set[int], options: Options) -> None:
+        self.cores, self.options = cores, options
         self.run: Run | None = None
         self.process: Any = None
         self.pipe: Any = None
@@ -180,16 +184,16 @@ class _Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, self.core, self.options), daemon=True)
+        self.process = context.Process(target=_work, args=(theirs, self.cores, self.options), daemon=True)
         with environment(**ONE_THREAD):
             self.process.start()
         theirs.close()
 
 
-def _work(pipe: Any, core: int, options: Options) -> None:
+def _work(pipe: Any, cores: set[int], options: Options) -> None:
     """What a process does: runs, until it is told to stop or its parent is gone."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {core})
+        os.sched_setaffinity(0, cores)
     stop = Stop()
     stop.on_signals()
     commit()  # that of the code which this process loads

@@ -39,8 +39,15 @@ def measure(
         limit = plan["transitions"]
         assert agent.dataset is not None
         transitions = len(agent._sample(agent.dataset, limit)), len(agent._sample(held_out, limit))
-    metrics = Metrics.of(returns.tolist(), normalizers, **probes)
+    metrics = Metrics.of(returns.tolist(), normalizers, **probes, more=_mask_quality(agent))
     return metrics, results.Evaluation(seeds, plan["split"], transitions)
+
+
+def _mask_quality(agent: OfflineAlgorithm) -> dict[str, float]:
+    """``mask_iou`` of the masks that it learned from, where they are an estimate and the simulator's are known."""
+    column = getattr(agent.dataset, "masks", None)
+    quality = getattr(column, "quality", None)
+    return {} if quality is None else {"mask_iou": float(quality.iou_mean)}
 
 
 def _probes(agent: LatentActionAlgorithm, run: Run, shared: Shared) -> dict[str, Any]:

@@ -111,7 +111,7 @@ class Metrics:
     :param returns: undiscounted return of every evaluation episode, in the order of the evaluation's seeds
     :param return_mean: their mean
     :param normalized_return: (return - random) / (expert - random), see :class:`Normalizers`
-    :param more: further numbers by name, e.g. ``success_rate``, ``mask_iou``
+    :param more: further numbers by name, e.g. ``mask_iou``
     """
 
     action: Probe | None

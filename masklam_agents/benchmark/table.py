@@ -29,6 +29,7 @@ class Table:
         self.counts: dict[str, collections.Counter[str]] = {name: collections.Counter() for name in self.total}
         self.running: dict[str, tuple[Run, float]] = {}
         self.failures: list[str] = []
+        self.elsewhere: set[str] = set()
         self.began, self.finished = time.monotonic(), 0
         self.live = Live(console=self.console, auto_refresh=False, get_renderable=self.render)
 
@@ -44,7 +45,8 @@ class Table:
     def note(self, what: str, run: Run, why: str = "") -> None:
         """Something happened to a run.
 
-        :param what: ``"running"``, ``"ok"``, ``"failed"``, ``"skipped"``, ``"elsewhere"``, ``"again"``
+        :param what: ``"running"``, ``"ok"``, ``"failed"``, ``"skipped"``, ``"elsewhere"`` (another runner has it),
+            ``"again"`` (its process ended, and it is given out anew)
         :param why: of a failure
         """
         if what == "running":
@@ -55,9 +57,11 @@ class Table:
             self.counts[run.config["method"]]["failed" if why else "done"] += 1
             self.finished += what != "skipped"
         if why and what != "skipped":
-            self.failures.append(f"{run.label}: {why}")
-        if not self.console.is_terminal and what not in ("skipped", "elsewhere"):
-            told = f"{what:8} {run.hash} {run.label}{': ' + why if why else ''}{self._left()}"
+            self.failures.append(f"{what}: {run.label}: {why}")
+        known = run.hash in self.elsewhere and what in ("running", "elsewhere")  # asked again every other second
+        self.elsewhere |= {run.hash} if what == "elsewhere" else set()
+        if not self.console.is_terminal and what != "skipped" and not known:
+            told = f"{what:9} {run.hash} {run.label}{': ' + why if why else ''}{self._left()}"
             self.console.print(told, soft_wrap=True, markup=False, highlight=False)
 
     def refresh(self) -> None:
@@ -82,8 +86,10 @@ class Table:
             )
         now = time.monotonic()
         lines = [f"{run.label}  {_minutes(now - since)}" for run, since in list(self.running.values())[:SHOWN]]
-        told = [f"failed: {why}" for why in self.failures[-SHOWN:]]
-        return Group(table, *(Text(line) for line in (*lines, *told, f"{_minutes(now - self.began)}{self._left()}")))
+        return Group(
+            table,
+            *(Text(line) for line in (*lines, *self.failures[-SHOWN:], f"{_minutes(now - self.began)}{self._left()}")),
+        )
 
     def _left(self) -> str:
         eta = self.eta()

@@ -101,7 +101,9 @@ def test_closing_a_launcher_saves_what_its_workers_train(tmp_path):
 def test_workers_are_pinned_to_cores_and_take_one_thread(tmp_path):
     cores = sorted(os.sched_getaffinity(0))
     launcher = LocalLauncher(options(tmp_path))
-    assert [worker.core for worker in launcher.workers] == cores
+    assert [worker.cores for worker in launcher.workers] == [{core} for core in cores]
+    assert [worker.cores for worker in LocalLauncher(options(tmp_path), 1).workers] == [set(cores)]
+    assert len(LocalLauncher(options(tmp_path), len(cores) + 1).workers[-1].cores) == 1
     runs = make_runs(tiny(methods="[bc-labels]"))
     launcher.submit(runs[0])
     pid = launcher.workers[0].process.pid

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from imageio.v3 import imread
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -68,6 +69,16 @@ def test_a_run_leaves_a_result_with_all_that_the_rules_ask_for(tmp_path):
     }
     assert not list((tmp_path / "shared" / "frames").iterdir())  # nobody needs them any more
     assert not list((tmp_path / "shared" / "agents").glob("*/"))
+
+
+def test_methods_that_predict_no_frames_leave_pictures_of_what_they_saw(tmp_path):
+    suite = tiny(methods="[bc-labels, laom]", distractors="[video]")
+    assert do(suite, tmp_path, pictures=True).done == 2
+    for run in make_runs(suite):
+        shown = {name: imread(run_folder(tmp_path, run) / name) for name in ("frames.png", "masks.png")}
+        assert shown["frames.png"].shape == shown["masks.png"].shape == (2 * 16, 6 * 2 * 16, 3)
+        assert set(np.unique(shown["masks.png"])) == {0, 255} and len(np.unique(shown["frames.png"])) > 20
+        assert (run_folder(tmp_path, run) / "rollout.gif").is_file()
 
 
 def test_finished_runs_are_skipped(tmp_path, trained):
@@ -246,6 +257,7 @@ def test_masks_of_a_source_that_needs_the_whole_video(tmp_path):
     assert do(suite, tmp_path).done == 2
     by_source = {result.variables["mask_source"]: result.metrics for result in read_results([tmp_path])}
     assert by_source["motion"].action != by_source["simulator"].action
+    assert 0 <= by_source["motion"].more["mask_iou"] < 1 and not by_source["simulator"].more
 
 
 def test_the_table_tells_what_runs_what_failed_and_when_it_ends(tmp_path):
@@ -262,6 +274,17 @@ def test_the_table_tells_what_runs_what_failed_and_when_it_ends(tmp_path):
     shown = console.export_text()
     assert "1 / 3" in shown and "failed: lapo MaskCheetah-v0 none seed 1: broken" in shown
     assert "lapo MaskCheetah-v0 none seed 2  0:00" in shown and "left)" in shown
+
+
+def test_without_a_terminal_every_event_is_a_line_and_waiting_for_another_runner_is_one(tmp_path):
+    runs = make_runs(tiny(methods="[lapo, idm]"))
+    console = Console(width=200, file=io.StringIO(), record=True)
+    with Table(runs, console) as table:
+        for what, why in (("running", ""), *[("elsewhere", ""), ("running", "")] * 5, ("again", "killed"), ("ok", "")):
+            table.note(what, runs[0], why)
+            table.refresh()
+    lines = [line.split()[0] for line in console.export_text().splitlines()]
+    assert lines == ["running", "elsewhere", "again", "ok"]
 
 
 def test_the_command(tmp_path):
