@@ -72,9 +72,17 @@ def finished(out: str | os.PathLike[str], run: Run) -> Result | None:
 
 
 def load_plugins(plugins: list[str]) -> None:
-    """Import the modules that register methods, tasks or distractors."""
+    """Import the modules that register methods, tasks, distractors or mask sources.
+
+    :raises ImportError: when there is no such module
+    """
     for plugin in plugins:
-        importlib.import_module(plugin)
+        try:
+            importlib.import_module(plugin)
+        except ModuleNotFoundError as error:
+            if error.name != plugin:  # one that the plugin itself imports
+                raise
+            raise ImportError(f"{plugin}: no such module; PYTHONPATH says where modules of yours are") from error
 
 
 def execute(run: Run, options: Options, stop: Stop | None = None) -> Outcome:

@@ -68,7 +68,10 @@ def write_json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", "utf-8")
+        with part.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(value, indent=1, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

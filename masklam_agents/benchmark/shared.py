@@ -27,6 +27,7 @@ from masklam_agents.benchmark.plan import Run
 from masklam_agents.benchmark.results import Normalizers, hash_config
 from masklam_agents.benchmark.stop import Stop
 from masklam_agents.common.offline import OfflineAlgorithm
+from masklam_agents.common.saving import read_header
 from masklam_agents.methods import get_method, masked_dataset
 from masklam_envs.data.cache import open_frames
 from masklam_envs.data.frames import Frames, LazyFrames
@@ -172,11 +173,14 @@ class Shared:
         folder = self.root / "agents" / key
         path = folder / AGENT
         with locked(folder.with_suffix(".lock")):
-            done = read_json(folder / DONE)
+            whole = is_agent(path)  # a machine that lost its power may leave a file that is not
+            done = read_json(folder / DONE) if whole else None
             if done is None:
                 self.stop.check()
                 folder.mkdir(parents=True, exist_ok=True)
-                source = path if path.exists() else start
+                source = path if whole else start
+                if not whole:
+                    (folder / SPENT).unlink(missing_ok=True)
                 agent = (
                     self._make(run, options, dataset) if source is None else self._load(run, source, options, dataset)
                 )
@@ -224,6 +228,15 @@ class _Saver(BaseCallback):
         if time.monotonic() - self.saved_at >= self.every:
             self.save()
         return not self.stop.asked
+
+
+def is_agent(path: Path) -> bool:
+    """Whether an undamaged agent lies there."""
+    try:
+        read_header(path)
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
 
 
 def samples_of(agent: OfflineAlgorithm, run: Run) -> int:

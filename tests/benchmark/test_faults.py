@@ -17,9 +17,10 @@ from masklam_agents.benchmark.files import BusyError, disk_is_full, locked
 from masklam_agents.benchmark.plan import make_runs
 from masklam_agents.benchmark.result_files import read_results
 from masklam_agents.benchmark.runner import MANIFEST, FolderError, claim_folder
-from masklam_agents.benchmark.shared import Shared
+from masklam_agents.benchmark.shared import AGENT, Shared
 from masklam_agents.common.saving import read_header
 from tests.benchmark.tiny import TINY, do, options, tiny
+from tests.test_cli import masklam
 
 
 @pytest.fixture
@@ -161,6 +162,48 @@ def test_a_folder_of_another_version_or_of_something_else_is_refused(tmp_path):
         (tmp_path / MANIFEST).write_text(text)
         with pytest.raises(FolderError, match=message):
             claim_folder(tiny(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["quik"], "unknown suite 'quik'. Did you mean 'quick'?"),
+        (["nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["quick", "--method", "masklam-fxed"], "unknown method 'masklam-fxed'. Did you mean 'masklam-fixed'?"),
+        (["quick", "--task", "MaskCheeta-v0"], "Did you mean 'MaskCheetah-v0'?"),
+        (["quick", "--distractor", "action-0.8"], "unknown distractor of this suite 'action-0.8'"),
+        (["quick", "--run", "zzz"], "no run of this suite has a hash that begins with 'zzz'"),
+        (
+            ["quick", "--plugin", "no_such_module"],
+            "no_such_module: no such module; PYTHONPATH says where modules of yours are",
+        ),
+        (["quick", "--tuned", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["quick", "--tune"], "has no section 'tuning' with a grid"),
+        (["quick", "--launcher", "locl"], "unknown launcher 'locl'. Did you mean 'local'?"),
+        (["quick", "--address", "auto"], "--address is of the ray launcher"),
+        (["quick", "--seeds", "0"], "Invalid value for '--seeds'"),
+    ],
+)
+def test_a_mistake_in_a_command_is_a_message_and_no_run(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    ended = masklam("benchmark", *arguments)
+    assert ended.exit_code == 2
+    told = " ".join(ended.output.replace("\u2502", " ").split())
+    assert message in told and "Traceback" not in told
+    assert not list(tmp_path.rglob("result.json")) and not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_damaged_agent_is_trained_anew(tmp_path):
+    """As a machine that loses its power in the middle of a save may leave one."""
+    [run] = make_runs(tiny(methods="[lapo]"))
+    shared = Shared(tmp_path)
+    agent, _ = shared.agent(run)
+    for key in run.agent_keys:
+        path = tmp_path / "agents" / key / AGENT
+        path.write_bytes(path.read_bytes()[:1_000])
+    again, _ = shared.agent(run)
+    mine, its = agent.policy.state_dict(), again.policy.state_dict()
+    assert again.progress == agent.progress and all(np.array_equal(mine[name], its[name]) for name in its)
 
 
 def test_a_run_whose_folder_cannot_be_used_fails_and_no_process_ends(tmp_path):
