@@ -23,11 +23,14 @@ from masklam_agents.benchmark.plan import make_runs
 from masklam_agents.benchmark.result_files import read_results
 from masklam_agents.benchmark.runner import FolderError, claim_folder, describe, run_all
 from masklam_agents.benchmark.shared import Shared
+from masklam_agents.benchmark.suite import load_suite
 from masklam_agents.benchmark.table import Table
+from masklam_agents.benchmark.tuned import load_tuned
 from masklam_agents.cli import app
 from masklam_agents.common.saving import read_agent
 from masklam_envs.data import cache
 from tests.benchmark.tiny import TINY, do, options, tiny
+from tests.test_cli import masklam
 
 
 @pytest.fixture
@@ -302,3 +305,30 @@ def test_the_command(tmp_path):
     assert "q7-correlation" in cli.invoke(app, ["benchmark", "--list"]).output
     wrong = cli.invoke(app, ["benchmark", "quik"])
     assert wrong.exit_code == 2 and "Traceback" not in wrong.output
+
+
+def test_hyperparameters_are_chosen_used_recorded_and_added_to(tmp_path):
+    path, tuned = tmp_path / "mine.yaml", tmp_path / "trials" / "tuned.yaml"
+    grid = "{grid: {learning_rate: [0.001, 0.002]}, tasks: [MaskCheetah-v0], distractors: [none]}"
+    path.write_text(TINY.replace("[lapo, masklam-fixed]", "[bc-labels, lapo]") + f"tuning: {grid}\n")
+    alone = ["benchmark", path, "--workers", "0"]
+    done = masklam(*alone, "--tune", "--out", tmp_path / "trials", "--method", "bc-labels")
+    assert (
+        done.exit_code == 0
+        and "2 done, 0 failed, 0 left" in done.output
+        and "bc-labels: learning_rate 0.00" in done.output
+    )
+    assert load_tuned(load_suite(path), file=tuned).trials == {"bc-labels": 2}
+    unfair = masklam(*alone, "--tuned", tuned, "--out", tmp_path / "out")
+    assert unfair.exit_code == 2 and "--tune --method lapo` and give its file by --tuned" in unfair.output
+    added = masklam(*alone, "--tune", "--out", tmp_path / "trials", "--method", "lapo", "--tuned", tuned)
+    assert added.exit_code == 0 and "bc-labels: learning_rate" in added.output and "lapo: learning_rate" in added.output
+    done = masklam(*alone, "--tuned", tuned, "--out", tmp_path / "out")
+    assert (
+        done.exit_code == 0 and "trials of the grid: bc-labels 2, lapo 2" in done.output and "unfair" not in done.output
+    )
+    for result in read_results([tmp_path / "out"]):
+        assert (result.training.tuning.trials, result.training.tuning.grid) == (2, {"learning_rate": (0.001, 0.002)})
+        assert "NMSE" in result.training.tuning.chosen_by.upper() and f"--tuned {tuned}" in result.command
+        again = masklam(*shlex.split(result.command)[1:], "--out", tmp_path / "out", "--workers", "0")
+        assert again.exit_code == 0 and "1 done, 0 failed, 0 left" in again.output
