@@ -148,15 +148,15 @@ def _trained_and_measured(run: Run, folder: Path, options: Options, shared: Any)
     if options.keep_agents:
         shutil.copyfile(shared.root / "agents" / run.agent_key / AGENT, folder / AGENT)
     return Result(
-        **_place(run, options.command),
+        **_place(run, options.command, spent.commits),
         status="ok",
         error="",
         metrics=metrics,
         normalizers=normalizers,
         training=trained_on(agent, run, shared),
         evaluation=evaluation,
-        wall_seconds=spent["wall"] + wall,
-        cpu_seconds=spent["cpu"] + cpu,
+        wall_seconds=spent.wall + wall,
+        cpu_seconds=spent.cpu + cpu,
     )
 
 
@@ -191,15 +191,16 @@ def failure(run: Run, error: str, seconds: tuple[float, float] = (0.0, 0.0), com
     )
 
 
-def _place(run: Run, command: str) -> dict[str, Any]:
-    """What results of every status say alike."""
+def _place(run: Run, command: str, trained_at: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What results of every status say alike; commits of training that began before an update are named beside it."""
     config = run.config
+    others = {f"training commit {n}": other for n, other in enumerate(sorted({*trained_at} - {commit()}), 1)}
     names = ("suite", "suite_version", "method", "task", "distractor", "seed", "variables")
     return {name: config[name] for name in names} | {
         "config": config,
         "config_hash": run.hash,
         "command": command_of(run, command),
-        "versions": installed_versions(),
+        "versions": installed_versions() | others,
         "commit": commit(),
         "machine": machine(),
     }

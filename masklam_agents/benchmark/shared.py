@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import math
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch as th
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 import masklam_envs
+from masklam_agents.benchmark.effort import SPENT, Effort, Saver
 from masklam_agents.benchmark.files import BusyError, locked, read_json, write_json
 from masklam_agents.benchmark.plan import Run
 from masklam_agents.benchmark.results import Normalizers, hash_config
@@ -36,7 +35,7 @@ from masklam_envs.data.trajectories import Trajectories
 
 # Seeds of the recordings of one seed of the suite; far from those of other seeds.
 STREAMS = {"train": 0, "held_out": 1}
-AGENT, DONE, SPENT = "agent.safetensors", "done.json", "spent.json"
+AGENT, DONE = "agent.safetensors", "done.json"
 
 
 class Shared:
@@ -138,13 +137,13 @@ class Shared:
 
     # ------------------------------------------------------------------ agents
 
-    def agent(self, run: Run) -> tuple[OfflineAlgorithm, dict[str, float]]:
-        """The run's agent, trained if it is not there, and the seconds that all its training took.
+    def agent(self, run: Run) -> tuple[OfflineAlgorithm, Effort]:
+        """The run's agent, trained if it is not there, and what all its training took.
 
         :raises StoppedError: when stopped; what was trained is saved
         """
         dataset = self._training_frames(run)
-        spent = {"wall": 0.0, "cpu": 0.0}
+        spent = Effort()
         start: Path | None = None
         if run.stages_key is not None:
             options = {**run.config["options"], "stage_shares": [*run.config["options"]["stage_shares"][:-1], 0.0]}
@@ -152,7 +151,7 @@ class Shared:
             start = stages
         path, own = self._train(run, run.agent_key, run.config["options"], dataset, start)
         agent = self._load(run, path, {}, dataset)
-        return agent, {name: spent[name] + own[name] for name in spent}
+        return agent, spent + own
 
     def _training_frames(self, run: Run) -> Frames | LazyFrames:
         """The run's frames, with the masks that its method learns from."""
@@ -168,13 +167,13 @@ class Shared:
 
     def _train(
         self, run: Run, key: str, options: dict[str, Any], dataset: Frames | LazyFrames, start: Path | None
-    ) -> tuple[Path, dict[str, float]]:
+    ) -> tuple[Path, Effort]:
         """The file of an agent under a key, trained or gone on with, and what it took."""
         folder = self.root / "agents" / key
         path = folder / AGENT
         with locked(folder.with_suffix(".lock")):
             whole = is_agent(path)  # a machine that lost its power may leave a file that is not
-            done = read_json(folder / DONE) if whole else None
+            done = Effort.read(folder / DONE) if whole else None
             if done is None:
                 self.stop.check()
                 folder.mkdir(parents=True, exist_ok=True)
@@ -185,14 +184,13 @@ class Shared:
                     self._make(run, options, dataset) if source is None else self._load(run, source, options, dataset)
                 )
                 done = self._learn(agent, path, samples_of(agent, run))
-                write_json(folder / DONE, done)
+                done.write(folder / DONE)
                 (folder / SPENT).unlink(missing_ok=True)
         return path, done
 
-    def _learn(self, agent: OfflineAlgorithm, path: Path, samples: int) -> dict[str, float]:
-        """Train up to so many samples; the seconds that it took, those before an interruption added."""
-        spent = read_json(path.with_name(SPENT)) or {"wall": 0.0, "cpu": 0.0}
-        saver = _Saver(path, spent, self.stop, self.save_every)
+    def _learn(self, agent: OfflineAlgorithm, path: Path, samples: int) -> Effort:
+        """Train up to so many samples; what it took, that before an interruption added."""
+        saver = Saver(path, self.stop, self.save_every)
         agent.set_logger(Logger(None, []))
         agent.learn(samples, callback=saver, reset_num_timesteps=False)
         saver.save()
@@ -204,30 +202,6 @@ class Shared:
 
     def _load(self, run: Run, path: Path, options: dict[str, Any], dataset: Frames | LazyFrames) -> OfflineAlgorithm:
         return get_method(run.config["method"]).load_class().load(path, dataset=dataset, **options)
-
-
-class _Saver(BaseCallback):
-    """Saves agent and seconds every so often, and when asked to stop."""
-
-    def __init__(self, path: Path, before: dict[str, float], stop: Stop, every: float) -> None:
-        super().__init__()
-        self.path, self.before, self.stop, self.every = path, before, stop, every
-        self.began, self.began_cpu = time.monotonic(), time.process_time()
-        self.saved_at = self.began
-
-    def spent(self) -> dict[str, float]:
-        wall, cpu = time.monotonic() - self.began, time.process_time() - self.began_cpu
-        return {"wall": self.before["wall"] + wall, "cpu": self.before["cpu"] + cpu}
-
-    def save(self) -> None:
-        self.model.save(self.path)
-        write_json(self.path.with_name(SPENT), self.spent())
-        self.saved_at = time.monotonic()
-
-    def _on_step(self) -> bool:
-        if time.monotonic() - self.saved_at >= self.every:
-            self.save()
-        return not self.stop.asked
 
 
 def is_agent(path: Path) -> bool:

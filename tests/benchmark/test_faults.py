@@ -206,6 +206,19 @@ def test_a_damaged_agent_is_trained_anew(tmp_path):
     assert again.progress == agent.progress and all(np.array_equal(mine[name], its[name]) for name in its)
 
 
+def test_training_that_another_commit_began_is_told(tmp_path, monkeypatch):
+    from masklam_agents.benchmark import effort
+
+    [run] = make_runs(tiny(methods="[lapo]"))
+    monkeypatch.setattr(effort, "commit", lambda: "0" * 40)
+    Shared(tmp_path / "shared").agent(run)
+    monkeypatch.undo()
+    do([run], tmp_path)
+    [result] = read_results([tmp_path])
+    assert result.versions["training commit 1"] == "0" * 40 != result.commit
+    assert result.cpu_seconds > 0
+
+
 def test_a_run_whose_folder_cannot_be_used_fails_and_no_process_ends(tmp_path):
     [run] = make_runs(tiny(methods="[lapo]"))
     folder = run_folder(tmp_path, run)
