@@ -54,8 +54,8 @@ HOW = """
 ## How they were trained
 
 `python examples/train_expert.py --task MaskHopper-v0`, one core, hyperparameters in
-[examples/experts.yaml](../examples/experts.yaml): PPO with normalised states and rewards, and for Swimmer augmented random
-search, which finds a linear policy in a minute where PPO stayed at half the return. The action noise of
+[examples/experts.yaml](../examples/experts.yaml): PPO with normalised states and rewards, and for Swimmer augmented
+random search, which finds a linear policy in a minute where PPO stayed at half the return. The action noise of PPO's
 exploration is mostly held at 0.3 of the action's bound, so that a policy learns to bear it, and training ends when an
 evaluation is good enough. The policies of Ant and Humanoid read positions and velocities alone (weights of what else
 the observation holds are 0), which learns faster. `--statistics-only` chooses and measures again among the checkpoints.
