@@ -4,7 +4,8 @@
     python benchmarks/data_speed.py --episodes 100 --batch 128
 
 * **on the fly**: physics on disk, frames drawn when a window asks for them;
-* **block by block**: the same, drawn whole episodes at a time, as training does (``LazyFrames`` and ``Blocks``);
+* **block by block**: the same, drawn whole episodes at a time, as training does (``LazyFrames`` and ``Blocks``), over
+  as many batches as share a block, so that the drawing of one is among them;
 * **frame cache**: drawn once into a file, mapped;
 * **HDF5, its loader**: LAOM's layout, read as its loader does: every trajectory becomes a tensor in memory, torch's
   ``DataLoader`` asks for one shuffled sample after the other, and each is three stacks (at t, t + 1 and t + k, k drawn
@@ -59,6 +60,7 @@ class Args:
     """frames after it"""
 
 
+BLOCK = 5  # episodes drawn at a time
 Way = Callable[[np.random.Generator], Any]
 
 
@@ -89,11 +91,13 @@ def measure(args: Args, folder: Path) -> None:
         "HDF5 (LAOM), our windows, memory": (in_memory, folder / "laom.hdf5"),
         "HDF5 (LAOM), our windows, file": (from_file, folder / "laom.hdf5"),
     }
+    updates = Blocks(LazyFrames(warm.trajectories, env, block=BLOCK), batch_size=args.batch, seed=0).updates
     th.set_num_threads(1)
     found: dict[str, list[Timing]] = {name: [] for name in ways}
     for _ in range(args.repeats):
         for name, (make, _) in ways.items():
-            found[name].append(timed(args, folder, env, make))
+            batches = updates if make is block_by_block else args.batches
+            found[name].append(timed(args, folder, env, make, batches))
     print(f"{steps} transitions of {args.task}; drawing the cache took {drawing:.1f} s once")
     print(f"{'':34} {'windows/s (CPU)':>16} {'(clock)':>9} {'first batch, s':>15} {'bytes a transition':>19}")
     for name, (_, place) in ways.items():
@@ -111,7 +115,7 @@ class Timing:
     first: float
 
 
-def timed(args: Args, folder: Path, env: Any, make: Callable[..., Way]) -> Timing:
+def timed(args: Args, folder: Path, env: Any, make: Callable[..., Way], batches: int) -> Timing:
     """Measure a way to windows, from nothing open."""
     started = time.perf_counter()
     batch = make(args, folder, env)
@@ -119,9 +123,9 @@ def timed(args: Args, folder: Path, env: Any, make: Callable[..., Way]) -> Timin
     batch(rng)
     first = time.perf_counter() - started
     started, spent = time.perf_counter(), time.process_time()
-    for _ in range(args.batches):
+    for _ in range(batches):
         batch(rng)
-    windows = args.batches * args.batch
+    windows = batches * args.batch
     return Timing(windows / (time.process_time() - spent), windows / (time.perf_counter() - started), first)
 
 
@@ -141,7 +145,7 @@ def of_windows(args: Args, frames: Any) -> Way:
 
 def block_by_block(args: Args, folder: Path, env: Any) -> Way:
     """As training reads: the cost of drawing a block is shared by as many windows as it has transitions."""
-    frames = LazyFrames(Trajectories.load(folder / "physics"), env, block=5)
+    frames = LazyFrames(Trajectories.load(folder / "physics"), env, block=BLOCK)
     blocks = Blocks(frames, batch_size=args.batch, seed=0)
     state: dict[str, Any] = {"update": 0, "number": -1}
 
