@@ -342,7 +342,9 @@ class OfflineAlgorithm(BaseAlgorithm):
         first = not processes().rank
         if self._learns_from_masks and first:
             warn_of_useless_masks(self._need_dataset())
-        warn_of_short_episodes(self._need_dataset().trajectories, self.config.get("future_offset", 1))
+        if self._dataset is not None:
+            recorded = self._dataset if isinstance(self._dataset, Trajectories) else self._dataset.trajectories
+            warn_of_short_episodes(recorded, self.config.get("future_offset", 1))
         self._total_timesteps = total_timesteps
         self.start_time, self._num_timesteps_at_start = time.time_ns(), self.num_timesteps
         if not self._custom_logger or not first:
