@@ -326,6 +326,8 @@ class OfflineAlgorithm(BaseAlgorithm):
         for stage in stages:
             self.num_timesteps -= self.progress[stage] * self.config["batch_size"]
             self.progress[stage] = 0
+        if not any(self.progress.values()):
+            self.num_timesteps = 0  # whatever batches an earlier run had
         self._optimizer, self._optimizer_state = None, {}
 
     def _train(
