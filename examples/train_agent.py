@@ -1,7 +1,7 @@
 """Collect video, learn latent actions with MaskLAM and with LAPO, act with both, compare: the whole road in one script.
 
     python examples/train_agent.py --out runs/demo          # ten minutes on two cores
-    python examples/train_agent.py --full --out runs/full   # an hour; adds cloning of all true actions, the ceiling
+    python examples/train_agent.py --full --out runs/full   # 70 minutes; adds cloning of all true actions, the ceiling
 
 The background of MaskCheetah is panned by the action (correlation 0.9, two of six action dimensions), so a model of the
 whole frame can explain motion by the background. All methods get the same network, data, updates and learning rates,
