@@ -33,8 +33,11 @@ def write_agent(path: str | os.PathLike[str], header: dict[str, Any], tensors: d
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     record = {"format": FORMAT, "format_version": FORMAT_VERSION, **header}
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    save_file(plain, part, metadata={"masklam": json.dumps(record)})
-    os.replace(part, target)
+    try:
+        save_file(plain, part, metadata={"masklam": json.dumps(record)})
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)  # a full disk shall not stay full of halves
 
 
 def read_agent(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, th.Tensor]]:
