@@ -27,7 +27,7 @@ class YourLAM(nn.Module):
         return (error * pooled(batch.target["mask"], 16)).mean()
 
 
-register_lam("yours", f"{__name__}:YourLAM")
+register_lam("yours", f"{__name__}:YourLAM", mask_channel=True)  # its loss reads masks
 
 if __name__ == "__main__":  # python examples/your_lam.py
     env = gym.make("MaskCheetah-v0", distractor="action", correlation=0.9, max_episode_steps=100)

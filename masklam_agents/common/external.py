@@ -60,12 +60,14 @@ class LAMBatch:
     target: dict[str, th.Tensor]
 
 
-def register_lam(name: str, entry_point: str) -> None:
+def register_lam(name: str, entry_point: str, **options: Any) -> None:
     """Make a latent action model available by name, also to ``make_agent`` and everything else that takes a method.
 
     :param name: what configurations, agent files and tables of methods call it
     :param entry_point: ``"module:Class"``, imported when the name is first used and called with the keyword arguments
         ``image_size``, ``frame_stack``, ``latent_dim`` and the agent's ``lam_kwargs``
+    :param options: keyword arguments of the agent that the name makes, e.g. ``mask_channel=True`` for one that is shown
+        masks
     :raises ValueError: when the name stands for something else, or the entry point has another form
     """
     module, _, attribute = entry_point.partition(":")
@@ -76,7 +78,7 @@ def register_lam(name: str, entry_point: str) -> None:
     if name in METHODS:
         raise ValueError(f"{name!r} is registered already ({METHODS[name].summary}); choose another name")
     _LAMS[name] = entry_point
-    register_method(name, "masklam_agents:ExternalLAM", f"the model {entry_point}", lam=name)
+    register_method(name, "masklam_agents:ExternalLAM", f"the model {entry_point}", lam=name, **options)
 
 
 def lam_class(name: str) -> Callable[..., Any]:
