@@ -116,6 +116,8 @@ def test_equals_async() -> None:
         ["video", {"name": "action", "motion": ["speed", "rotation"], "gain": 4.0}],
         ["flat", "action"],
         {"name": "still", "ground_alpha": 0.5},
+        [{"name": "video", "opacity": 0.4, "seed": 1}, {"name": "ghost", "opacity": 0.5}],
+        [{"name": "flat", "opacity": 0.4, "split": "test"}, "action"],
         ["test-light"],
         [{"name": "state", "lag": 2}, "camera"],
         "everything",

@@ -1,8 +1,11 @@
 """What the documentation says of things of your own: each example is short, runs, and joins the rest by its name."""
 
+import importlib
 import subprocess
 import sys
 
+import gymnasium as gym
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -10,6 +13,7 @@ from masklam_agents import methods
 from masklam_agents.benchmark.result_files import read_results
 from masklam_agents.cli import app
 from masklam_agents.common import external
+from masklam_envs import collect, render_frames
 from masklam_envs.distractors import presets
 from masklam_envs.masks import sources
 from tests.benchmark.tiny import TINY
@@ -30,9 +34,20 @@ def test_an_example_has_less_than_forty_lines_and_is_linked(repo, script):
     assert sum(f"examples/{script}" in page.read_text() for page in pages) >= 2
 
 
-def test_your_distractor_runs_and_replays(repo, tmp_path):
-    printed = run(repo, "your_distractor.py", tmp_path)
-    assert printed.strip().endswith("51 frames; drawn again from the recorded physics they are equal")
+def test_your_distractor_has_thirty_lines_and_runs(repo, tmp_path):
+    assert len((repo / "examples" / "your_distractor.py").read_text().splitlines()) <= 30
+    assert run(repo, "your_distractor.py", tmp_path) == "(64, 64, 3)\n"
+
+
+def test_what_your_distractor_shows_live_is_drawn_again(plugin):
+    importlib.import_module(plugin)
+    env = gym.make("MaskCheetah-v0", distractor=["video", "shake"])
+    recorded = collect(env, episodes=1, seed=0, max_steps=50)
+    observation, _ = env.reset(seed=int(recorded.reset_seeds[0]))
+    live = [observation["pixels"], *(env.step(action)[0]["pixels"] for action in recorded.actions)]
+    frames = render_frames(recorded, env)
+    assert np.array_equal(live, frames.pixels)
+    assert np.abs(np.diff(frames.tracks[0][:, -2:], axis=0)).max() > 0
 
 
 def test_your_mask_source_finds_the_agent(repo, tmp_path):

@@ -101,7 +101,8 @@ class Driven(Part):
         """Move the backdrop, and give it a picture where it has none."""
         clip, index, *moved = row.tolist()
         if self.own_footage or backdrop.footage is None:
-            backdrop.footage, backdrop.clip, backdrop.index = self.footage, int(clip), int(index)
+            backdrop.footage, backdrop.opacity = self.footage, 1.0
+            backdrop.clip, backdrop.index = int(clip), int(index)
         for name, value in zip(self.components, moved, strict=True):
             if name == "x":
                 backdrop.x += value

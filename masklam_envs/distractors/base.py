@@ -103,11 +103,11 @@ class Context:
 class Backdrop:
     """What is seen beside the robot at one row: the parts change it in order, then it is drawn.
 
-    ``footage`` and its ``clip`` and frame ``index`` say where the pixels behind the robot come from; without footage
-    the scene's own sky and ground stay.  ``x`` and ``y`` displace the picture to the right and downwards, in pixels of
-    a 64-pixel-wide image; then ``turn`` (radians, clockwise) and ``zoom`` (octaves) turn and enlarge it about the
-    centre.  ``camera``, ``colours``, ``light``, ``ghosts`` and ``overlays`` are those of
-    :class:`~masklam_envs.rendering.look.Look`.
+    ``footage`` and its ``clip`` and frame ``index`` say where the pixels behind the robot come from, and ``opacity`` in
+    [0, 1] how much of the scene's own sky they cover; without footage the scene's sky and ground stay.  ``x`` and ``y``
+    displace the picture to the right and downwards, in pixels of a 64-pixel-wide image; then ``turn`` (radians,
+    clockwise) and ``zoom`` (octaves) turn and enlarge it about the centre.  ``camera``, ``colours``, ``light``,
+    ``ghosts`` and ``overlays`` are those of :class:`~masklam_envs.rendering.look.Look`.
 
     :param qpos: (nq,) the agent's positions in this frame; not to be changed
     """
@@ -116,6 +116,7 @@ class Backdrop:
     footage: Footage | None = None
     clip: int = 0
     index: int = 0
+    opacity: float = 1.0
     x: float = 0.0
     y: float = 0.0
     turn: float = 0.0
@@ -133,20 +134,23 @@ class Backdrop:
 class Backdrops:
     """As :class:`Backdrop`, of n frames at once whose parts show one footage and move it, and do nothing else.
 
-    All but ``footage`` are arrays (n,): ``clip`` and ``index`` int64, ``x``, ``y``, ``turn`` and ``zoom`` float64.
+    ``footage`` and ``opacity`` are common to all; arrays (n,) are ``clip`` and ``index``, int64, and ``x``, ``y``,
+    ``turn`` and ``zoom``, float64.
 
     :param count: n
     """
 
     footage: Footage | None = None
+    opacity: float = 1.0
 
     def __init__(self, count: int) -> None:
         self.clip, self.index = np.zeros((2, count), np.int64)
         self.x, self.y, self.turn, self.zoom = np.zeros((4, count))
 
-    def show(self, footage: Footage, clip: Float64Array, index: Float64Array) -> None:
+    def show(self, footage: Footage, clip: Float64Array, index: Float64Array, opacity: float = 1.0) -> None:
         """Give all frames a picture; ``clip`` and ``index`` (n,) are rounded towards 0."""
-        self.footage, self.clip, self.index = footage, clip.astype(np.int64), index.astype(np.int64)
+        self.footage, self.opacity = footage, opacity
+        self.clip, self.index = clip.astype(np.int64), index.astype(np.int64)
 
     def lengths(self) -> NDArray[np.int64]:
         """How many frames each one's clip has: (n,)."""
@@ -173,7 +177,8 @@ class Part(ABC):
 
     A part sets ``width``, the number of its columns; ``lag`` and ``state_lag``, how many steps late it hears of the
     actions and the states (before the first it hears the reference's mean and the first state); and ``ground_alpha``,
-    how opaque the scene's ground is over its background, in [0, 1], or None for no say in it.
+    how opaque the scene's ground is over its background, in [0, 1], or None for no say in it.  Configurations may give
+    any part ``split``, which its context then says, and ``seed``, which takes the place of the episode's.
 
     :param context: what every part is told
     """
@@ -182,6 +187,7 @@ class Part(ABC):
     lag: int = 0
     state_lag: int = 0
     ground_alpha: float | None = None
+    seed: int | None = None
 
     def __init__(self, context: Context) -> None:
         self.context = context

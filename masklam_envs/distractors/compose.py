@@ -103,6 +103,8 @@ class Distractor:
     def plate(self, row: Float64Array) -> Image | None:
         """The background of a row (D,): (H, W, 3) uint8, a fresh array; None: the scene's own sky and ground stay.
 
+        Its opacity over the scene's sky is for a renderer to apply.
+
         :raises ValueError: when a part needs the agent's pose; use :meth:`look`
         """
         plate = self.look(row, NO_POSE).plate
@@ -144,7 +146,9 @@ class Distractor:
         return driven or list(range(len(self.parts)))
 
     def _streams(self, seed: int) -> list[np.random.Generator]:
-        children = np.random.SeedSequence(seed).spawn(len(self.parts))
+        # A part with a seed of its own does what it does in every episode of that seed.
+        seeds = [seed if part.seed is None else part.seed for part in self.parts]
+        children = [np.random.SeedSequence(own).spawn(len(seeds))[i] for i, own in enumerate(seeds)]
         return [np.random.Generator(np.random.PCG64(child)) for child in children]
 
     def _heard(self, part: Part, actions: Float64Array, states: Float32Array) -> tuple[Float64Array, Float32Array]:
@@ -204,7 +208,8 @@ def _look(backdrop: Backdrop, ground_alpha: float) -> Look:
     plate, footage = None, backdrop.footage
     if footage is not None:
         frame = footage.frame(backdrop.clip, backdrop.index)
-        plate = Plate(frame, backdrop.x, backdrop.y, backdrop.turn, backdrop.zoom, footage.wraps)
+        place = backdrop.x, backdrop.y, backdrop.turn, backdrop.zoom
+        plate = Plate(frame, *place, footage.wraps, backdrop.opacity)
     return Look(
         plate, ground_alpha, backdrop.camera, backdrop.colours, backdrop.light, backdrop.ghosts, backdrop.overlays
     )

@@ -28,11 +28,19 @@ class GhostRobot(Part):
     :param mirror: turn it by half a turn about the vertical: seen from the side, the mirror image
     :param x: displacement to the right, pixels of a 64-pixel-wide image, in [-64, 64]
     :param y: displacement downwards, same unit
+    :param opacity: of the whole ghost over what is behind it, in [0, 1]
     :raises ValueError: when an option is out of its range, or there is no model
     """
 
     def __init__(
-        self, context: Context, *, lag: int = 0, mirror: bool = True, x: float = 12.0, y: float = -8.0
+        self,
+        context: Context,
+        *,
+        lag: int = 0,
+        mirror: bool = True,
+        x: float = 12.0,
+        y: float = -8.0,
+        opacity: float = 1.0,
     ) -> None:
         super().__init__(context)
         scene = context.scene_for("ghost")
@@ -42,6 +50,7 @@ class GhostRobot(Part):
         self._turn = math.pi if checked_flag("ghost", "mirror", mirror) else 0.0
         self._x = checked_number("ghost", "x", x, -MAX_OFFSET, MAX_OFFSET)
         self._y = checked_number("ghost", "y", y, -MAX_OFFSET, MAX_OFFSET)
+        self._opacity = checked_number("ghost", "opacity", opacity, 0.0, 1.0)
         self._size, self._travel = scene.nq, list(scene.travel)
         self.width = 1 + self._size if self._late else 0
 
@@ -68,7 +77,7 @@ class GhostRobot(Part):
         if self._late and row[0]:
             pose[:] = row[1:]
             pose[self._travel] = backdrop.qpos[self._travel]
-        backdrop.ghosts += (Ghost(pose, self._x, self._y, self._turn),)
+        backdrop.ghosts += (Ghost(pose, self._x, self._y, self._turn, self._opacity),)
 
     def motion(self, rows: Float64Array) -> Float64Array | None:
         """What each step adds to the pose: (T, nq); None without a lag, when rows say nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 
 from masklam_envs.distractors.base import Context
 from masklam_envs.distractors.facts import GROUND_ALPHA
@@ -27,6 +27,16 @@ def checked_integer(part: str, option: str, value: object, low: int, high: int) 
     if number != int(number):
         raise ValueError(f"{part}: {option} is {value!r}; give a whole number from {low} to {high}")
     return int(number)
+
+
+def checked_seed(part: str, value: object) -> int:
+    """``value`` as an int, when it is a whole number in [0, 2**63).
+
+    :raises ValueError: naming the part, the value and the range
+    """
+    if isinstance(value, Integral) and not isinstance(value, bool) and 0 <= int(value) < 2**63:
+        return int(value)
+    raise ValueError(f"{part}: seed is {value!r}; give a whole number from 0 to 2**63 - 1, or null for the episode's")
 
 
 def checked_alpha(part: str, value: object, context: Context) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any
 from masklam_envs.distractors.base import SPLITS, Context, Part
 from masklam_envs.distractors.compose import Distractor
 from masklam_envs.distractors.facts import SceneFacts
-from masklam_envs.distractors.options import checked_integer
+from masklam_envs.distractors.options import checked_integer, checked_seed
 from masklam_envs.distractors.reference import ActionReference
 from masklam_envs.errors import unknown_name
 
@@ -28,6 +29,11 @@ _PARTS: dict[str, str] = {
     "still": "masklam_envs.distractors.still:Still",
     "video": "masklam_envs.distractors.video:BouncingVideo",
 }
+
+
+#: options that every part takes beside its own: the seed of its random numbers in every episode, and which clips it
+#: may show; None: the episode's seed, the environment's split
+OF_EVERY_PART = ("seed", "split")
 
 
 def _dcs(scale: float, videos: int) -> list[dict[str, Any]]:
@@ -103,7 +109,8 @@ def make_distractor(
     """Make a distractor of its JSON-able configuration.
 
     :param config: a name, ``{"name": ..., option: value}``, a list of these (composed in order), or None for ``none``;
-        for the options see the classes of the parts
+        for the options see the classes of the parts; all of them take ``seed`` (whole number, None: the episode's) and
+        ``split`` (None: ``split`` below) too
     :param split: "train", "test", or a part of "train", "fit" or "validation": which clips may be shown
     :param correlation: sets the option of that name, in [0, 1], of every part that takes it
     :param action_reference: statistics of the actions that correlations refer to
@@ -115,10 +122,9 @@ def make_distractor(
 
     >>> reference = ActionReference.uniform([-1, -1], [1, 1])
     >>> make_distractor({"name": "video", "speed": 0.5}, action_reference=reference, image_size=64).config
-    [{'name': 'video', 'footage': 'procedural', 'speed': 0.5, 'videos': None, 'ground_alpha': None}]
+    [{'name': 'video', 'footage': 'procedural', 'speed': 0.5, 'videos': None, 'ground_alpha': None, 'opacity': 1.0}]
     """
-    if split not in SPLITS:
-        raise ValueError(unknown_name("split", split, SPLITS))
+    _check_split(split)
     size = checked_integer("distractor", "image_size", image_size, 1, 2**14)
     context = Context(split, action_reference, size, scene)
     wanted = [(part, _part_class(part["name"])) for part in _expanded(config)]
@@ -150,7 +156,7 @@ def _expanded(config: Config) -> list[dict[str, Any]]:
 def _with_options(preset: str, options: dict[str, Any]) -> list[dict[str, Any]]:
     """A preset's parts, each with those of the options that it takes."""
     parts = PRESETS[preset]
-    taken = [_options(_part_class(part["name"])) for part in parts]
+    taken = [{*_options(_part_class(part["name"])), *OF_EVERY_PART} for part in parts]
     known = {option for options_of in taken for option in options_of}
     for option in options.keys() - known:
         raise ValueError(unknown_name(f"option of distractor {preset!r}", option, known))
@@ -191,8 +197,21 @@ def _set_correlation(wanted: list[tuple[dict[str, Any], type[Part]]], correlatio
 
 
 def _made(config: dict[str, Any], cls: type[Part], context: Context) -> tuple[dict[str, Any], Part]:
-    known = _options(cls)
-    for option in config.keys() - {"name"} - known.keys():
-        raise ValueError(unknown_name(f"option of distractor {config['name']!r}", option, known))
-    options = {option: config.get(option, default) for option, default in known.items()}
-    return {"name": config["name"], **options}, cls(context, **options)
+    name, own = config["name"], _options(cls)
+    known = {*own, *OF_EVERY_PART}
+    for option in config.keys() - {"name"} - known:
+        raise ValueError(unknown_name(f"option of distractor {name!r}", option, known))
+    options = {option: config.get(option, default) for option, default in own.items()}
+    common = {key: config[key] for key in OF_EVERY_PART if key not in own and config.get(key) is not None}
+    if "split" in common:
+        context = dataclasses.replace(context, split=_check_split(common["split"]))
+    part = cls(context, **options)
+    if "seed" in common:
+        part.seed = checked_seed(name, common["seed"])
+    return {"name": name, **options, **common}, part
+
+
+def _check_split(split: Any) -> str:
+    if split not in SPLITS:
+        raise ValueError(unknown_name("split", split, SPLITS))
+    return str(split)

@@ -10,7 +10,7 @@ import numpy as np
 from masklam_envs.distractors.base import Backdrop, Backdrops, Context, Float64Array, Image, Part
 from masklam_envs.distractors.cache import FRAMES
 from masklam_envs.distractors.footage import PROCEDURAL, footage_name, open_footage
-from masklam_envs.distractors.options import checked_alpha, checked_integer
+from masklam_envs.distractors.options import checked_alpha, checked_integer, checked_number
 from masklam_envs.distractors.video import chosen_clips
 
 
@@ -23,18 +23,26 @@ class Still(Part):
         root
     :param videos: how many of the split's clips may be shown, the first by name; None: all of them
     :param ground_alpha: as for ``video``
+    :param opacity: as for ``video``
     :raises ValueError: when an option is out of its range or no clip is found
     """
 
     width = 2
 
     def __init__(
-        self, context: Context, *, footage: Any = PROCEDURAL, videos: int | None = None, ground_alpha: Any = None
+        self,
+        context: Context,
+        *,
+        footage: Any = PROCEDURAL,
+        videos: int | None = None,
+        ground_alpha: Any = None,
+        opacity: float = 1.0,
     ) -> None:
         super().__init__(context)
         self.footage = open_footage(footage_name("still", footage), context)
         self.clips = chosen_clips("still", self.footage.clips(context.split), videos)
         self.ground_alpha = checked_alpha("still", ground_alpha, context)
+        self.opacity = checked_number("still", "opacity", opacity, 0.0, 1.0)
 
     def start(self, rng: np.random.Generator) -> Float64Array:
         """Clip and frame."""
@@ -43,11 +51,12 @@ class Still(Part):
 
     def paint(self, row: Float64Array, backdrop: Backdrop) -> None:
         """Show the frame."""
-        backdrop.footage, backdrop.clip, backdrop.index = self.footage, int(row[0]), int(row[1])
+        backdrop.footage, backdrop.opacity = self.footage, self.opacity
+        backdrop.clip, backdrop.index = int(row[0]), int(row[1])
 
     def paint_all(self, rows: Float64Array, backdrops: Backdrops) -> None:
         """As :meth:`paint`."""
-        backdrops.show(self.footage, rows[:, 0], rows[:, 1])
+        backdrops.show(self.footage, rows[:, 0], rows[:, 1], self.opacity)
 
 
 class FlatFootage:
@@ -86,12 +95,20 @@ class Flat(Part):
 
     :param colour: red, green and blue, three whole numbers in [0, 255]; None: another random colour in every episode
     :param ground_alpha: as for ``video``
+    :param opacity: as for ``video``
     :raises ValueError: when an option is out of its range
     """
 
     width = 3
 
-    def __init__(self, context: Context, *, colour: Sequence[int] | None = None, ground_alpha: Any = None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        colour: Sequence[int] | None = None,
+        ground_alpha: Any = None,
+        opacity: float = 1.0,
+    ) -> None:
         super().__init__(context)
         if colour is not None:
             if not isinstance(colour, Sequence) or isinstance(colour, str) or len(colour) != 3:
@@ -100,6 +117,7 @@ class Flat(Part):
         self.colour = colour
         self.footage = FlatFootage(context.image_size)
         self.ground_alpha = checked_alpha("flat", ground_alpha, context)
+        self.opacity = checked_number("flat", "opacity", opacity, 0.0, 1.0)
 
     def start(self, rng: np.random.Generator) -> Float64Array:
         """The colour."""
@@ -109,8 +127,10 @@ class Flat(Part):
     def paint(self, row: Float64Array, backdrop: Backdrop) -> None:
         """Show it."""
         red, green, blue = (int(value) for value in row.tolist())
-        backdrop.footage, backdrop.clip, backdrop.index = self.footage, red << 16 | green << 8 | blue, 0
+        backdrop.footage, backdrop.opacity = self.footage, self.opacity
+        backdrop.clip, backdrop.index = red << 16 | green << 8 | blue, 0
 
     def paint_all(self, rows: Float64Array, backdrops: Backdrops) -> None:
         """As :meth:`paint`."""
-        backdrops.show(self.footage, np.add.reduce(rows * (1 << 16, 1 << 8, 1), axis=1), np.zeros(len(rows)))
+        clips = np.add.reduce(rows * (1 << 16, 1 << 8, 1), axis=1)
+        backdrops.show(self.footage, clips, np.zeros(len(rows)), self.opacity)

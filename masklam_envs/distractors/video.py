@@ -27,6 +27,7 @@ class BouncingVideo(Part):
     :param videos: how many of the split's clips may be shown, the first by name; None: all of them
     :param ground_alpha: how opaque the scene's ground is over the background, in [0, 1]; ``"task"``: as the Distracting
         Control Suite has it for the task; None: as earlier parts say, else 0
+    :param opacity: of the clip over the scene's own sky, in [0, 1] (the suite's ``video_alpha``)
     :raises ValueError: when an option is out of its range or no clip is found
     """
 
@@ -40,12 +41,14 @@ class BouncingVideo(Part):
         speed: float = 1.0,
         videos: int | None = None,
         ground_alpha: Any = None,
+        opacity: float = 1.0,
     ) -> None:
         super().__init__(context)
         self.footage = open_footage(footage_name("video", footage), context)
         self.clips = chosen_clips("video", self.footage.clips(context.split), videos)
         self.speed = checked_number("video", "speed", speed, 0.0, MAX_SPEED)
         self.ground_alpha = checked_alpha("video", ground_alpha, context)
+        self.opacity = checked_number("video", "opacity", opacity, 0.0, 1.0)
 
     def start(self, rng: np.random.Generator) -> Float64Array:
         """Clip, and the phase of a random frame in a random direction."""
@@ -63,12 +66,12 @@ class BouncingVideo(Part):
     def paint(self, row: Float64Array, backdrop: Backdrop) -> None:
         """Show the phase's frame."""
         clip = int(row[0])
-        backdrop.footage, backdrop.clip = self.footage, clip
+        backdrop.footage, backdrop.clip, backdrop.opacity = self.footage, clip, self.opacity
         backdrop.index = bounced(int(row[1]), self.footage.length(clip))
 
     def paint_all(self, rows: Float64Array, backdrops: Backdrops) -> None:
         """As :meth:`paint`."""
-        backdrops.show(self.footage, rows[:, 0], rows[:, 1])
+        backdrops.show(self.footage, rows[:, 0], rows[:, 1], self.opacity)
         backdrops.index = all_bounced(backdrops.index, backdrops.lengths())
 
     def motion(self, rows: Float64Array) -> Float64Array:

@@ -51,7 +51,9 @@ class Plates:
         if footage is None:
             self.rows[which], self._shown[:, which] = NO_PLATE, -1
             return True
-        if backdrops.turn.any() or backdrops.zoom.any() or not self._show(which, footage, backdrops):
+        if backdrops.opacity < 1 or backdrops.turn.any() or backdrops.zoom.any():
+            return False
+        if not self._show(which, footage, backdrops):
             return False
         scale = self._size / REFERENCE_SIZE
         self.rows[which, X], self.rows[which, Y] = backdrops.x * scale, backdrops.y * scale
@@ -123,7 +125,7 @@ def _plate_row(look: Look, size: int) -> tuple[float, ...] | None:
         return None
     if plate is None:
         return NO_PLATE
-    if plate.turn != 0 or plate.zoom != 0 or not _is_picture(plate.frame, size):
+    if plate.turn != 0 or plate.zoom != 0 or plate.opacity < 1 or not _is_picture(plate.frame, size):
         return None
     height, width, _ = plate.frame.shape
     scale = size / REFERENCE_SIZE

@@ -73,6 +73,7 @@ class Drawn:
         ghost: the opaque geoms of a ghost.
         ghost_glass: the translucent ones.
         everything: all that is visible.
+        nothing: a layer that shows nothing.
         in_mask: (ngeom,) bool, whether the mask shows a geom.
         opacity: (ngeom,) float64, of glass.
     """
@@ -86,6 +87,7 @@ class Drawn:
     ghost: Layer
     ghost_glass: Layer
     everything: Layer
+    nothing: Layer
     in_mask: Flags
     opacity: NDArray[np.float64]
 
@@ -125,6 +127,7 @@ def prepare(
         ghost=geoms(solid & of_ghost & ~clear),
         ghost_glass=geoms(solid & of_ghost & clear),
         everything=Layer(visible, flexes, skins),
+        nothing=geoms(np.zeros_like(plane)),
         in_mask=np.isin(model.geom_bodyid, agent),
         opacity=rgba[:, 3].copy(),
     )

@@ -3,7 +3,8 @@
 A distractor makes a :class:`Look` of a row (``Distractor.look``), a renderer draws it (``renderer.draw(qpos, look)``).
 In this order, each over the one before:
 
-1. ``plate``, or the scene's own sky without one; then the ground with opacity ``ground_alpha`` (1 without a plate)
+1. the scene's own sky, under ``plate`` where there is one; then the ground with opacity ``ground_alpha`` (1 without a
+   plate)
 2. ``ghosts``, whatever their distance
 3. the model at ``qpos``: only this is in the mask
 4. ``overlays``, which take what they hide out of the mask
@@ -39,6 +40,7 @@ class Plate:
     :param zoom: enlargement in octaves, any number: 1 is twice as large.  It never ends: the picture at
         ``2**(zoom mod 1)`` of its size fades into itself at half that size.
     :param wraps: the picture is periodic; else it is mirrored at its edges
+    :param opacity: over the scene's own sky, in [0, 1]; 1 is the fastest
     """
 
     frame: Image
@@ -47,9 +49,10 @@ class Plate:
     turn: float = 0.0
     zoom: float = 0.0
     wraps: bool = False
+    opacity: float = 1.0
 
     def painted(self, size: int) -> Image:
-        """The picture in a window: (size, size, 3) uint8, a fresh array.
+        """The picture in a window, whatever its opacity: (size, size, 3) uint8, a fresh array.
 
         :raises ValueError: when the frame is smaller than that, or no uint8 picture
         """
@@ -110,12 +113,14 @@ class Ghost:
     :param y: displacement downwards
     :param turn: rotation about the vertical through the middle of its geoms, radians; half a turn is a mirror image for
         a camera at the side
+    :param opacity: of the whole ghost over what is behind it, in [0, 1]
     """
 
     qpos: Float64Array
     x: float = 0.0
     y: float = 0.0
     turn: float = 0.0
+    opacity: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,3 +160,10 @@ class Look:
 
 #: the scene as it is
 CLEAN = Look()
+
+
+def mixed(below: Image, above: Image, opacity: float) -> Image:
+    """One picture over another of its shape, uint8, in whole numbers: ``opacity`` in [0, 1] is rounded to 1/256."""
+    share = np.uint16(round(256 * opacity))
+    weighted = below * (np.uint16(256) - share) + above * share
+    return ((weighted + np.uint16(128)) >> 8).astype(np.uint8)

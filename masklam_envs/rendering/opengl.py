@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from masklam_envs.rendering import blend, gl
 from masklam_envs.rendering.camera import CameraConfig, find_camera
 from masklam_envs.rendering.drawn import prepare
-from masklam_envs.rendering.look import CLEAN, REFERENCE_SIZE, Ghost, Look
+from masklam_envs.rendering.look import CLEAN, REFERENCE_SIZE, Ghost, Look, mixed
 from masklam_envs.rendering.orbit import carried, focus_distance
 from masklam_envs.rendering.posed import Posed
 from masklam_envs.rendering.renderer import Layers, lay_overlays
@@ -127,12 +127,17 @@ class OpenGLRenderer:
         drawn, stage = self._drawn, self._stage
         with gl.borrowed() as context:
             stage.enter(context)
+            if look.plate is not None and look.plate.opacity < 1:
+                pixels = mixed(self._sky(), pixels, look.plate.opacity)
             if look.plate is None or look.ground_alpha > 0:
                 self._lay_ground(look, pixels)
             for ghost in look.ghosts:
                 data = self._ghost(ghost)
                 layers, glass = stage.ghost(data), stage.glass(data, drawn.ghost_glass)
+                before = pixels.copy() if ghost.opacity < 1 else None
                 self._lay_solids(pixels, np.zeros_like(mask), layers, NOT_IN_MASK, glass)
+                if before is not None:
+                    pixels = mixed(before, pixels, ghost.opacity)
             layers, glass = stage.solids(self._data), stage.glass(self._data, drawn.glass)
             self._lay_solids(pixels, mask, layers, self._in_mask, glass)
         lay_overlays(look, pixels, mask)
@@ -198,6 +203,13 @@ class OpenGLRenderer:
         stage.set(position, matrix, look, focus)
         data = self._data
         blend.place_planes(self._drawn.planes, position, matrix, data.geom_xpos, data.geom_xmat, self._placed)
+
+    def _sky(self) -> NDArray[np.uint8]:
+        """The scene's sky alone: (H, W, 3)."""
+        pixels = np.zeros((self.image_size, self.image_size, 3), np.uint8)
+        picture = self._stage.sky(self._data)
+        blend.lay_scenery(pixels, *picture, self._drawn.planes, self._placed, self._pixel, -1.0)
+        return pixels
 
     def _lay_ground(self, look: Look, pixels: NDArray[np.uint8]) -> None:
         """Ground and sky, or the ground over the plate."""

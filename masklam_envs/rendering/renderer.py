@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from masklam_envs.rendering import raycast
 from masklam_envs.rendering.camera import CameraConfig, find_camera, moved_camera
 from masklam_envs.rendering.changes import changed_lights, coloured
-from masklam_envs.rendering.look import CLEAN, REFERENCE_SIZE, Ghost, Look
+from masklam_envs.rendering.look import CLEAN, REFERENCE_SIZE, Ghost, Look, mixed
 from masklam_envs.rendering.orbit import carried, focus_distance
 from masklam_envs.rendering.posed import Posed
 from masklam_envs.rendering.scene import build_scene
@@ -185,6 +185,8 @@ class RaycastRenderer:
             pixels, ground_alpha = self._own_sky(poses[3]).copy(), 1.0
         else:
             pixels, ground_alpha = look.plate.painted(size), look.ground_alpha
+            if look.plate.opacity < 1:
+                pixels = mixed(self._own_sky(poses[3]), pixels, look.plate.opacity)
         raycast.render(*poses, *tables, pixels, mask, float(ground_alpha), record)
         return pixels, mask
 
@@ -219,10 +221,12 @@ class RaycastRenderer:
         """Background, ground and ghosts, and an empty mask."""
         solids = tables[0][self._ghost_solids]
         solids[:, raycast.IS_AGENT] = 0
-        first, *others = (self._ghost_poses(ghost, poses) + poses[2:] for ghost in look.ghosts)
-        pixels, mask = self._render(look, first, (solids, *tables[1:]), False)
-        for placed in others:
-            raycast.render(*placed, solids, *tables[1:], pixels, mask, 0.0, False)
+        pixels, mask = self._render(look, poses, (solids[:0], *tables[1:]), False)
+        for ghost in look.ghosts:
+            before = pixels.copy() if ghost.opacity < 1 else None
+            raycast.render(*self._ghost_poses(ghost, poses), *poses[2:], solids, *tables[1:], pixels, mask, 0.0, False)
+            if before is not None:
+                pixels = mixed(before, pixels, ghost.opacity)
         return pixels, mask
 
     @functools.cached_property

@@ -121,6 +121,11 @@ class Stage:
             self._kept.pop("ground" if sky else "sky", None)  # they share a picture
         return Picture(self._ground.rgb[0], self._ground.depth[0])
 
+    def sky(self, data: mujoco.MjData) -> Picture:
+        """Nothing but the sky."""
+        self._draw(self._drawn.nothing, data, self._ghost, 0, sky=True)  # a ghost's picture is drawn anew each time
+        return Picture(self._ghost.rgb[0], self._ghost.depth[0])
+
     def solids(self, data: mujoco.MjData) -> Picture:
         """All layers of opaque solids, each before black; those that stand still are kept."""
         for i, layer in enumerate(self._drawn.solids):

@@ -20,7 +20,7 @@ TOGETHER: list[Any] = [
     {"name": "video", "speed": 2.5, "videos": 3},
     "still",
     "flat",
-    {"name": "flat", "colour": [1, 2, 255]},
+    {"name": "flat", "colour": [1, 2, 255], "opacity": 0.5},
     {"name": "action", "motion": ["pan", "rotation", "zoom", "speed"], "gain": 9.0},
     ["video", {"name": "action", "motion": ["speed", "pan"], "gain": 30.0}],
     ["flat", "action"],
@@ -49,7 +49,7 @@ def test_backdrops_are_those_of_single_rows(config: Any, seed: int) -> None:
         alone = Backdrop(np.zeros(0))
         for part, columns in zip(distractor.parts, distractor.columns, strict=True):
             part.paint(row[columns], alone)
-        assert alone.footage is together.footage
+        assert (alone.footage, alone.opacity) == (together.footage, together.opacity)
         assert {name: value[k] for name, value in fields(together).items()} == fields(alone)
 
 

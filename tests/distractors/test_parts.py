@@ -321,6 +321,52 @@ def test_the_ground_is_as_the_task_says():
     assert made({"name": "flat", "ground_alpha": "task"}, scene=None).ground_alpha == 0.3
 
 
+# ------------------------------------------------------------------------------- seed, split and opacity of every part
+
+
+@pytest.mark.parametrize("config", ALL, ids=str)
+def test_a_seed_of_its_own_takes_the_episode_s_place_for_that_part_alone(config):
+    (seeded, plain), data = (made([{**config, **own}, "light"]) for own in ({"seed": 7}, {})), episode()
+    first, second = (seeded.track(seed, *data) for seed in (1, 2))
+    part, light = seeded.columns
+    assert np.array_equal(first[:, part], second[:, part])
+    assert np.array_equal(first[:, part], plain.track(7, *data)[:, part])
+    assert not np.array_equal(first[:, light], second[:, light])
+    assert np.array_equal(first[:, light], plain.track(1, *data)[:, light])
+    assert np.array_equal(first, live_rows(seeded, 1, *data))
+
+
+def test_a_seed_of_a_preset_is_that_of_all_its_parts():
+    (seeded, plain), data = (made(config) for config in ({"name": "dcs-hard", "seed": 3}, "dcs-hard")), episode()
+    assert np.array_equal(seeded.track(8, *data), plain.track(3, *data))
+
+
+@pytest.mark.parametrize("name", ["video", "still", "action", "state"])
+def test_a_part_s_split_says_which_clips_it_shows(name):
+    clips = {split: set(made(name, split=split).parts[0].clips) for split in ("train", "test")}
+    part = made({"name": name, "split": "test"}).parts[0]
+    assert set(part.clips) == clips["test"] and not clips["test"] & clips["train"]
+
+
+@pytest.mark.parametrize("config", ALL, ids=str)
+def test_every_part_takes_seed_and_split_and_keeps_them_in_its_configuration(config):
+    distractor = made({**config, "seed": 2**60, "split": "test"})
+    assert distractor.config[0].items() >= {"seed": 2**60, "split": "test"}.items()
+    assert made(json.loads(json.dumps(distractor.config))).config == distractor.config
+    unset = made({**config, "seed": None, "split": None}).config[0]
+    assert "seed" not in unset and "split" not in unset
+
+
+@pytest.mark.parametrize("name", ["video", "still", "flat"])
+def test_opacity_goes_with_the_footage(name):
+    distractor, data = made([{"name": name, "opacity": 0.25}, "action"]), episode(4)
+    rows = distractor.track(0, *data)
+    assert distractor.look(rows[0], QPOS).plate.opacity == distractor.backdrops(rows).opacity == 0.25
+    own = made([{"name": name, "opacity": 0.25}, {"name": "action", "footage": "procedural"}])
+    rows = own.track(0, *data)
+    assert own.look(rows[0], QPOS).plate.opacity == own.backdrops(rows).opacity == 1.0
+
+
 # -------------------------------------------------------------------------------------------------------------- errors
 
 
@@ -349,6 +395,16 @@ def test_parts_that_need_a_model_say_so(name):
         ({"name": "flat", "colour": [1, 2, 300]}, "colour is 300"),
         ({"name": "video", "videos": 0}, "videos is 0"),
         ({"name": "video", "ground_alpha": "some"}, "ground_alpha is 'some'"),
+        ({"name": "video", "opacity": 1.5}, "opacity is 1.5; give a number from 0 to 1"),
+        ({"name": "still", "opacity": -1}, "opacity is -1"),
+        ({"name": "flat", "opacity": "all"}, "opacity is 'all'"),
+        ({"name": "ghost", "opacity": 2}, "opacity is 2"),
+        ({"name": "video", "seed": -1}, "video: seed is -1; give a whole number from 0"),
+        ({"name": "ghost", "seed": 0.5}, "ghost: seed is 0.5"),
+        ({"name": "light", "seed": True}, "light: seed is True"),
+        ({"name": "video", "seed": 2**63}, "seed is 9223372036854775808"),
+        ({"name": "video", "split": "tset"}, "unknown split 'tset'. Did you mean 'test'"),
+        ({"name": "none", "seed": 1}, "takes no option"),
         ({"name": "dcs-easy", "scal": 0.2}, "option of distractor 'dcs-easy' 'scal'. Did you mean 'scale'"),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from masklam_envs.distractors.plate import pan, warp
 from masklam_envs.exact import exp, sincos
 from masklam_envs.rendering import RaycastRenderer
-from masklam_envs.rendering.look import CLEAN, CameraChange, Ghost, LightChange, Look, Plate
+from masklam_envs.rendering.look import CLEAN, CameraChange, Ghost, LightChange, Look, Plate, mixed
 from tests.rendering.test_renderer import ARM
 
 QPOS = np.array([0.3, -0.5])
@@ -140,6 +140,42 @@ def test_a_ghost_shows_its_pose_where_it_is_placed(renderer: RaycastRenderer) ->
     assert (shown & alone).sum() > 0.9 * alone.sum() > 0
     with pytest.raises(ValueError, match=r"ghost's qpos must have shape \(2,\), got \(3,\)"):
         renderer.draw(QPOS, Look(ghosts=(Ghost(np.zeros(3)),)))
+
+
+def blend(below: np.ndarray, above: np.ndarray, opacity: float) -> np.ndarray:
+    return below + opacity * (above.astype(float) - below)
+
+
+@given(below=st.integers(0, 255), above=st.integers(0, 255), opacity=st.floats(0, 1))
+def test_mixed_is_a_rounded_blend(below: int, above: int, opacity: float) -> None:
+    one, other = np.full((1, 1, 3), below, np.uint8), np.full((1, 1, 3), above, np.uint8)
+    found = mixed(one, other, opacity)
+    assert found.dtype == np.uint8
+    assert np.abs(found - blend(one, other, opacity)).max() <= 1.0
+    assert (mixed(one, other, 0.0) == below).all() and (mixed(one, other, 1.0) == above).all()
+
+
+@pytest.mark.parametrize("ground_alpha", [0.0, 0.5])
+def test_a_faint_plate_lies_over_the_sky_and_under_the_ground(renderer: RaycastRenderer, ground_alpha: float) -> None:
+    plate = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    sky = renderer._own_sky(renderer.camera_pose(QPOS)[1].ravel()).copy()
+    for opacity in (0.0, 0.25, 1.0):
+        faint = renderer.draw(QPOS, Look(Plate(plate, opacity=opacity), ground_alpha))
+        same = renderer.draw(QPOS, Look(Plate(mixed(sky, plate, opacity)), ground_alpha))
+        for found, expected in zip(faint, same, strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_a_faint_ghost_is_a_blend_of_the_picture_with_and_without_it(renderer: RaycastRenderer) -> None:
+    def drawn(*opacities: float) -> np.ndarray:
+        ghosts = tuple(Ghost(QPOS, 5 + 3 * i, -20, 0.0, opacity) for i, opacity in enumerate(opacities))
+        return renderer.draw(QPOS, Look(GREY, ghosts=ghosts))[0]
+
+    plain, whole, half = drawn(), drawn(1.0), drawn(0.5)
+    assert np.abs(half - blend(plain, whole, 0.5)).max() <= 1.5
+    np.testing.assert_array_equal(drawn(0.0), plain)
+    np.testing.assert_array_equal(drawn(1.0, 0.0), whole)
+    assert (drawn(1.0, 0.5) != whole).any() and (drawn(1.0, 0.5) != drawn(1.0, 1.0)).any()
 
 
 def test_overlays_hide_pixels_and_mask(renderer: RaycastRenderer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 import re
 
@@ -48,6 +49,7 @@ LOOKS = {
     "ground": Look(plate=noise(), ground_alpha=0.5),
     "camera": Look(camera=CameraChange(0.3, 0.2, 0.2, 1.2)),
     "light": Look(light=LightChange((1.0, 0.5, 0.4), 1.0, 0.5)),
+    "faint plate": Look(plate=dataclasses.replace(noise(), opacity=0.4), ground_alpha=0.5),
     "overlay": Look(overlays=(np.full((64, 64, 4), 130, np.uint8),)),
 }
 
@@ -58,7 +60,9 @@ def test_primitive_models_look_as_the_ray_caster_draws_them(name: str) -> None:
     model = load(name)
     cast, drawn, qpos = RaycastRenderer(model), OpenGLRenderer(model), random_pose(model)
     colours = np.random.default_rng(0).random((model.ngeom, 3))
-    looks = {**LOOKS, "colours": Look(colours=colours), "ghost": Look(noise(), ghosts=(Ghost(model.qpos0, 5, 3, 0.5),))}
+    ghosts = {f"ghost {opacity}": Ghost(model.qpos0, 5, 3, 0.5, opacity) for opacity in (1.0, 0.3)}
+    looks = {**LOOKS, "colours": Look(colours=colours)}
+    looks |= {kind: Look(noise(), ghosts=(ghost,)) for kind, ghost in ghosts.items()}
     for kind, look in looks.items():
         (pixels, mask), (other_pixels, other_mask) = cast.draw(qpos, look), drawn.draw(qpos, look)
         assert (mask != other_mask).mean() < 0.01, kind
