@@ -27,7 +27,7 @@ MIN_SIZE, MAX_SIZE = 16, 1024
 # A vector environment's threads share a view, and a renderer serves one thread at a time.
 _GHOSTS = threading.Lock()
 #: rises whenever the bytes of a frame change; datasets and frame caches record it
-DRAWING_VERSION = 1
+DRAWING_VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True)

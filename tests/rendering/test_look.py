@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masklam_envs.distractors.plate import pan, warp
-from masklam_envs.exact import exp, sincos
+from masklam_envs.exact import arctan2, exp, sincos
 from masklam_envs.rendering import RaycastRenderer
 from masklam_envs.rendering.look import CLEAN, CameraChange, Ghost, LightChange, Look, Plate, mixed
 from tests.rendering.test_renderer import ARM
@@ -31,6 +31,11 @@ def centre(mask: np.ndarray) -> np.ndarray:
 def test_sine_cosine_and_exponential(angle: float, power: float) -> None:
     np.testing.assert_allclose(sincos(angle), (np.sin(angle), np.cos(angle)), atol=1e-15)
     np.testing.assert_allclose(exp(power), np.exp(power), rtol=1e-14)
+
+
+@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
+def test_the_angle_of_a_point(y: float, x: float) -> None:
+    np.testing.assert_allclose(arctan2(y, x), np.arctan2(y + 0.0, x + 0.0), rtol=1e-14, atol=1e-300)
 
 
 @pytest.mark.parametrize("plate", [None, GREY])
