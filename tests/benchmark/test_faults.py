@@ -1,6 +1,7 @@
 """What goes wrong around a benchmark is told, and nothing is lost: full disks, other runners, foreign folders."""
 
 import errno
+import functools
 import json
 import os
 import signal
@@ -110,7 +111,9 @@ def command(suite, out, repo, *more):
     words = [sys.executable, "-m", "masklam_agents.cli", "benchmark", str(suite), "--out", str(out), *more]
     environment = {**os.environ, "PYTHONPATH": str(repo)}
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(words, env=environment, start_new_session=True, **pipe)
+    # Where the tests run in the background, ctrl-C is ignored, and the children inherit that.
+    hears = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(words, env=environment, start_new_session=True, preexec_fn=hears, **pipe)
 
 
 @pytest.mark.slow
