@@ -35,4 +35,5 @@ if __name__ == "__main__":  # python examples/your_lam.py
     agent = ExternalLAM(lam="yours", mask_channel=True, latent_dim=16, dataset=train, labels=1_024, batch_size=64)
     agent.learn(64 * 300).save("your_agent")
     agent = ExternalLAM.load("your_agent", dataset=train)
-    print(f"NMSE {agent.probe(held_out).nmse:.2f}, return {episode_returns(agent, lambda: env, 2, seed=0).mean():.0f}")
+    returns = episode_returns(agent, lambda: gym.make(env.spec), 2, seed=0)
+    print(f"NMSE {agent.probe(held_out).nmse:.2f}, return {returns.mean():.0f}")

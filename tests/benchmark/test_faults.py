@@ -117,6 +117,7 @@ def command(suite, out, repo, *more):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_two_runners_on_one_folder_share_the_work(tmp_path, repo):
     suite = tmp_path / "tiny.yaml"
     suite.write_text(TINY.replace("[lapo, masklam-fixed]", "[lapo, masklam-fixed, laom, bc-labels]"))
@@ -131,6 +132,7 @@ def test_two_runners_on_one_folder_share_the_work(tmp_path, repo):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_ctrl_c_in_a_terminal_saves_and_the_same_command_goes_on(tmp_path, repo):
     """The whole group of processes hears it: the runner, and workers in the middle of training."""
     suite, out = tmp_path / "tiny.yaml", tmp_path / "out"
