@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
+import gc
+import importlib
 import os
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -124,7 +126,16 @@ def join_torchrun() -> Processes:
     if th.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"]):
         th.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         backend = "cpu:gloo,cuda:nccl"
+    # Functions of this module take the group as a default, so imported later (by an optimiser, say) it would hold it.
+    # The group's threads would then outlive the interpreter, and abort it when they drop a tensor.
+    importlib.import_module("torch.distributed.nn.functional")
     distributed.init_process_group(backend)
-    atexit.register(distributed.destroy_process_group)
+    atexit.register(_leave)
     _joined = Processes(distributed.get_rank(), count)
     return _joined
+
+
+def _leave() -> None:
+    """End the group and its threads; wrapped modules hold it, and lie in reference cycles."""
+    gc.collect()
+    distributed.destroy_process_group()

@@ -42,6 +42,8 @@ def test_two_processes_have_the_losses_and_weights_of_one(repo, tmp_path):
         subprocess.run([sys.executable, *launcher, *script, str(folder)], env=environment, check=True, timeout=600)
         found[name] = json.loads((folder / "0.json").read_text())
     other = json.loads((tmp_path / "two" / "1.json").read_text())
+    left = [json.loads((tmp_path / "two" / f"{rank}_threads.json").read_text()) for rank in range(2)]
+    assert not [thread for threads in left for thread in threads if "gloo" in thread]
     assert other["stopped"] == found["two"]["stopped"] == found["one"]["stopped"]
     assert other["stopped"]["pretrain"] == 3 and not other["stopped"]["clone"]
     assert other["losses"] == found["two"]["losses"]  # the mean over both

@@ -1,6 +1,8 @@
 """What ``test_processes.py`` runs under torchrun and without: a few updates of methods that look at whole batches."""
 
+import atexit
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -19,6 +21,9 @@ METHODS = {
 
 def main(folder: Path) -> None:
     """Write losses, weights and what a stopped run came to."""
+    atexit.register(
+        write_threads, folder / f"{os.environ.get('RANK', 0)}_threads.json"
+    )  # after what join_torchrun registers
     rank = join_torchrun().rank
     losses, frames = {}, make_frames(seed=0)
     for name, options in METHODS.items():
@@ -35,6 +40,12 @@ def main(folder: Path) -> None:
 def known(method: str, option: str) -> bool:
     """Whether a method has an option."""
     return (method, option) != ("idm", "whiten")
+
+
+def write_threads(file: Path) -> None:
+    """Names of the threads that live on as the interpreter ends (Linux)."""
+    tasks = Path("/proc/self/task").glob("*/comm")
+    file.write_text(json.dumps([task.read_text().strip() for task in tasks]))
 
 
 if __name__ == "__main__":
