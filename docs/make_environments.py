@@ -14,20 +14,22 @@ DOCS = Path(__file__).parent
 
 HEAD = """# Environments
 
-<!-- Written by docs/make_environments.py; change masklam_envs/tasks.py or masklam_envs/documentation.py instead. -->
+<!-- Written by docs/make_environments.py; change masklam_envs/tasks.py or masklam_envs/documentation/ instead. -->
 
 `import masklam_envs`, then `gym.make("MaskAnt-v0", distractor="action", correlation=0.9)`. Physics, actions, rewards
 and time limits are those of Gymnasium's v5 MuJoCo environments, untouched; `make_masked("Ant-v5")` is the same with
-another camera. `masklam envs` lists the ids, `masklam envs MaskAnt-v0` prints what stands here.
+another camera. `masklam envs` lists the ids, `masklam envs MaskAnt-v0` prints what stands here, which is also the
+docstring of the environment that `gym.make` returns (`env.unwrapped.__doc__`); those of dm_control and Meta-World
+([suites.md](suites.md)) have the same sections.
 """
 
 CAMERAS = """## Cameras
 
 A camera is chosen so that the agent stays inside the frame and is as large in it as that allows. `camera=` takes the
 name or index of a camera of the model, or a description like those below: `lookat` (metres) is the middle of the
-frame, `distance` (metres) how far away the camera is, `azimuth` and `elevation` (degrees) where it looks, as in
-MuJoCo's viewer; with `track`, `lookat` is relative to the centre of mass of that body and all below it. `zoom` and
-`camera_offset` change any of them.
+frame, `distance` (metres, above 0) how far away the camera is, `azimuth` and `elevation` (degrees; 90 and -45 without,
+elevation in [-90, 90]) where it looks, as in MuJoCo's viewer; with `track`, `lookat` is relative to the centre of mass
+of that body and all below it. `zoom` and `camera_offset` change any of them.
 
 The pendulums are small in their frames because those stand still and hold the whole rail: were the camera to follow
 the cart, only the rail's ends would tell where it is.
@@ -56,7 +58,7 @@ def document() -> str:
         f"Names for `distractor`: {distractors()}. Their options: [distractors.md](distractors.md).\n",
         CAMERAS + measured,
         MASKS,
-        *(describe(env_id) for env_id in TASKS),
+        *(describe(env_id, fold=30) for env_id in TASKS),
     ]
     return "\n".join(parts)
 

@@ -40,16 +40,18 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
     | ``clean`` | ``Box(0, 255, (S, S, 3), uint8)`` | the same step without distractor |
     | ``state`` | the base environment's space | the base environment's observation |
 
-    The tables of a registered id (actions with bounds and units, parts of the state, reward, ends, camera, bodies in
-    the mask) end the docstring of an environment made by it: ``print(gym.make("MaskAnt-v0").unwrapped.__doc__)``.  They
-    are also what ``masklam envs ID`` prints, and ``docs/environments.md``.
+    The reference of a registered id (the state number by number, actions with bounds and units, rewards, starting
+    state, episode end, camera, bodies in the mask, arguments, version history) ends the docstring of an environment
+    made by it: ``print(gym.make("MaskAnt-v0").unwrapped.__doc__)``.  It is also what ``masklam envs ID`` prints, and
+    ``docs/environments.md``.
 
     A fresh array at every step.  A copy, by pickle or ``copy.deepcopy``, is a new environment that needs a reset.
 
     :param base: Gymnasium id, e.g. ``"HalfCheetah-v5"``, or an environment whose ``unwrapped`` has MuJoCo's ``model``
         and ``data``
     :param distractor: a preset's name, ``{"name": ..., option: value}``, or a list of these to compose
-    :param correlation: in [0, 1], how much of the background's motion the action decides (for ``action``)
+    :param correlation: in [0, 1], how much of the background's motion the action decides (``action``) or the joint
+        velocities (``state``), as a multiple correlation; None: the distractor's own, 0.9
     :param mask_source: ``"simulator"``, ``"student"``, ``{"name": "rembg", "model": "u2netp"}`` or another source that
         looks back only, see ``docs/masks.md``: the mask is what it finds in the pixels
     :param mask_target: what the mask shows: ``"agent"``, ``"object"`` (what the agent handles: Pusher's puck and goal,
@@ -59,12 +61,13 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
     :param object_bodies: names of the objects' bodies, likewise; None: every other tree that can move
     :param mask_faults: e.g. ``{"name": "erosion", "radius": 1}``, or a list, applied to the observed mask; see
         ``docs/masks.md``
-    :param observation: keys of the observation: ``pixels``, ``mask``, ``clean``, ``state``
-    :param image_size: side of the frames, pixels
+    :param observation: keys of the observation, each once and at least one: ``pixels``, ``mask``, ``clean``, ``state``
+    :param image_size: side of the frames, pixels: a whole number in [16, 1024]
     :param camera: name or index of a camera of the model, or a description such as ``{"lookat": [0, 0, 0],
-        "distance": 3, "azimuth": 90, "elevation": -20, "track": "torso"}`` (:mod:`masklam_envs.rendering.camera`)
-    :param zoom: divides the tangent of half the field of view
-    :param camera_offset: metres by which the camera is moved to its own right and upwards
+        "distance": 3, "azimuth": 90, "elevation": -20, "track": "torso"}``: metres and degrees, a distance above 0
+        (:mod:`masklam_envs.rendering.camera`); None: ``track`` if there is one, else the first, else MuJoCo's free one
+    :param zoom: in [0.1, 20], divides the tangent of half the field of view: with 2 things are seen twice as large
+    :param camera_offset: two finite numbers: metres by which the camera is moved to its own right and upwards
     :param renderer: ``"raycast"``, ``"opengl"``, or ``"auto"``: OpenGL where something visible is no primitive geom
     :param split: ``"train"`` or ``"test"`` backgrounds; ``"fit"`` and ``"validation"`` are parts of the training ones
     :param base_kwargs: keyword arguments of the base environment, when it is given by id

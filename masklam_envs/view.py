@@ -38,11 +38,11 @@ class ViewConfig:
     :param correlation: short cut for the option of that name, in [0, 1]
     :param split: ``"train"`` or ``"test"`` backgrounds, which share no clip, or those of a part of ``"train"``:
         ``"fit"`` or ``"validation"``
-    :param image_size: side of the square frame, pixels
+    :param image_size: side of the square frame, pixels: a whole number in [16, 1024]
     :param camera: name or index of a camera of the model, or a description by lookat, distance, azimuth, elevation
         and tracked body (see :mod:`masklam_envs.rendering.camera`); None: ``track`` if there is one, else the first,
         else MuJoCo's free camera
-    :param zoom: divides the tangent of half the camera's field of view
+    :param zoom: in [0.1, 20], divides the tangent of half the camera's field of view
     :param camera_offset: metres by which the camera is moved to its own right and upwards, without turning it
     :param renderer: ``"raycast"``, ``"opengl"``, or ``"auto"``: OpenGL where something visible is no primitive geom
     :param mask_source: ``"simulator"``, or a name or ``{"name": ..., option: value}`` of

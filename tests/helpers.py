@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import gymnasium as gym
 import numpy as np
 
 from masklam_envs.data import Frames, Trajectories
+from masklam_envs.documentation import SECTIONS, describe
+from masklam_envs.documentation.words import MISSING
 
 
 def made_up_trajectories(
@@ -71,3 +74,31 @@ def write_clip(path: Any, frames: np.ndarray, fps: float = 25.0) -> None:
     for frame in frames:
         writer.write(np.ascontiguousarray(frame[..., ::-1]))
     writer.release()
+
+
+def reference_sections(text):
+    """The texts of an environment's reference by their headings."""
+    parts = re.split(r"^### (.+)$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], [part.strip() for part in parts[2::2]], strict=True))
+
+
+def table_rows(text):
+    """The rows of the only table in a text."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
+
+
+def check_reference(env_id):
+    """Every section of a reference is there and says something, and its tables have a row a number."""
+    text = describe(env_id)
+    found = reference_sections(text)
+    assert tuple(found) == SECTIONS
+    assert all(len(words) > 10 for words in found.values()) and MISSING not in text
+    env = gym.make(env_id, observation=("state",))
+    for name, size in (
+        ("State", env.observation_space["state"].shape[0]),
+        ("Action space", env.action_space.shape[0]),
+    ):
+        assert [row[0] for row in table_rows(found[name])] == [str(i) for i in range(size)]
+    assert all(row[1] and float(row[2]) <= float(row[3]) for row in table_rows(found["State"]))
+    assert not re.search(r"\| (number|[a-z_]+) \d+ \|", found["State"]), "a number that nobody has named"

@@ -1,13 +1,21 @@
 """The environments' reference says what the environments are, and is up to date."""
 
+import re
 import runpy
 
 import gymnasium as gym
+import numpy as np
 import pytest
 
-from masklam_envs.documentation import WORDS, arguments, describe, table
+from masklam_envs.documentation import WORDS, arguments, describe, is_described, table, words_of
+from masklam_envs.documentation.states import state_numbers
+from masklam_envs.documentation.words import MISSING
 from masklam_envs.env import MaskEnv, make_masked
+from masklam_envs.suites.catalog import DMC_TASKS, METAWORLD_TASKS, suite_ids
 from masklam_envs.tasks import TASKS
+from tests.helpers import check_reference, reference_sections, table_rows
+
+GYMNASIUM = {task.base for task in TASKS.values()}
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +58,136 @@ def test_objects_and_the_lack_of_them_are_told():
     assert "There is no object" in describe("MaskHopper-v0")
 
 
-def test_the_state_is_told_part_by_part():
-    assert "13 qpos, 14 qvel, 78 cfrc_ext (without the first 2 of qpos)" in describe("MaskAnt-v0")
-    assert "7 qpos and 7 qvel of the arm" in describe("MaskPusher-v0")
+@pytest.mark.parametrize("env_id", TASKS)
+def test_every_task_has_every_section_and_a_row_a_number(env_id):
+    check_reference(env_id)
+
+
+def test_every_registered_id_has_words_of_its_own():
+    """Those whose packages are missing here too."""
+    ids = [env_id for env_id in gym.registry if is_described(env_id)]
+    assert set(ids) == {*TASKS, *(row.id for row in suite_ids())}
+    assert len(ids) == 11 + len(DMC_TASKS) + len(METAWORLD_TASKS)
+    for env_id in ids:
+        words = words_of(gym.spec(env_id).kwargs["base"])
+        assert words.goal and MISSING not in (words.reward, words.ends, words.start), env_id
+
+
+def base_of(env_id, **kwargs):
+    return gym.make(env_id, disable_env_checker=True, **kwargs)
+
+
+def test_the_state_is_told_number_by_number():
+    text = describe("MaskAnt-v0")
+    assert "| 0 | position of `root`, z | -inf | inf |  | m |" in text
+    assert "| 5 | angle of `hip_1` | -inf | inf | [-0.524, 0.524] | rad |" in text
+    assert "| 27 | external torque on `torso`, x | -1 | 1 |  | N m |" in text
+    assert "| 5 | velocity of `rootx` | -10 | 10 |  | m/s |" in describe("MaskHopper-v0")
+
+
+def moved(env, steps=30):
+    """A base environment after some random steps, and its state."""
+    env.reset(seed=3)
+    env.action_space.seed(3)
+    for _ in range(steps):
+        state = env.step(env.action_space.sample())[0]
+    return env.unwrapped, state
+
+
+@pytest.mark.parametrize("env_id", sorted(GYMNASIUM))
+def test_what_the_rows_say_is_what_the_state_holds(env_id):
+    """Every number whose words name a joint or body has the value that MuJoCo has for it."""
+    env = base_of(env_id)
+    base, state = moved(env)
+    checked = 0
+    for number, value in zip(state_numbers(env), state.tolist(), strict=True):
+        assert number.low <= value <= number.high
+        wanted = value_of(base, number.what)
+        if wanted is not None:
+            assert value == pytest.approx(np.clip(wanted, number.low, number.high), abs=1e-12), number.what
+            checked += 1
+    assert checked >= len(state) - 1
+
+
+def value_of(base, what):
+    """What MuJoCo has for the words of a number; None where the words are of no known form."""
+    model, data = base.model, base.data
+    name = re.search(r"`(\w+)`", what)
+    axis = {"x": 0, "y": 1, "z": 2, "w": 0}
+    last = what.rpartition(", ")[2]
+    if match := re.match(r"(cosine|sine) of the angle of `(\w+)`", what):
+        return {"cosine": np.cos, "sine": np.sin}[match[1]](data.joint(match[2]).qpos[0])
+    if what.startswith("`fingertip` minus `target`"):
+        return (data.body("fingertip").xpos - data.body("target").xpos)[axis[last]]
+    joints = [model.joint(j).name for j in range(model.njnt)]
+    if what.startswith(("angle of", "position of `root", "position of `slider")) and name[1] in joints:
+        return data.joint(name[1]).qpos[axis[last] if ", " in what else 0]
+    if what.startswith("quaternion of"):
+        return data.joint(name[1]).qpos[3 + "wxyz".index(last)]
+    if what.startswith("position of"):
+        return data.body(name[1]).xpos[axis[last]]
+    if what.startswith(("velocity of", "angular velocity of")) and name[1] in joints:
+        velocity = data.joint(name[1]).qvel
+        return velocity[0 if len(velocity) == 1 else axis[last[-1]] + 3 * what.startswith("angular")]
+    if what.startswith(("torque at", "force at")):
+        return data.qfrc_actuator[model.joint(name[1]).dofadr[0]]
+    body = not what.startswith("force of") and re.search(r" (?:`(\w+)`|body (\d+))", what)
+    if body:
+        body = model.body(body[1]).id if body[1] else int(body[2])
+        if what.startswith("inertia"):
+            return data.cinert[body, ("xx", "yy", "zz", "xy", "xz", "yz").index(last)]
+        if what.startswith("mass"):
+            return data.cinert[body, 6 + axis[last]] if ", " in what else model.body_mass[body]
+        table = data.cvel if "velocity" in what else data.cfrc_ext
+        return table[body, axis[last] + 3 * ("force" in what or what.startswith("velocity"))]
+    return None
+
+
+@pytest.mark.parametrize("env_id", sorted(base for base, words in WORDS.items() if "{noise}" in words.start))
+def test_starts_are_as_far_from_the_pose_as_is_said(env_id):
+    env = base_of(env_id)
+    base = env.unwrapped
+    noise, starts = base._reset_noise_scale, []
+    for seed in range(60):
+        env.reset(seed=seed)
+        starts.append((base.data.qpos - base.init_qpos, base.data.qvel.copy()))
+    positions, velocities = (np.concatenate(each) for each in zip(*starts, strict=True))
+    text = reference_sections(describe({task.base: task.id for task in TASKS.values()}[env_id]))["Starting state"]
+    assert f"[-{noise:g}, {noise:g}]" in text
+    assert 0.9 * noise < abs(positions).max() <= noise
+    if "normal" in text:
+        assert velocities.std() == pytest.approx(noise, rel=0.15) and abs(velocities).max() > noise
+    else:
+        assert 0.9 * noise < abs(velocities).max() <= noise
+
+
+def test_the_arm_s_and_the_puck_s_starts_are_within_what_is_said():
+    reacher, pusher = base_of("Reacher-v5"), base_of("Pusher-v5")
+    for seed in range(40):
+        reacher.reset(seed=seed)
+        data = reacher.unwrapped.data
+        assert abs(data.qpos[:2]).max() <= 0.1 and abs(data.qvel[:2]).max() <= 0.005 and not data.qvel[2:].any()
+        assert np.linalg.norm(data.body("target").xpos[:2]) <= 0.2
+        pusher.reset(seed=seed)
+        data = pusher.unwrapped.data
+        beside = (data.body("object").xpos - data.body("goal").xpos)[:2]
+        assert abs(beside[0]) <= 0.2 and -0.3 <= beside[1] <= 0 and np.linalg.norm(beside) >= 0.17
+        assert not data.qpos[:7].any() and abs(data.qvel[:7]).max() <= 0.005
+
+
+def test_a_long_table_may_be_folded():
+    text, folded = describe("MaskAnt-v0"), describe("MaskAnt-v0", fold=30)
+    assert "<details>" not in text and "<details><summary>105 numbers</summary>\n\n| index |" in folded
+    assert table_rows(reference_sections(folded)["State"]) == table_rows(reference_sections(text)["State"])
+    assert describe("MaskHopper-v0", fold=30) == describe("MaskHopper-v0")
 
 
 def test_every_argument_is_told_with_its_default():
     text = arguments()
     names = list(MaskEnv.__init__.__kwdefaults__)
     assert [line.split("`")[1] for line in text.splitlines()[2:]] == names
-    assert "| `image_size` | `64` | side of the frames, pixels |" in text
+    assert "| `image_size` | `64` | side of the frames, pixels: a whole number in [16, 1024] |" in text
+    assert "| `zoom` | `1.0` | in [0.1, 20], divides" in text
     assert ":mod:" not in text
 
 
@@ -82,6 +210,6 @@ def test_a_bar_in_a_cell_does_not_end_it():
 def test_an_environments_docstring_ends_with_the_tables_of_its_id():
     env = gym.make("MaskReacher-v0").unwrapped
     assert env.__doc__.endswith(describe("MaskReacher-v0"))
-    assert "## Observation" in env.__doc__ and "| action | joint |" not in MaskEnv.__doc__
+    assert "### Starting state" in env.__doc__ and "| action | joint |" not in MaskEnv.__doc__
     assert make_masked("Ant-v5").unwrapped.__doc__ == MaskEnv.__doc__
     assert MaskEnv("Reacher-v5").__doc__ == MaskEnv.__doc__

@@ -4,10 +4,11 @@ A description is a dictionary of JSON-able values, named as in MuJoCo's viewer::
 
     {"lookat": [x, y, z], "distance": 3.0, "azimuth": 90.0, "elevation": -20.0, "track": "torso"}
 
-``lookat`` (metres, default the origin) is the point in the middle of the frame, ``distance`` (metres) how far the
-camera is from it, ``azimuth`` and ``elevation`` (degrees, default 90 and -45) the direction it looks in: azimuth 90
-looks along +y with x to the right, elevation -90 straight down.  With ``track``, the name of a body, ``lookat`` is
-relative to the centre of mass of that body and all below it, and the camera follows it without turning.
+``lookat`` (metres, default the origin) is the point in the middle of the frame, ``distance`` (metres, above 0) how far
+the camera is from it, ``azimuth`` and ``elevation`` (degrees, default 90 and -45, elevation in [-90, 90]) the direction
+it looks in: azimuth 90 looks along +y with x to the right, elevation -90 straight down.  With ``track``, the name of a
+body, ``lookat`` is relative to the centre of mass of that body and all below it, and the camera follows it without
+turning.
 """
 
 from __future__ import annotations

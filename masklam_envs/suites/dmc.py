@@ -31,7 +31,7 @@ class DMControlEnv(gym.Env[NDArray[np.float64], NDArray[np.float32]], EzPickle):
 
     * Observation: ``Box(-inf, inf, (S,), float64)``, the suite's observations one after the other.
     * Action: ``Box(-1, 1, (A,), float32)``; one action lasts one control step of the suite, without repeat.
-    * Reward: in [0, 1] a step.
+    * Reward: in [0, 1] a step; of lqr at most 1.
     * An episode ends (``terminated``) where the suite says that the discount is 0, which only lqr does; the suite's
       limit of 1,000 steps is a time limit of the registered id.
 
@@ -64,8 +64,23 @@ class DMControlEnv(gym.Env[NDArray[np.float64], NDArray[np.float32]], EzPickle):
         self.action_space = spaces.Box(
             limits.minimum.astype(np.float32), limits.maximum.astype(np.float32), dtype=np.float32
         )
-        size = sum(int(np.prod(spec.shape)) for spec in self._suite.observation_spec().values())
+        size = sum(self.observation_structure.values())
         self.observation_space = spaces.Box(-np.inf, np.inf, (size,), np.float64)
+
+    @property
+    def dt(self) -> float:
+        """Length of a step, seconds."""
+        return float(self._suite.control_timestep())
+
+    @property
+    def observation_structure(self) -> dict[str, int]:
+        """The suite's observations by name, in their order, and how many numbers each is."""
+        return {name: int(np.prod(spec.shape)) for name, spec in self._suite.observation_spec().items()}
+
+    @property
+    def physics_model(self) -> mujoco.MjModel:
+        """The model that is simulated."""
+        return self._suite.physics.model.ptr
 
     @property
     def model(self) -> mujoco.MjModel:

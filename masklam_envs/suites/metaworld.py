@@ -56,6 +56,11 @@ class MetaWorldEnv(gym.Env[NDArray[np.float64], NDArray[np.float32]], EzPickle):
         _turn_upright(self._drawn.model)
 
     @property
+    def dt(self) -> float:
+        """Length of a step, seconds."""
+        return float(self._env.dt)
+
+    @property
     def model(self) -> mujoco.MjModel:
         """The model that is drawn."""
         return self._drawn.model

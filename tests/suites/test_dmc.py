@@ -12,12 +12,13 @@ from gymnasium.utils.env_checker import check_env
 
 from masklam_envs import collect, make_masked, render_frames
 from masklam_envs.distractors import PRESETS
+from masklam_envs.documentation.states import state_numbers
 from masklam_envs.env import KEYS
 from masklam_envs.masks import make_mask_source, segment
 from masklam_envs.masks.sources import hard
 from masklam_envs.rendering import gl
 from masklam_envs.suites.catalog import DMC_PLACED, DMC_STEPS, DMC_TASKS
-from tests.helpers import assert_same, random_actions, rollout
+from tests.helpers import assert_same, check_reference, random_actions, rollout
 
 suite = pytest.importorskip("dm_control.suite", reason="dm_control is not installed: pip install 'masklam[dmc]'")
 
@@ -260,3 +261,59 @@ def test_make_masked_takes_the_physics_by_id_and_by_object():
 def test_a_process_without_display_says_nothing(repo, capfd):
     make("cheetah-run").reset(seed=0)
     assert capfd.readouterr() == ("", "")
+
+
+# ------------------------------------------------------------------------------------------------------ documentation
+
+# Words of a number, and the number by the suite's own names.
+TOLD = (
+    ("acrobot-swingup", "cosine of the tilt of `lower_arm`", lambda data: data.xmat["lower_arm", "zz"]),
+    ("cartpole-two_poles", "sine of the tilt of `pole_2`", lambda data: data.xmat["pole_2", "xz"]),
+    ("cheetah-run", "position of `rootz`", lambda data: data.qpos["rootz"][0]),
+    ("finger-turn_easy", "angular velocity of `distal`", lambda data: data.qvel["distal"][0]),
+    ("fish-swim", "angle of `finleft_pitch`", lambda data: data.qpos["finleft_pitch"][0]),
+    ("hopper-hop", "velocity of `rootx`", lambda data: data.qvel["rootx"][0]),
+    ("humanoid-walk", "right hand in the torso's frame, z", lambda data: in_torso(data, "right_hand")[2]),
+    ("manipulator-bring_peg", "angular velocity of `peg_y`", lambda data: data.qvel["peg_y"][0]),
+    ("quadruped-walk", "sensor `imu_gyro`, y", lambda data: data.sensordata["imu_gyro"][1]),
+    ("quadruped-walk", "sensor `force_toe_back_left`, z", lambda data: arsinh(data, "force_toe_back_left")[2]),
+    (
+        "reacher-easy",
+        "`target` minus `finger`, y",
+        lambda data: np.subtract(*data.geom_xpos[["target", "finger"], "y"]),
+    ),
+    ("stacker-stack_2", "velocity of `box1_z`", lambda data: data.qvel["box1_z"][0]),
+    ("swimmer-swimmer6", "turning of `segment_4`", lambda data: data.sensordata["gyro_4"][2]),
+    ("walker-run", "sine of the tilt of `left_foot`", lambda data: data.xmat["left_foot", "xz"]),
+)
+
+
+def in_torso(data, body):
+    return (data.xpos[body] - data.xpos["torso"]).dot(data.xmat["torso"].reshape(3, 3))
+
+
+def arsinh(data, sensor):
+    return np.arcsinh(data.sensordata[sensor])
+
+
+@pytest.mark.parametrize(("name", "words", "value"), TOLD, ids=[f"{name}: {words}" for name, words, _ in TOLD])
+def test_a_number_of_the_state_is_what_its_row_says(name, words, value):
+    env = gym.make(f"DMC/{name}-v0")
+    env.reset(seed=1)
+    env.action_space.seed(1)
+    for _ in range(5):
+        state = env.step(env.action_space.sample())[0]
+    index = [number.what for number in state_numbers(env)].index(words)
+    wanted = value(env.unwrapped._suite.physics.named.data)
+    assert state[index] == pytest.approx(float(wanted), rel=1e-9, abs=1e-12) and wanted != 0
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH_DOMAIN)
+def test_a_task_of_every_domain_has_every_section_and_a_row_a_number(name):
+    check_reference(f"MaskDMC/{name}-v0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(DMC_TASKS) - set(ONE_OF_EACH_DOMAIN)))
+def test_every_task_has_every_section_and_a_row_a_number(name):
+    check_reference(f"MaskDMC/{name}-v0")

@@ -13,12 +13,13 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 
 from masklam_envs import collect, render_frames
+from masklam_envs.documentation.states import state_numbers
 from masklam_envs.env import KEYS
 from masklam_envs.masks import target_bodies
 from masklam_envs.rendering import gl
 from masklam_envs.suites.catalog import METAWORLD_ROBOT, METAWORLD_STEPS, METAWORLD_TASKS
 from masklam_envs.suites.metaworld import ScriptedExpert
-from tests.helpers import assert_same, random_actions, rollout
+from tests.helpers import assert_same, check_reference, random_actions, rollout
 
 env_dict = pytest.importorskip(
     "metaworld.env_dict", reason="metaworld is not installed: pip install 'masklam[metaworld]'"
@@ -326,3 +327,24 @@ def test_specs_round_trip_through_json(opengl):
     again = gym.make(EnvSpec.from_json(env.spec.to_json()))
     assert again.unwrapped.base.terminate_on_success
     assert_same(rollout(env, 1)[0], rollout(again, 1)[0])
+
+
+# ------------------------------------------------------------------------------------------------------ documentation
+
+
+@every_task
+def test_every_task_has_every_section_and_a_row_a_number(task):
+    check_reference(f"MaskMetaWorld/{task}")
+
+
+@every_task
+def test_rows_of_the_state_are_within_their_bounds_and_the_goal_is_last(task):
+    env = base_of(task)
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    for _ in range(3):
+        state = env.step(env.action_space.sample())[0]
+    rows = state_numbers(env)
+    assert all(row.low <= value <= row.high for row, value in zip(rows, state.tolist(), strict=True))
+    assert rows[36].what == "position of the goal, x" and np.allclose(state[36:], env.unwrapped._env._target_pos)
+    assert all(row.what.startswith("nothing") == (row.low == row.high == 0) for row in rows)
