@@ -6,7 +6,8 @@
 ('MaskLAM', 1, True)
 
 Presets without ``paper`` in their name keep this package's sizes for CPUs, so that methods of one table differ in the
-method alone; those with it also have the paper's network, batch size and learning rates.  Any option can be given anew.
+method alone; those with it also have the paper's network, batch size, learning rates and stages.  Any option can be
+given anew.
 """
 
 from __future__ import annotations
@@ -64,19 +65,57 @@ PAPER: dict[str, Any] = {
     "labels": 128_000,
     "stage_shares": (35_156.0, 35_156.0, 25_000.0),
 }
+# The same for Distracting Meta-World, frames of 128 pixels.
+PAPER_METAWORLD: dict[str, Any] = {
+    **PAPER,
+    "batch_size": 128,
+    "learning_rate": 3e-4,
+    "policy_learning_rate": 2e-4,
+    "stage_shares": (31_250.0, 31_250.0, 25_000.0),
+}
+MASKLAM_PAPER: dict[str, Any] = {"preset": "paper", "future_offset": 9}
+# Original LAPO (Procgen), section 1.1 and 2, as its code configures it: VQ with moving averages, lines after a warm-up.
+LAPO_VQ = {"chunks": 8, "codebooks": 2, "codes": 64, "decay": 0.999, "beta": 0.05, "restart": False}
+LAPO_PAPER: dict[str, Any] = {
+    "network": "lapo",
+    "bottleneck": "vq",
+    "bottleneck_options": LAPO_VQ,
+    "frame_stack": 2,
+    "idm_input": "frames",
+    "learning_rate": 3e-4,
+    "policy_learning_rate": 2e-4,
+    "schedules": {
+        "pretrain": {"shape": "linear", "warm_up": 50 / 50_000, "first": 0.1, "last": 0.01},
+        "clone": {"shape": "linear", "warm_up": 1_000 / 60_000, "first": 0.01},
+        "decode": {"shape": "constant"},
+    },
+    "max_grad_norm": {"pretrain": 2.0},
+    "decoder_hidden": (128, 128),
+    "whiten": None,
+    "labels": 131_072,
+    "stage_shares": (50_000.0, 60_000.0, 3_072.0),
+}
+# LAOM, sections 1.3, 1.4 and 2: an epoch is 5,000 episodes of 1,000 steps in batches of 512.
+LAOM_EPOCH = 5_000_000 / 512
+LINE = {"shape": "linear"}
+LAOM_TRAINING: dict[str, Any] = {
+    "batch_size": 512,
+    "policy_learning_rate": 1e-4,
+    "weight_decay": 0.0,
+    "labels": 128_000,
+}
 LAOM_PAPER: dict[str, Any] = {
+    **LAOM_TRAINING,
     "network": "paper",
     "latent_dim": 8192,
     "head_dim": 1024,
-    "batch_size": 512,
     "learning_rate": 1e-4,
-    "policy_learning_rate": 1e-4,
     "decoder_learning_rate": 3e-4,
-    "weight_decay": 0.0,
+    "schedules": {"pretrain": {**LINE, "warm_up": 0.3}, "clone": LINE, "decode": LINE},
     "whiten": None,
+    "stage_shares": (10 * LAOM_EPOCH, 10 * LAOM_EPOCH, 2_500.0),
 }
-# Original LAPO (Procgen): VQ with moving averages, as its code configures it.
-LAPO_VQ = {"chunks": 8, "codebooks": 2, "codes": 64, "decay": 0.999, "beta": 0.05, "restart": False}
+BC_PAPER: dict[str, Any] = {**LAOM_TRAINING, "network": "laom", "weight_decay": 0.01, "schedules": {"clone": LINE}}
 
 METHODS: dict[str, Method] = {
     "lapo": Method(LAPO, "one-step LAPO with a continuous latent: the LAPO baseline of MaskLAM's code"),
@@ -89,18 +128,14 @@ METHODS: dict[str, Method] = {
     "lapo-fsq": Method(LAPO, "LAPO with finite scalar quantisation, 8 x 5 x 5 x 5 levels", {"bottleneck": "fsq"}),
     "lapo-paper": Method(
         LAPO,
-        "the original's latent and optimiser; keeps random codes that can collapse; its forward model was a U-Net",
-        {
-            "network": "paper",
-            "bottleneck": "vq",
-            "bottleneck_options": LAPO_VQ,
-            "frame_stack": 2,
-            "learning_rate": 3e-4,
-            "policy_learning_rate": 2e-4,
-            "max_grad_norm": {"pretrain": 2.0},
-            "whiten": None,
-            "labels": 131_072,
-        },
+        "the original: U-Net, quantised latent, its rates and stages; keeps random codes that can collapse; repairs "
+        "windows over episodes' ends and a policy that sees one frame alone",
+        LAPO_PAPER,
+    ),
+    "lapo-masklam-paper": Method(
+        LAPO,
+        "the LAPO baseline of MaskLAM's paper in its sizes; repairs windows over episodes' ends",
+        {**PAPER, "idm_input": "frames"},
     ),
     "lapo-clean": Method(LAPO, "LAPO on the same trajectories without distractor: an upper bound", clean=True),
     "masklam-fixed": Method(MASKLAM, "loss averaged within each sample, k from 1 .. 10; repairs flaws m, n and b"),
@@ -108,7 +143,12 @@ METHODS: dict[str, Method] = {
         MASKLAM,
         "the published loss and sizes; keeps one normaliser for the batch, summed channels, k from 1 .. 9; "
         "repairs the NaN of batches without agent and windows over episodes' ends",
-        {**PAPER, "preset": "paper", "future_offset": 9},
+        {**PAPER, **MASKLAM_PAPER},
+    ),
+    "masklam-paper-metaworld": Method(
+        MASKLAM,
+        "the same with the rates, batches and stages published for Distracting Meta-World at 128 pixels",
+        {**PAPER_METAWORLD, **MASKLAM_PAPER},
     ),
     "masklam-loss": Method(MASKLAM, "ablation: mask in the loss, not in the input", {"mask_channel": False}),
     "masklam-channel": Method(MASKLAM, "ablation: mask in the input, plain loss", {"loss": "plain"}),
@@ -131,7 +171,9 @@ METHODS: dict[str, Method] = {
     ),
     "laom": Method(LAOM, "prediction of features, augmentations, multi-step; heads and latent of CPU size"),
     "laom-labels": Method(LAOM, "LAOM with supervision by the labels", {"label_weight": 0.001}),
-    "laom-paper": Method(LAOM, "LAOM in its paper's sizes; keeps latents of 8192 numbers", LAOM_PAPER),
+    "laom-paper": Method(
+        LAOM, "LAOM in its paper's networks, rates and stages; keeps latents of 8192 numbers", LAOM_PAPER
+    ),
     "laom-labels-paper": Method(
         LAOM,
         "LAOM with supervision in its paper's sizes; repairs labelled windows that run over an end",
@@ -140,19 +182,38 @@ METHODS: dict[str, Method] = {
     "idm": Method(IDM, "inverse model from labels alone, its guesses on all video cloned"),
     "idm-paper": Method(
         IDM,
-        "the same in LAOM's sizes",
+        "the same in LAOM's networks, rates and stages",
         {
+            **LAOM_TRAINING,
             "network": "paper",
             "head_dim": 1024,
             "encoder_scale": 12,
-            "batch_size": 512,
             "learning_rate": 1e-4,
-            "policy_learning_rate": 1e-4,
-            "weight_decay": 0.0,
+            "schedules": {"pretrain": LINE, "clone": LINE},
+            "stage_shares": (10_000.0, 10 * LAOM_EPOCH),
         },
     ),
     "bc-labels": Method(BC, "behaviour cloning of the labelled transitions alone", {"labels": 4_096}),
     "bc-all": Method(BC, "behaviour cloning of every true action: the normaliser of LAOM's paper", all_labels=True),
+    "bc-labels-paper": Method(BC, "cloning of the labelled transitions in LAOM's network and rates", BC_PAPER),
+    "bc-all-paper": Method(
+        BC,
+        "the normaliser of LAOM's paper in its network and rates",
+        {name: value for name, value in BC_PAPER.items() if name != "labels"},
+        all_labels=True,
+    ),
+    "bc-masklam-paper": Method(
+        BC,
+        "cloning of every true action as MaskLAM's code configures it",
+        {
+            "network": "lapo",  # IMPALA x 4 with a hidden layer of 256
+            "batch_size": 2_048,
+            "policy_learning_rate": 8e-4,
+            "max_grad_norm": {"clone": 0.5},
+            "schedules": {"clone": {**LINE, "last": 0.01}},
+        },
+        all_labels=True,
+    ),
     "random-latents": Method(RANDOM, "an inverse model that is never trained: a lower bound"),
 }
 

@@ -10,7 +10,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.ahead import LossOf
 from masklam_agents.common.networks import Network
-from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source
+from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source, constructor_arguments
 
 EVERY_LABEL = 2**62
 
@@ -18,9 +18,13 @@ EVERY_LABEL = 2**62
 class BC(OfflineAlgorithm):
     """The latent policy's network trained straight on true actions, those before collection added noise.
 
+    ``make_agent("bc-labels-paper")`` and ``"bc-all-paper"`` have the network and the rates of LAOM's paper,
+    ``"bc-masklam-paper"`` those of MaskLAM's code.  Labels are drawn over the whole dataset (the originals: whole
+    trajectories, or the first rows).
+
     :param policy: as in :class:`~masklam_agents.common.base.LatentActionAlgorithm`, and so are all others but these
     :param labels: how many labelled transitions it may see; None: all of them (the normaliser of LAOM's paper)
-    :param policy_learning_rate: peak of AdamW, cosine to 0
+    :param policy_learning_rate: peak of AdamW, cosine to 0 unless ``schedules`` says otherwise
     """
 
     def __init__(
@@ -36,6 +40,8 @@ class BC(OfflineAlgorithm):
         policy_learning_rate: float = 2e-3,
         weight_decay: float = 0.01,
         shift: int = 0,
+        max_grad_norm: dict[str, float] | None = None,
+        schedules: dict[str, dict[str, Any]] | None = None,
         precision: str = "auto",
         policy_kwargs: dict[str, Any] | None = None,
         tensorboard_log: str | None = None,
@@ -44,28 +50,7 @@ class BC(OfflineAlgorithm):
         device: th.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
-        config = {
-            "labels": EVERY_LABEL if labels is None else labels,
-            "network": network,
-            "frame_stack": frame_stack,
-            "batch_size": batch_size,
-            "policy_learning_rate": policy_learning_rate,
-            "weight_decay": weight_decay,
-            "shift": shift,
-            "precision": precision,
-            "policy_kwargs": dict(policy_kwargs or {}),
-            "seed": seed,
-        }
-        super().__init__(
-            policy,
-            env,
-            dataset,
-            config,
-            tensorboard_log=tensorboard_log,
-            verbose=verbose,
-            device=device,
-            _init_setup_model=_init_setup_model,
-        )
+        super().__init__(**constructor_arguments(locals(), labels=EVERY_LABEL if labels is None else labels))
 
     def _in_blocks(self, stage: str) -> bool:
         return bool(self.config["labels"] >= len(self._need_dataset().trajectories))

@@ -22,8 +22,8 @@ from masklam_agents.common.gather import gather
 from masklam_agents.common.losses import LOSSES, reconstruction_loss, softened
 from masklam_agents.common.mlp_probe import mlp_probe
 from masklam_agents.common.networks import Network
-from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source
-from masklam_agents.common.policies import as_tensor
+from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source, constructor_arguments
+from masklam_agents.common.policies import DECODER_HIDDEN, IDM_INPUTS, as_tensor
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.probe import NothingMovesError, ProbeResult, Samples, get_targets, linear_probe
 from masklam_agents.common.processes import processes
@@ -43,6 +43,7 @@ PIXEL_OPTIONS: dict[str, Any] = {
     "object_weight": 1.0,
     "bottleneck": "none",
     "bottleneck_options": {},
+    "idm_input": "stacks",
 }
 
 
@@ -54,9 +55,9 @@ class LatentActionAlgorithm(OfflineAlgorithm):
     :param dataset: trajectories with frames, see :func:`masklam_envs.render_frames`, or trajectories alone, which are
         seen through ``env``; may be given to ``learn``'s stages later by setting ``agent.dataset``
     :param labels: how many labelled transitions stage 3 may use; drawn over the dataset by the seed
-    :param network: ``"small"``, ``"lean"`` (the small one's IDM and FDM with a convolutional policy), ``"impala"`` or
-        ``"paper"``, which docs/methods.md says for every method, or a function that returns a
-        :class:`~masklam_agents.common.networks.NetworkFamily` of yours
+    :param network: ``"small"``, ``"lean"`` (the small one's IDM and FDM with a convolutional policy), ``"impala"``,
+        ``"lapo"``, ``"laom"``, or ``"paper"``, which docs/methods.md says for every method, or a function that returns
+        a :class:`~masklam_agents.common.networks.NetworkFamily` of yours
     :param latent_dim: size of the latent action (paper: 128)
     :param frame_stack: frames of a stack (paper: 3)
     :param future_offset: largest k of the IDM's second stack, which ends at t + k (paper: 10)
@@ -71,8 +72,10 @@ class LatentActionAlgorithm(OfflineAlgorithm):
     :param bottleneck: ``"none"``, ``"vq"`` or ``"fsq"``: what the latent goes through before the FDM.  Policy, probe
         and ``encode`` take the latent before it, as LAPO's and MaskLAM's code do
     :param bottleneck_options: of the bottleneck, see :mod:`masklam_agents.common.quantize`
+    :param idm_input: ``"stacks"``: the IDM reads both stacks; ``"frames"``: the stack at t and the last frame of the
+        other, so that with k = 1 it sees no frame twice (LAPO, and the LAPO baseline of MaskLAM's code)
     :param batch_size: samples of an update
-    :param learning_rate: peak of stage 1; AdamW, cosine to 0 within each stage
+    :param learning_rate: peak of stage 1; AdamW, cosine to 0 within each stage unless ``schedules`` says otherwise
     :param policy_learning_rate: peak of stage 2
     :param decoder_learning_rate: peak of stage 3 (paper: 1e-3)
     :param weight_decay: of AdamW
@@ -80,6 +83,9 @@ class LatentActionAlgorithm(OfflineAlgorithm):
     :param whiten: how stage 2 weighs the latent's directions, see :func:`latent_basis`; None: all alike (the papers)
     :param stage_shares: shares of ``learn``'s samples that the stages get
     :param max_grad_norm: stages whose gradients are clipped, with their largest norm, e.g. ``{"decode": 1.0}``
+    :param schedules: stages whose learning rate is no cosine to 0, each with arguments of
+        :class:`~masklam_agents.common.schedules.Schedule`, e.g. ``{"pretrain": {"shape": "linear", "warm_up": 0.3}}``
+    :param decoder_hidden: widths of the decoder's hidden layers (MaskLAM, LAOM: 256, 256; LAPO: 128, 128)
     :param precision: ``"auto"``, ``"bf16"`` or ``"fp32"``
     :param policy_kwargs: further keyword arguments of the policy class
     :param tensorboard_log: folder for TensorBoard
@@ -115,6 +121,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         object_weight: float = 1.0,
         bottleneck: str = "none",
         bottleneck_options: dict[str, Any] | None = None,
+        idm_input: str = "stacks",
         batch_size: int = 128,
         learning_rate: float = 1e-3,
         policy_learning_rate: float = 2e-3,
@@ -124,6 +131,8 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         whiten: float | None = 0.1,
         stage_shares: tuple[float, ...] = (0.3, 0.4, 0.3),
         max_grad_norm: dict[str, float] | None = None,
+        schedules: dict[str, dict[str, Any]] | None = None,
+        decoder_hidden: tuple[int, ...] = DECODER_HIDDEN,
         precision: str = "auto",
         policy_kwargs: dict[str, Any] | None = None,
         tensorboard_log: str | None = None,
@@ -133,44 +142,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         _init_setup_model: bool = True,
         _method: dict[str, Any] | None = None,
     ) -> None:
-        config = {
-            "labels": labels,
-            "network": network,
-            "latent_dim": latent_dim,
-            "frame_stack": frame_stack,
-            "future_offset": future_offset,
-            "sample_offset": sample_offset,
-            "mask_channel": mask_channel,
-            "loss": loss,
-            "mask_input": mask_input,
-            "mask_softness": mask_softness,
-            "object_weight": object_weight,
-            "bottleneck": bottleneck,
-            "bottleneck_options": dict(bottleneck_options or {}),
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "policy_learning_rate": policy_learning_rate,
-            "decoder_learning_rate": decoder_learning_rate,
-            "weight_decay": weight_decay,
-            "shift": shift,
-            "whiten": whiten,
-            "stage_shares": list(stage_shares),
-            "max_grad_norm": dict(max_grad_norm or {}),
-            "precision": precision,
-            "policy_kwargs": dict(policy_kwargs or {}),
-            "seed": seed,
-            **(_method or {}),  # a subclass's own options
-        }
-        super().__init__(
-            policy,
-            env,
-            dataset,
-            config,
-            tensorboard_log=tensorboard_log,
-            verbose=verbose,
-            device=device,
-            _init_setup_model=_init_setup_model,
-        )
+        super().__init__(**constructor_arguments(locals(), **(_method or {})))
 
     def _check_config(self) -> None:
         super()._check_config()
@@ -178,6 +150,11 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         if whiten is not None and not (isinstance(whiten, (int, float)) and 0 < whiten < math.inf):
             raise ValueError(f"whiten must be None or a finite number > 0, got {whiten!r}")
         loss, softness = self.config.get("loss", "plain"), self.config.get("mask_softness", 0)
+        reads, hidden = self.config.get("idm_input", "stacks"), self.config.get("decoder_hidden", DECODER_HIDDEN)
+        if reads not in IDM_INPUTS:
+            raise ValueError(unknown_name("idm_input", reads, IDM_INPUTS))
+        if not all(isinstance(width, int) and width >= 1 for width in hidden):
+            raise ValueError(f"decoder_hidden must be integers >= 1, got {hidden!r}")
         if loss not in LOSSES:
             raise ValueError(unknown_name("loss", loss, LOSSES))
         if isinstance(softness, bool) or not isinstance(softness, int) or softness < 0:
@@ -193,8 +170,9 @@ class LatentActionAlgorithm(OfflineAlgorithm):
             raise ValueError("loss='dual' reads parts from the mask, by which mask_input would grey objects: use one")
 
     def _policy_arguments(self) -> dict[str, Any]:
-        names = ("latent_dim", "mask_channel", "mask_input", "bottleneck", "bottleneck_options")
-        return {name: self.config[name] for name in names} | {"latent": True}
+        names = ("latent_dim", "mask_channel", "mask_input", "bottleneck", "bottleneck_options", "idm_input")
+        hidden = tuple(self.config["decoder_hidden"])
+        return {name: self.config[name] for name in names} | {"latent": True, "decoder_hidden": hidden}
 
     # ------------------------------------------------------------------ the stages' losses
 
@@ -231,7 +209,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
 
         :param anchors: (B,) frame indices t
         :param future: (B,) frame indices t + k at which the IDM's second stack ends
-        :param rng: of the update, for methods that draw more
+        :param rng: of the update, for methods that draw more; None: they draw nothing
         """
         return self._loss_of_inputs(self._pretrain_inputs(frames, windows, anchors, future), rng)
 
@@ -239,7 +217,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         self, frames: Frames, windows: Windows, anchors: NDArray[np.int64], future: NDArray[np.int64]
     ) -> Any:
         """What the loss of windows needs from the frames: gathered ahead by a thread, so it reads no weights."""
-        index = np.concatenate((windows.stack(anchors), windows.stack(future)), axis=1)
+        index = self.policy.joined(windows.stack(anchors), windows.stack(future))
         x = self.policy.models_input(frames.rgbm, index, half=self._half)
         masked = self.config["loss"] != "plain" or self.config["mask_input"]
         target = gather(frames.rgbm, anchors[:, None] + 1, mask_channel=masked, layout="planes")
@@ -251,7 +229,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         x, target = inputs
         with autocast(config["precision"], self.device):
             z, bottleneck_loss = policy.coded(policy.idm(x))
-            prediction = policy.fdm(first_half(x, policy.layout), z)
+            prediction = policy.fdm(policy.first_stack(x), z)
         rgb, mask = target[:, :3], target[:, 3:]
         if config["mask_input"]:
             rgb = rgb * mask
@@ -316,13 +294,13 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         last = ends[np.searchsorted(ends, anchors)]
         if (anchors >= last).any():
             raise ValueError("an episode's last frame has no transition: leave it out of the anchors")
-        index = np.concatenate((windows.stack(anchors), windows.stack(np.minimum(anchors + reach, last))), axis=1)
+        index = self.policy.joined(windows.stack(anchors), windows.stack(np.minimum(anchors + reach, last)))
         parts = np.split(index, range(ENCODE_BATCH, len(index), ENCODE_BATCH))
         with th.no_grad():
             return np.concatenate([self._encode(*frames.rows(part)).float().cpu().numpy() for part in parts])
 
     def _encode(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> th.Tensor:
-        """Latents (B, latent_dim) of pairs of stacks: frames (F, H, W, 4) chosen by index (B, 2 * frame_stack)."""
+        """Latents (B, latent_dim) of pairs of stacks: frames (F, H, W, 4) chosen by index, see ``joined``."""
         return self.policy.idm(self.policy.models_input(rgbm, index))
 
     @property
@@ -354,15 +332,16 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         if not self.predicts_pixels:
             raise NotImplementedError(f"{type(self).__name__} predicts no pixels")
         rgbm, index, batched = self._pair(obs, next_obs)
+        self.policy.set_training_mode(False)
         x = self.policy.models_input(rgbm, index)
         with th.no_grad():
             z, _ = self.policy.coded(self.policy.idm(x))
-            image = self.policy.fdm(first_half(x, self.policy.layout), z)
+            image = self.policy.fdm(self.policy.first_stack(x), z)
         pixels = ((image + 0.5) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
         return pixels if batched else pixels[0]
 
     def _pair(self, obs: Any, next_obs: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64], bool]:
-        """Two observations as frames (F, H, W, 4), the index (B, 2 * frame_stack) into them, whether it is a batch."""
+        """Two observations as frames (F, H, W, 4), the index of both into them, whether it is a batch."""
         count = self.config["frame_stack"]
         stacks = []
         for each in (obs, next_obs):
@@ -375,6 +354,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
             stacks.append(rgbm)
         frames = np.concatenate(stacks, axis=1)
         index = np.arange(frames.shape[0] * frames.shape[1]).reshape(frames.shape[:2])
+        index = self.policy.joined(*np.split(index, 2, axis=1))
         return frames.reshape(-1, *frames.shape[2:]), index, batched
 
     def _sample(self, frames: Dataset, limit: int) -> NDArray[np.int64]:
@@ -456,13 +436,6 @@ def latent_basis(latents: th.Tensor, whiten: float | None) -> th.Tensor:
         return variance.sqrt() * th.eye(latents.shape[1], device=latents.device)
     values, vectors = th.linalg.eigh(th.cov(latents.double().T))
     return ((values.clamp(min=0) + whiten * variance).sqrt()[:, None] * vectors.T).to(latents)
-
-
-def first_half(x: th.Tensor, layout: str) -> th.Tensor:
-    """The first of the two stacks in a batch the IDM reads."""
-    if layout == "patches":
-        return x[..., : x.shape[-1] // 2]
-    return x[:, : x.shape[1] // 2]
 
 
 def _mask_stack(obs: Any, shape: tuple[int, ...]) -> NDArray[np.uint8]:

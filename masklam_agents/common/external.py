@@ -192,17 +192,6 @@ class ExternalLAM(LatentActionAlgorithm):
             raise ValueError(f"model {self.config['lam']!r} has no loss, so it has trained itself: begin with clone()")
         return super().pretrain(total_timesteps, callback, **kwargs)
 
-    def pretrain_loss(
-        self,
-        frames: Frames,
-        windows: Windows,
-        anchors: NDArray[np.int64],
-        future: NDArray[np.int64],
-        rng: np.random.Generator | None = None,
-    ) -> th.Tensor:
-        """The model's own loss on windows; arguments as in the base class."""
-        return self._loss_of_inputs(self._pretrain_inputs(frames, windows, anchors, future), rng)
-
     def _pretrain_inputs(
         self, frames: Frames, windows: Windows, anchors: NDArray[np.int64], future: NDArray[np.int64]
     ) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import torch as th
 from torch import nn
@@ -13,16 +14,22 @@ IDM_SCALE, FDM_SCALE, POLICY_SCALE = 4, 6, 4
 
 
 class ResidualBlock(nn.Module):
-    """``x + conv(relu(conv(relu(x))))`` with 3x3 kernels."""
+    """``x + conv(f(conv(f(x))))`` with 3x3 kernels.
 
-    def __init__(self, channels: int) -> None:
+    :param channels: of input and output
+    :param activation: f
+    """
+
+    def __init__(self, channels: int, activation: Callable[[th.Tensor], th.Tensor] = F.relu) -> None:
         super().__init__()
+        self.activation = activation
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: th.Tensor) -> th.Tensor:
         """Same shape as ``x``."""
-        return x + self.second(F.relu(self.first(F.relu(x))))
+        f = self.activation
+        return x + self.second(f(self.first(f(x))))
 
 
 class ImpalaEncoder(nn.Sequential):

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch as th
 from torch import nn
 
-from masklam_agents.common import impala, lean, small
+from masklam_agents.common import impala, lean, small, strided, unet
 from masklam_envs.errors import unknown_name
 
 Builder = Callable[[int, int, int], nn.Module]
@@ -48,9 +48,12 @@ NETWORKS: dict[str, NetworkFamily] = {
     "small": NetworkFamily("patches", small.PatchEncoder, small.PatchDecoder, small.PatchEncoder),
     # The small network's models with a policy that sees more, at more cost.
     "lean": NetworkFamily("patches", small.PatchEncoder, small.PatchDecoder, lean.lean_policy, policy_layout="image"),
-    "impala": NetworkFamily("image", impala.impala_idm, impala.ImpalaFDM, impala.impala_policy),
+    "impala": NetworkFamily("image", impala.impala_idm, impala.ImpalaFDM, impala.impala_policy),  # MaskLAM's
+    "lapo": NetworkFamily("image", unet.lapo_encoder, unet.UNetFDM, unet.lapo_encoder),
+    # LAOM and IDM make their own models of images, and with this family exactly those of LAOM's paper.
+    "laom": NetworkFamily("image", impala.impala_idm, impala.ImpalaFDM, strided.PooledPolicy),
 }
-NETWORKS["paper"] = NETWORKS["impala"]  # MaskLAM's; where a method's paper has others, the method makes those
+NETWORKS["paper"] = NETWORKS["impala"]  # MaskLAM's; methods of another paper have ``paper_network``
 
 
 def get_network(name: str) -> NetworkFamily:

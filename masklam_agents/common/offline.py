@@ -23,6 +23,7 @@ from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast, trains_in_bf16
 from masklam_agents.common.processes import processes
 from masklam_agents.common.saving import read_agent, space_from_json, space_to_json, write_agent
+from masklam_agents.common.schedules import check_schedules
 from masklam_agents.common.stacking import PredictState, frames_of, push
 from masklam_agents.common.staged import StagedAlgorithm
 from masklam_envs.data.blocks import Blocks
@@ -36,9 +37,30 @@ from masklam_envs.errors import unknown_name
 from masklam_envs.view import View
 
 LABELS_STREAM = 3  # of the seed; the stages have those before it
+#: of all methods; what is said of one that a method lacks is for the others that share its options
+STAGES = ("pretrain", "clone", "decode")
+#: constructor arguments that are not configuration: no agent file records them
+NOT_CONFIGURATION = ("policy", "env", "dataset", "tensorboard_log", "verbose", "device", "_init_setup_model")
+#: configuration of names and values, for which a constructor takes None as none
+OPTIONAL_OPTIONS = ("bottleneck_options", "max_grad_norm", "schedules", "policy_kwargs")
 Dataset = Frames | LazyFrames
 #: what an agent can be given: frames, or physics that is seen through its environment
 Source = Dataset | Trajectories
+
+
+def constructor_arguments(given: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    """What a method's constructor hands to :class:`OfflineAlgorithm`, from all that it was given.
+
+    :param given: ``locals()`` at the beginning of the constructor: its arguments by name
+    :param changed: configuration that replaces arguments, or that no argument has
+    """
+    own = {name: given[name] for name in NOT_CONFIGURATION}
+    left_out = ("self", "__class__", "_method", *NOT_CONFIGURATION)  # the second is there where ``super()`` is called
+    config = {name: value for name, value in given.items() if name not in left_out} | changed
+    for name in OPTIONAL_OPTIONS:
+        if name in config:
+            config[name] = dict(config[name] or {})
+    return own | {"config": {name: list(x) if isinstance(x, tuple) else x for name, x in config.items()}}
 
 
 class OfflineAlgorithm(StagedAlgorithm):
@@ -60,6 +82,8 @@ class OfflineAlgorithm(StagedAlgorithm):
         "MultiInputPolicy": LatentActionPolicy,
     }
     stages: ClassVar[dict[str, tuple[str, ...]]] = {"clone": ("actor",)}
+    #: the family that ``network="paper"`` stands for
+    paper_network: ClassVar[str] = "impala"
     policy: LatentActionPolicy
 
     def __init__(
@@ -125,10 +149,11 @@ class OfflineAlgorithm(StagedAlgorithm):
             names = list(self.stages)
             raise ValueError(f"stage_shares must be {len(names)} numbers >= 0 for {names}, got {shares}")
         clipped = config.get("max_grad_norm", {})
-        if unknown := set(clipped) - set(self.stages):
-            raise ValueError(unknown_name("stage of max_grad_norm", min(unknown), self.stages))
+        if unknown := set(clipped) - set(STAGES):
+            raise ValueError(unknown_name("stage of max_grad_norm", min(unknown), STAGES))
         if not all(isinstance(norm, (int, float)) and norm > 0 for norm in clipped.values()):
             raise ValueError(f"max_grad_norm must hold numbers > 0, got {clipped}")
+        check_schedules(config.get("schedules", {}), STAGES)
         autocast(config["precision"], self.device)
 
     def _spaces_from_dataset(self) -> None:
@@ -166,15 +191,20 @@ class OfflineAlgorithm(StagedAlgorithm):
     def _setup_model(self) -> None:
         self._setup_lr_schedule()
         self.set_random_seed(self.config["seed"])
-        self.policy = self.policy_class(  # type: ignore[assignment]
+        self.policy = self._make_policy().to(self.device)
+
+    def _make_policy(self) -> LatentActionPolicy:
+        network = self.config["network"]
+        made: Any = self.policy_class(
             self.observation_space,
             self.action_space,
             image_size=_image_size(self.observation_space),
-            network=self.config["network"],
+            network=self.paper_network if network == "paper" else network,
             frame_stack=self.config["frame_stack"],
             **self._policy_arguments(),
             **self.policy_kwargs,
-        ).to(self.device)
+        )
+        return made
 
     @property
     def dataset(self) -> Dataset | None:

@@ -23,7 +23,7 @@ from torch import nn
 
 from masklam_agents.common.gather import PATCH, SCALE
 from masklam_agents.common.networks import get_network
-from masklam_agents.common.policies import ActionDecoder
+from masklam_agents.common.policies import DECODER_HIDDEN, ActionDecoder
 from masklam_agents.common.stacking import PredictState, frames_of, push
 from masklam_agents.common.vec_env import MaskVecEnv
 from masklam_agents.common.whitening import WhitenedLinear
@@ -136,6 +136,7 @@ class LatentActorCritic(ActorCriticPolicy):
     :param frame_stack: frames of a stack
     :param latent_dim: size of the latent action
     :param decodes: False: the latent is the action (behaviour cloning)
+    :param decoder_hidden: widths of the decoder's hidden layers
     :param trained: ``"all"`` or ``"decoder"``, which holds the latent policy as it is
     :param kwargs: of SB3's ``ActorCriticPolicy``
     """
@@ -150,10 +151,11 @@ class LatentActorCritic(ActorCriticPolicy):
         frame_stack: int,
         latent_dim: int,
         decodes: bool = True,
+        decoder_hidden: tuple[int, ...] = DECODER_HIDDEN,
         trained: str = "all",
         **kwargs: Any,
     ) -> None:
-        self.decodes, self.trained = decodes, trained
+        self.decodes, self.decoder_hidden, self.trained = decodes, decoder_hidden, trained
         features = {"network": network, "frame_stack": frame_stack, "latent_dim": latent_dim}
         fixed = {
             "net_arch": {"pi": [], "vf": [256]},
@@ -169,7 +171,7 @@ class LatentActorCritic(ActorCriticPolicy):
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)
         size = int(np.prod(self.action_space.shape or ()))
-        self.action_net = ActionDecoder(self.features_dim, size) if self.decodes else nn.Identity()
+        self.action_net = ActionDecoder(self.features_dim, size, self.decoder_hidden) if self.decodes else nn.Identity()
         self.hold_actor(False)
         # A new one, because the decoder's weights are new: the base class made its own before they existed.
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
@@ -184,7 +186,8 @@ class LatentActorCritic(ActorCriticPolicy):
     def _get_constructor_parameters(self) -> dict[str, Any]:
         data = super()._get_constructor_parameters()
         features = data.pop("features_extractor_kwargs")
-        return data | {**features, "decodes": self.decodes, "trained": self.trained}
+        mine = {"decodes": self.decodes, "decoder_hidden": self.decoder_hidden, "trained": self.trained}
+        return data | {**features, **mine}
 
 
 class WarmUp(BaseCallback):
@@ -277,10 +280,11 @@ def online_model(
     options["policy_kwargs"] = {
         "log_std_init": math.log(spread),
         **options.get("policy_kwargs", {}),
-        "network": agent.config["network"],
+        "network": agent.policy.network,
         "frame_stack": agent.config["frame_stack"],
         "latent_dim": len(agent.policy.latent_mean),
         "decodes": isinstance(agent.policy.decoder, ActionDecoder),
+        "decoder_hidden": getattr(agent.policy.decoder, "hidden", DECODER_HIDDEN),
         "trained": trained,
     }
     model = cls(LatentActorCritic, venv, **options)

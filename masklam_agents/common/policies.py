@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,33 +17,33 @@ from masklam_agents.common.gather import gather
 from masklam_agents.common.networks import NetworkFamily, get_network, to_layout
 from masklam_agents.common.quantize import make_quantizer
 
-DECODER_HIDDEN = 256
+DECODER_HIDDEN = (256, 256)
+IDM_INPUTS = ("stacks", "frames")
 
 
 class ActionDecoder(nn.Module):
-    """Stage 3's decoder: latent action -> 256 -> 256 -> action, on the frozen policy's output.
+    """Stage 3's decoder: latent action -> hidden layers -> action, on the frozen policy's output.
 
     The published code (protocol: ReLU -> 256 -> 256 -> linear) puts a ReLU on the latent itself, which throws the
     negative half of every dimension away, and leaves the latent in its arbitrary scale.  Here it is standardised.
 
     :param latent_dim: size of the latent action
     :param action_dim: size of the action
+    :param hidden: widths of the hidden layers
     """
 
     mean: th.Tensor
     scale: th.Tensor
 
-    def __init__(self, latent_dim: int, action_dim: int) -> None:
+    def __init__(self, latent_dim: int, action_dim: int, hidden: Sequence[int] = DECODER_HIDDEN) -> None:
         super().__init__()
+        self.hidden = tuple(hidden)
         self.register_buffer("mean", th.zeros(latent_dim))
         self.register_buffer("scale", th.ones(latent_dim))
-        self.layers = nn.Sequential(
-            nn.Linear(latent_dim, DECODER_HIDDEN),
-            nn.ReLU(),
-            nn.Linear(DECODER_HIDDEN, DECODER_HIDDEN),
-            nn.ReLU(),
-            nn.Linear(DECODER_HIDDEN, action_dim),
-        )
+        layers: list[nn.Module] = []
+        for size_in, size_out in itertools.pairwise((latent_dim, *hidden)):
+            layers += [nn.Linear(size_in, size_out), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Linear((latent_dim, *hidden)[-1], action_dim))
 
     def standardize(self, latents: th.Tensor) -> None:
         """Take mean and scale of latents (N, latent_dim)."""
@@ -67,6 +69,8 @@ class LatentActionPolicy(BasePolicy):
     :param mask_input: IDM and FDM see the frames with everything outside the mask painted mid-grey
     :param bottleneck: what the latent goes through before the FDM: ``"none"``, ``"vq"`` or ``"fsq"``
     :param bottleneck_options: of it, see :mod:`masklam_agents.common.quantize`
+    :param idm_input: ``"stacks"``: the IDM reads two stacks; ``"frames"``: the first and the last frame of the second
+    :param decoder_hidden: widths of the decoder's hidden layers
     """
 
     latent_mean: th.Tensor
@@ -85,8 +89,11 @@ class LatentActionPolicy(BasePolicy):
         mask_input: bool = False,
         bottleneck: str = "none",
         bottleneck_options: dict[str, Any] | None = None,
+        idm_input: str = "stacks",
+        decoder_hidden: Sequence[int] = DECODER_HIDDEN,
     ) -> None:
         super().__init__(observation_space, action_space)
+        self.network, self.idm_input = network, idm_input
         family = get_network(network)
         self.mask_input = mask_input
         self.layout, self.policy_layout = family.layout, family.policy_layout
@@ -97,7 +104,7 @@ class LatentActionPolicy(BasePolicy):
         if latent:
             self._make_models(family, channels, latent_dim)
             self.actor = family.policy(3 * frame_stack, image_size, latent_dim)
-            self.decoder: nn.Module = ActionDecoder(latent_dim, size)
+            self.decoder: nn.Module = ActionDecoder(latent_dim, size, decoder_hidden)
         else:
             self.actor = family.policy(3 * frame_stack, image_size, size)
             self.decoder = nn.Identity()
@@ -111,8 +118,19 @@ class LatentActionPolicy(BasePolicy):
 
     def _make_models(self, family: NetworkFamily, channels: int, latent_dim: int) -> None:
         """Make ``idm`` and ``fdm``, for stacks of so many channels each."""
-        self.idm = family.idm(2 * channels, self.image_size, latent_dim)
+        seen = 2 * self.frame_stack if self.idm_input == "stacks" else self.frame_stack + 1
+        self.idm = family.idm(seen * channels // self.frame_stack, self.image_size, latent_dim)
         self.fdm = family.fdm(channels, self.image_size, latent_dim)
+
+    def joined(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The frames that the IDM reads, of two stacks (B, frame_stack) each."""
+        return np.concatenate((first, second if self.idm_input == "stacks" else second[:, -1:]), axis=1)
+
+    def first_stack(self, x: th.Tensor) -> th.Tensor:
+        """The first stack of a batch that the IDM reads: what the FDM reads."""
+        dim = 1 if self.layout == "image" else -1
+        frames = 2 * self.frame_stack if self.idm_input == "stacks" else self.frame_stack + 1
+        return x.narrow(dim, 0, x.shape[dim] // frames * self.frame_stack)
 
     def actor_input(
         self,

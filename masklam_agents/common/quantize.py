@@ -58,7 +58,8 @@ class VectorQuantizer(nn.Module):
     :param beta: weight of the commitment loss, the mean squared distance of a latent from its code (LAPO: 0.05)
     :param restart: codes begin on the first batch, and those that die (in moving average below 3 % of an even use) move
         to the chunks of the batch that are farthest from their code; False: random codes that stay, as in LAPO, whose
-        codebooks are known to collapse
+        codebooks are known to collapse.  LAPO's counts begin at 0, which throws every unused code far away in the first
+        update; these begin at 1
     """
 
     codebook: th.Tensor
@@ -87,7 +88,8 @@ class VectorQuantizer(nn.Module):
             raise ValueError(f"VQ needs a decay in (0, 1) and a finite beta >= 0, got {decay} and {beta}")
         self.decay, self.beta, self.restart = decay, beta, restart
         shape = (codebooks, codes, latent_dim // chunks)
-        self.register_buffer("codebook", th.randn(shape))
+        spread = 5 / codes  # LAPO's codes
+        self.register_buffer("codebook", th.randn(shape) if restart else th.empty(shape).uniform_(-spread, spread))
         self.register_buffer("count", th.ones(codebooks, codes))
         self.register_buffer("total", self.codebook.clone())
         self.register_buffer("fitted", th.tensor(not restart))

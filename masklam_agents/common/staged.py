@@ -19,6 +19,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback
 
 from masklam_agents.common.ahead import LossOf, PreparedLoss
 from masklam_agents.common.processes import called, processes
+from masklam_agents.common.schedules import Schedule
 
 LOG_EVERY = 50
 
@@ -26,7 +27,8 @@ LOG_EVERY = 50
 class StagedAlgorithm(BaseAlgorithm):
     """An algorithm that trains modules of its policy stage after stage; a stage says what its losses are.
 
-    :param config: arguments by name: ``seed``, ``batch_size``, ``weight_decay``, learning rates, and what a method adds
+    :param config: arguments by name: ``seed``, ``batch_size``, ``weight_decay``, learning rates, their ``schedules``,
+        and what a method adds
     :param kwargs: of SB3's ``BaseAlgorithm``
     """
 
@@ -232,8 +234,9 @@ class StagedAlgorithm(BaseAlgorithm):
         """One optimiser step; its samples are a function of seed, stage and update, so a resumed run repeats them."""
         optimizer = self._optimizer
         assert optimizer is not None
+        schedule = Schedule(**self.config.get("schedules", {}).get(stage, {}))
         for group in optimizer.param_groups:
-            group["lr"] = self._peak_rate(stage) * 0.5 * (1 + math.cos(math.pi * update / updates))
+            group["lr"] = self._peak_rate(stage) * schedule.at(update, updates)
         optimizer.zero_grad(set_to_none=True)
         loss = self._averaged(lambda: loss_of(self._random_numbers(stage, update)))
         loss.backward()

@@ -14,11 +14,11 @@ from torch import nn
 from masklam_agents.common.ahead import LossOf, PreparedLoss
 from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_agents.common.networks import Network, NetworkFamily
-from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source
+from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source, constructor_arguments
 from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.processes import processes
-from masklam_agents.laom.networks import SharedEncoderIDM, make_encoder
+from masklam_agents.laom.networks import PUBLISHED, SharedEncoderIDM, begin_orthogonal, make_encoder
 
 
 class IDMPolicy(LatentActionPolicy):
@@ -40,8 +40,11 @@ class IDMPolicy(LatentActionPolicy):
         if hidden is None:
             self.idm = family.idm(2 * channels, self.image_size, latent_dim)
             return
-        encoder, features = make_encoder(channels, self.image_size, family.layout, scale)
+        published = self.network == PUBLISHED
+        encoder, features = make_encoder(channels, self.image_size, family.layout, scale, published)
         self.idm = SharedEncoderIDM(encoder, features, hidden, latent_dim, family.layout)
+        if published:
+            begin_orthogonal(self.idm)
 
 
 class IDM(LatentActionAlgorithm):
@@ -49,7 +52,8 @@ class IDM(LatentActionAlgorithm):
 
     The baseline of LAOM's paper (arXiv 2502.00379).  Its "latent" is the guessed action, so ``encode`` and ``probe``
     work as for the other methods; there is nothing to decode.  Labels are drawn over the whole dataset (the original:
-    whole trajectories).
+    whole trajectories).  ``make_agent("idm-paper")`` has the paper's networks (``network="paper"`` with ``head_dim``),
+    rates and stages.
 
     :param policy: as in :class:`~masklam_agents.common.base.LatentActionAlgorithm`, and so are all others but these
     :param labels: how many labelled transitions stage 1 sees
@@ -64,6 +68,7 @@ class IDM(LatentActionAlgorithm):
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"CnnPolicy": IDMPolicy, "MultiInputPolicy": IDMPolicy}
     stages: ClassVar[dict[str, tuple[str, ...]]] = {"pretrain": ("idm",), "clone": ("actor",)}
     predicts_pixels: ClassVar[bool] = False
+    paper_network: ClassVar[str] = "laom"
 
     def __init__(
         self,
@@ -82,6 +87,7 @@ class IDM(LatentActionAlgorithm):
         shift: int = 0,
         stage_shares: tuple[float, ...] = (0.4, 0.6),
         max_grad_norm: dict[str, float] | None = None,
+        schedules: dict[str, dict[str, Any]] | None = None,
         head_dim: int | None = None,
         encoder_scale: int = 12,
         precision: str = "auto",
@@ -92,35 +98,7 @@ class IDM(LatentActionAlgorithm):
         device: th.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
-        config = {
-            "labels": labels,
-            "network": network,
-            "frame_stack": frame_stack,
-            "mask_channel": mask_channel,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "policy_learning_rate": policy_learning_rate,
-            "weight_decay": weight_decay,
-            "shift": shift,
-            "stage_shares": list(stage_shares),
-            "max_grad_norm": dict(max_grad_norm or {}),
-            "head_dim": head_dim,
-            "encoder_scale": encoder_scale,
-            "precision": precision,
-            "policy_kwargs": dict(policy_kwargs or {}),
-            "seed": seed,
-        }
-        OfflineAlgorithm.__init__(
-            self,
-            policy,
-            env,
-            dataset,
-            config,
-            tensorboard_log=tensorboard_log,
-            verbose=verbose,
-            device=device,
-            _init_setup_model=_init_setup_model,
-        )
+        OfflineAlgorithm.__init__(self, **constructor_arguments(locals()))
 
     def _policy_arguments(self) -> dict[str, Any]:
         names = ("mask_channel", "head_dim", "encoder_scale")

@@ -32,8 +32,10 @@ class LAOM(LatentActionAlgorithm):
     same ones that stage 3 uses, with k = 1 (the original: k as for the others, and a start index that can run over an
     episode's end; windows here never do).
 
-    With ``network="small"`` the encoder is the small one; with ``"paper"`` it is LAOM's.  Optimiser and schedule are
-    this package's (AdamW, cosine; the original: Adam, three epochs of warm-up, linear).
+    With ``network="small"`` the encoder is the small one; with ``"impala"`` it has LAOM's convolutions.  With
+    ``"paper"`` (or ``"laom"``) all is LAOM's: also pixels in [-1, 1], features that no activation bounds, a second head
+    whose later blocks see z alone again, first weights, and a policy with pooled features.
+    ``make_agent("laom-paper")`` and ``"laom-labels-paper"`` have its sizes, warm-up, lines and stages too.
 
     :param latent_dim: size of the latent action (paper: 8192; 128 here, for CPUs)
     :param head_dim: width of the two heads (paper: 1024)
@@ -43,7 +45,8 @@ class LAOM(LatentActionAlgorithm):
     :param label_weight: of the supervision (paper: 0.001); 0: none
     :param label_batch: labelled transitions of an update (paper: 128 beside 512); None: a quarter of ``batch_size``
     :param kwargs: see :class:`~masklam_agents.common.base.LatentActionAlgorithm`; there is no reconstruction, so
-        ``loss``, ``mask_input``, ``mask_softness``, ``object_weight`` and ``bottleneck`` are refused
+        ``loss``, ``mask_input``, ``mask_softness``, ``object_weight`` and ``bottleneck`` are refused, and ``idm_input``
+        because stacks are encoded whole
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"CnnPolicy": LAOMPolicy, "MultiInputPolicy": LAOMPolicy}
@@ -53,6 +56,7 @@ class LAOM(LatentActionAlgorithm):
         "decode": ("decoder",),
     }
     predicts_pixels: ClassVar[bool] = False
+    paper_network: ClassVar[str] = "laom"
     policy: LAOMPolicy
 
     def __init__(
@@ -110,22 +114,6 @@ class LAOM(LatentActionAlgorithm):
         anchors = self.labelled(windows)
         index = np.concatenate((windows.stack(anchors), windows.stack(anchors + 1)), axis=1)
         return dataset, *dataset.rows(index), self._true_actions(dataset, windows, anchors)
-
-    def pretrain_loss(
-        self,
-        frames: Frames,
-        windows: Windows,
-        anchors: NDArray[np.int64],
-        future: NDArray[np.int64],
-        rng: np.random.Generator | None = None,
-    ) -> th.Tensor:
-        """Squared error of the next stack's features, and of the labelled actions where there are any.
-
-        :param anchors: (B,) frame indices t
-        :param future: (B,) frame indices t + k
-        :param rng: draws augmentations and labels; None: neither
-        """
-        return self._loss_of_inputs(self._pretrain_inputs(frames, windows, anchors, future), rng)
 
     def _pretrain_inputs(
         self, frames: Frames, windows: Windows, anchors: NDArray[np.int64], future: NDArray[np.int64]

@@ -8,42 +8,14 @@ import torch as th
 from torch import nn
 from torch.nn import functional as F
 
-from masklam_agents.common.impala import DEPTHS
+from masklam_agents.common.impala import orthogonal
 from masklam_agents.common.small import HIDDEN, PatchEncoder
+from masklam_agents.common.strided import StridedEncoder
 
 HEAD_BLOCKS = 3
+#: the family of networks with which encoder and heads are exactly LAOM's
+PUBLISHED = "laom"
 EXPANSION = 4
-
-
-class ResidualBlock(nn.Module):
-    """``x + conv(relu6(conv(relu6(x))))`` with 3x3 kernels."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: th.Tensor) -> th.Tensor:
-        """Same shape as ``x``."""
-        return x + self.second(F.relu6(self.first(F.relu6(x))))
-
-
-class StridedEncoder(nn.Sequential):
-    """Three stride-2 convolutions with two residual blocks each: (B, C, S, S) -> (B, 32 * scale * (S/8)^2).
-
-    :param channels: input channels
-    :param image_size: S, a multiple of 8
-    :param scale: multiplies the depths (16, 32, 32); 6 in LAOM, 12 in its IDM baseline
-    """
-
-    def __init__(self, channels: int, image_size: int, scale: int) -> None:
-        layers: list[nn.Module] = []
-        for depth in DEPTHS:
-            width = depth * scale
-            layers += [nn.Conv2d(channels, width, 3, stride=2, padding=1), ResidualBlock(width), ResidualBlock(width)]
-            channels = width
-        super().__init__(*layers, nn.ReLU6(), nn.Flatten())
-        self.features = channels * (image_size // 8) ** 2
 
 
 class MLPBlock(nn.Module):
@@ -69,22 +41,22 @@ class Head(nn.Module):
     :param inputs: sizes of the inputs
     :param hidden: width of the blocks (LAOM: 1024)
     :param outputs: size of the output
+    :param again: how many of the inputs, the first ones, later blocks see again; None: all
     """
 
-    def __init__(self, inputs: Sequence[int], hidden: int, outputs: int) -> None:
+    def __init__(self, inputs: Sequence[int], hidden: int, outputs: int, again: int | None = None) -> None:
         super().__init__()
-        seen = sum(inputs)
-        widths = [seen] + [hidden + seen] * (HEAD_BLOCKS - 1)
+        self.again = len(inputs) if again is None else again
+        widths = [sum(inputs)] + [hidden + sum(inputs[: self.again])] * (HEAD_BLOCKS - 1)
         self.project = nn.ModuleList(nn.Linear(width, hidden) for width in widths)
         self.blocks = nn.ModuleList(MLPBlock(hidden) for _ in widths)
         self.out = nn.Linear(hidden, outputs)
 
     def forward(self, *inputs: th.Tensor) -> th.Tensor:
         """Inputs (B, size) each -> (B, outputs)."""
-        seen = th.cat(inputs, dim=-1)
-        x = self.blocks[0](self.project[0](seen))
+        x = self.blocks[0](self.project[0](th.cat(inputs, dim=-1)))
         for project, block in zip(self.project[1:], self.blocks[1:], strict=True):
-            x = block(project(th.cat((x, seen), dim=-1)))
+            x = block(project(th.cat((x, *inputs[: self.again]), dim=-1)))
         return self.out(x)
 
 
@@ -115,11 +87,18 @@ def halves(x: th.Tensor, layout: str) -> tuple[th.Tensor, ...]:
     return x.chunk(2, dim=-1 if layout == "patches" else 1)
 
 
-def make_encoder(channels: int, image_size: int, layout: str, scale: int) -> tuple[nn.Module, int]:
-    """An encoder of one stack and its number of features: LAOM's for images, a small one for patches."""
+def make_encoder(channels: int, image_size: int, layout: str, scale: int, published: bool) -> tuple[nn.Module, int]:
+    """An encoder of one stack and its number of features: LAOM's for images, a small one for patches.
+
+    :param published: exactly the paper's, see :class:`~masklam_agents.common.strided.StridedEncoder`
+    """
     if layout == "patches":
         return PatchEncoder(channels, image_size, HIDDEN), HIDDEN
-    if image_size % 8:
-        raise ValueError(f"LAOM's encoder needs an image_size that is a multiple of 8, got {image_size}")
-    encoder = StridedEncoder(channels, image_size, scale)
+    encoder = StridedEncoder(channels, image_size, scale, published)
     return encoder, encoder.features
+
+
+def begin_orthogonal(*modules: nn.Module) -> None:
+    """LAOM's first weights: orthogonal of gain 1, biases 0."""
+    for module in modules:
+        module.apply(orthogonal)

@@ -12,7 +12,7 @@ from torch import nn
 
 from masklam_agents.common.networks import NetworkFamily
 from masklam_agents.common.policies import LatentActionPolicy
-from masklam_agents.laom.networks import Head, SharedEncoderIDM, make_encoder
+from masklam_agents.laom.networks import PUBLISHED, Head, SharedEncoderIDM, begin_orthogonal, make_encoder
 
 
 class LAOMPolicy(LatentActionPolicy):
@@ -42,10 +42,13 @@ class LAOMPolicy(LatentActionPolicy):
 
     def _make_models(self, family: NetworkFamily, channels: int, latent_dim: int) -> None:
         hidden, scale, action_dim = self._sizes
-        encoder, features = make_encoder(channels, self.image_size, family.layout, scale)
+        published = self.network == PUBLISHED
+        encoder, features = make_encoder(channels, self.image_size, family.layout, scale, published)
         self.idm = SharedEncoderIDM(encoder, features, hidden, latent_dim, family.layout)
-        self.fdm = Head((latent_dim, features), hidden, features)
+        self.fdm = Head((latent_dim, features), hidden, features, again=1 if published else None)
         self.label_head = nn.Linear(latent_dim, action_dim)
+        if published:
+            begin_orthogonal(self.idm, self.fdm, self.label_head)
         self.target = copy.deepcopy(encoder).requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Self:

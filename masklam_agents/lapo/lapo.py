@@ -10,8 +10,13 @@ from masklam_agents.common.base import LatentActionAlgorithm
 class LAPO(LatentActionAlgorithm):
     """Latent actions from the plain reconstruction loss over the whole frame.
 
-    Continuous 128-d latent and one-step IDM by default, as the LAPO baseline of MaskLAM's code; the original quantises
-    its latent. ``future_offset=10`` makes the multi-step variant.
+    Continuous 128-d latent and one-step IDM by default, as the LAPO baseline of MaskLAM's code
+    (``make_agent("lapo-masklam-paper")`` has its sizes); ``future_offset=10`` makes the multi-step variant.
+
+    ``make_agent("lapo-paper")`` is the original: three frames before the IDM, a U-Net as forward model
+    (``network="lapo"``), eight quantised chunks, its rates and stages.  It keeps random codes that can collapse; it
+    repairs windows that run over an episode's end, counts of codes that begin at 0, and a policy that sees one frame
+    alone: here it sees two.
 
     :param future_offset: largest k of the IDM's second stack
     :param kwargs: see :class:`~masklam_agents.common.base.LatentActionAlgorithm`

@@ -19,8 +19,9 @@ class MaskLAM(LatentActionAlgorithm):
     The latent policy never sees a mask, so none is needed to act.
 
     :param preset: ``"fixed"`` normalises the loss in each sample (large agents weigh no more than small ones) and
-        counts samples without agent as 0; ``"paper"`` is the published code's loss, one normaliser for the whole batch
-        and channels summed
+        counts samples without agent as 0; ``"paper"`` is the published code's loss, which keeps its one normaliser for
+        the whole batch and its sum over channels, and repairs the NaN of a batch without agent.
+        ``make_agent("masklam-paper")`` also has the published sizes, rates and k, which never reaches 10
     :param mask_channel: IDM and FDM read the mask as a fourth channel of each frame
     :param kwargs: see :class:`~masklam_agents.common.base.LatentActionAlgorithm`
     """

@@ -10,7 +10,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_agents.common.networks import Network, NetworkFamily
-from masklam_agents.common.offline import OfflineAlgorithm, Source
+from masklam_agents.common.offline import OfflineAlgorithm, Source, constructor_arguments
 from masklam_agents.common.policies import LatentActionPolicy
 
 
@@ -56,6 +56,7 @@ class RandomLatents(LatentActionAlgorithm):
         whiten: float | None = 0.1,
         stage_shares: tuple[float, ...] = (0.6, 0.4),
         max_grad_norm: dict[str, float] | None = None,
+        schedules: dict[str, dict[str, Any]] | None = None,
         precision: str = "auto",
         policy_kwargs: dict[str, Any] | None = None,
         tensorboard_log: str | None = None,
@@ -64,34 +65,7 @@ class RandomLatents(LatentActionAlgorithm):
         device: th.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
-        config = {
-            "labels": labels,
-            "network": network,
-            "latent_dim": latent_dim,
-            "frame_stack": frame_stack,
-            "batch_size": batch_size,
-            "policy_learning_rate": policy_learning_rate,
-            "decoder_learning_rate": decoder_learning_rate,
-            "weight_decay": weight_decay,
-            "shift": shift,
-            "whiten": whiten,
-            "stage_shares": list(stage_shares),
-            "max_grad_norm": dict(max_grad_norm or {}),
-            "precision": precision,
-            "policy_kwargs": dict(policy_kwargs or {}),
-            "seed": seed,
-        }
-        OfflineAlgorithm.__init__(
-            self,
-            policy,
-            env,
-            dataset,
-            config,
-            tensorboard_log=tensorboard_log,
-            verbose=verbose,
-            device=device,
-            _init_setup_model=_init_setup_model,
-        )
+        OfflineAlgorithm.__init__(self, **constructor_arguments(locals()))
 
     def _policy_arguments(self) -> dict[str, Any]:
         return {"latent": True, "latent_dim": self.config["latent_dim"], "mask_channel": False}

@@ -1,4 +1,4 @@
-"""Every method by its name: it trains, its losses fall, it resumes, and it has its paper's sizes."""
+"""Every method by its name: it trains, its losses fall, and it resumes; test_papers.py has the papers' sizes."""
 
 import gymnasium as gym
 import numpy as np
@@ -6,13 +6,10 @@ import pytest
 import torch as th
 
 from masklam_agents import BC, IDM, LAOM, LAPO, MaskLAM, RandomLatents, load_agent, make_agent
+from masklam_agents.common import strided, unet
 from masklam_agents.common.augment import random_warps, to_patches, warp
-from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_agents.common.gather import gather
-from masklam_agents.common.impala import ImpalaFDM
-from masklam_agents.common.networks import count_parameters
 from masklam_agents.common.policies import greyed
-from masklam_agents.laom.networks import Head, StridedEncoder
 from masklam_agents.methods import METHODS, clean_dataset, get_method, register_method
 from masklam_envs import LazyFrames, Windows, collect, make_masked, render_frames
 from tests.agents.conftest import SIZE, make_env
@@ -59,12 +56,15 @@ def same_batches(loss_of):
         return np.mean([loss_of(np.random.default_rng((7, i))).item() for i in range(30)])
 
 
-@pytest.mark.parametrize("name", ["lapo-vq", "lapo-fsq", "masklam-input", "masklam-soft", "laom", "laom-labels", "idm"])
-def test_losses_fall(name, frames):
-    agent = make(
-        name, frames, learning_rate=3e-3, policy_learning_rate=3e-3, **({"tau": 0.02} if "laom" in name else {})
-    )
-    for stage in ("pretrain", "clone"):
+@pytest.mark.parametrize("name", METHODS)
+def test_losses_fall(name, frames, reacher):
+    """Of the first two stages, whose losses, networks and rates a preset decides; test_training has the decoder."""
+    env, frames = reacher if METHODS[name].mask_target else (None, frames)
+    rates = {"policy_learning_rate": 3e-3}
+    rates |= {"learning_rate": 3e-3} if "pretrain" in METHODS[name].load_class().stages else {}
+    agent = make(name, frames, env, **rates, **({"tau": 0.02} if "laom" in name.split("-") else {}))
+    frames = agent.dataset
+    for stage in (stage for stage in agent.stages if stage != "decode"):
         agent.policy.set_training_mode(True)
         loss_of, agent._optimizer = agent._begin_stage(stage, frames), agent._make_optimizer(stage)
         before = same_batches(loss_of)
@@ -255,6 +255,32 @@ def test_gradients_are_clipped_in_the_named_stage_alone(frames):
     assert moved[0] > 10 * moved[1]
 
 
+@pytest.mark.parametrize("network", ["small", "impala"])
+@pytest.mark.parametrize("mask_channel", [False, True])
+def test_an_idm_of_frames_sees_every_frame_once(network, mask_channel, frames):
+    """The stack at t and the frame at t + 1: what else the second stack holds changes nothing."""
+    agent = make("masklam-1step", frames, network=network, mask_channel=mask_channel, idm_input="frames")
+    windows = Windows(frames, future_offset=1)
+    anchors = windows.anchors[[0, 7, 50]]
+    here, there = windows.observation(anchors), windows.observation(anchors + 1)
+    z = agent.encode(here, there)
+    assert np.allclose(z, agent.latents(frames, anchors), atol=1e-5)
+    older = {"pixels": there["pixels"].copy(), "mask": there["mask"].copy()}
+    older["pixels"][..., :6], older["mask"][..., :2] = 0, 0
+    assert np.array_equal(z, agent.encode(here, older))
+    newest = {"pixels": there["pixels"].copy(), "mask": there["mask"]}
+    newest["pixels"][..., 6:] = 0
+    assert not np.array_equal(z, agent.encode(here, newest))
+    seen = {}
+    agent.policy.idm.register_forward_hook(lambda m, i, out: seen.update(idm=i[0]))
+    agent.policy.fdm.register_forward_hook(lambda m, i, out: seen.update(fdm=i[0]))
+    agent.pretrain_loss(frames, windows, anchors, anchors + 1)
+    dim = 1 if network == "impala" else -1
+    first, last = seen["idm"].split([3 * seen["idm"].shape[dim] // 4, seen["idm"].shape[dim] // 4], dim=dim)
+    assert th.equal(seen["fdm"], first)
+    assert th.equal(last, agent.policy.models_input(frames.rgbm, anchors[:, None] + 1, half=agent._half))
+
+
 # ---------------------------------------------------------------- LAOM
 
 
@@ -317,90 +343,22 @@ def test_random_warps_are_of_every_kind_and_repeat():
     assert np.isfinite(warps).all()
 
 
-# ---------------------------------------------------------------- the papers' sizes (protocol, sections 1.2, 1.3, 2)
-
-
-def conv(i, o, k=3):
-    return i * o * k * k + o
-
-
-def linear(i, o):
-    return i * o + o
-
-
-def encoder_parameters(channels, scale):
-    total = 0
-    for depth in (16, 32, 32):
-        width = depth * scale
-        total += conv(channels, width) + 4 * conv(width, width)
-        channels = width
-    return total
-
-
-def test_the_forward_model_has_the_papers_channels():
-    with th.device("meta"):
-        fdm = ImpalaFDM(12, 64, 128)
-        image = fdm(th.zeros(2, 12, 64, 64), th.zeros(2, 128))
-    assert image.shape == (2, 3, 64, 64)
-    decoder = conv(384, 192, 2) + conv(192, 192, 2) + conv(192, 96, 2) + conv(96, 3, 1)
-    assert count_parameters(fdm) == encoder_parameters(12, 6) + linear(128, 192 * 64) + decoder
-
-
-def test_laom_has_its_papers_sizes():
-    with th.device("meta"):
-        encoder = StridedEncoder(9, 64, 6)
-        act, obs = Head((encoder.features, encoder.features), 1024, 8192), Head((8192, encoder.features), 1024, 12288)
-        e = encoder(th.zeros(2, 9, 64, 64))
-        z = act(e, e)
-        predicted = obs(z, e)
-    assert (e.shape, z.shape, predicted.shape) == ((2, 12288), (2, 8192), (2, 12288))
-    assert count_parameters(encoder) == encoder_parameters(9, 6)
-    block = linear(1024, 4096) + linear(4096, 1024) + 2 * 1024
-    seen = 2 * 12288
-    head = linear(seen, 1024) + 2 * linear(1024 + seen, 1024) + 3 * block + linear(1024, 8192)
-    assert count_parameters(act) == head
-
-
-@pytest.mark.parametrize(
-    ("name", "sizes"),
-    [
-        ("masklam-paper", {"latent_dim": 128, "batch_size": 512, "learning_rate": 6e-4, "policy_learning_rate": 4e-4}),
-        ("laom-paper", {"latent_dim": 8192, "head_dim": 1024, "encoder_scale": 6, "tau": 0.001, "batch_size": 512}),
-        ("laom-labels-paper", {"label_weight": 0.001, "label_batch": 128, "future_offset": 10}),
-        ("idm-paper", {"head_dim": 1024, "encoder_scale": 12, "batch_size": 512}),
-        ("lapo-paper", {"bottleneck": "vq", "learning_rate": 3e-4, "max_grad_norm": {"pretrain": 2.0}}),
-    ],
-)
-def test_paper_presets_hold_their_papers_numbers(name, sizes):
-    with th.device("meta"):
-        agent = get_method(name).load_class()(**get_method(name).options, _init_setup_model=False, env=make_env())
-    assert {key: agent.config[key] for key in sizes} == sizes
-    assert agent.config["network"] == "paper"
-
-
-def test_masklam_paper_as_a_whole(frames):
-    """The published stage 1 at 64 pixels: 2.6 M parameters of the IDM, shapes of latent and frame."""
-    agent = make_agent("masklam-paper", env="MaskCheetah-v0")
-    assert count_parameters(agent.policy.idm) / 1e6 == pytest.approx(2.6, abs=0.05)
-    seen = {"pixels": np.zeros((1, 64, 64, 9), np.uint8), "mask": np.zeros((1, 64, 64, 3), np.uint8)}
-    assert agent.encode(seen, seen).shape == (1, 128)
-    assert agent.predict_next(seen, seen).shape == (1, 64, 64, 3)
-    assert isinstance(agent, LatentActionAlgorithm)
-
-
 def test_every_name_is_in_the_documentation(repo):
     page = (repo / "docs" / "methods.md").read_text()
     assert [name for name in METHODS if f"`{name}`" not in page] == []
     assert f"any of [{len(METHODS)} named methods]" in (repo / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["laom-labels", "idm-paper"])
-def test_networks_of_images_serve_methods_with_models_of_their_own(name, frames):
+@pytest.mark.parametrize("name", ["laom-labels-paper", "idm-paper", "lapo-paper", "bc-all-paper"])
+def test_networks_of_papers_train_and_resume(name, frames, monkeypatch):
     """Drawn block by block, stopped in the middle of one, at the papers' layout and a fraction of their width."""
-    narrow = {"encoder_scale": 1, "head_dim": 16, "labels": 8}
+    monkeypatch.setattr(strided, "POLICY_SCALE", 1)
+    monkeypatch.setattr(unet, "BASE", 4)
+    options = {"network": METHODS[name].options["network"], "batch_size": 4}
+    options |= {"encoder_scale": 1, "head_dim": 16, "labels": 8} if name.startswith(("laom", "idm")) else {}
     lazy = LazyFrames(frames.trajectories, make_env(), block=2)
-    whole = make(name, lazy, network="paper", batch_size=4, **narrow).learn(4 * 6)
-    make(name, lazy, network="paper", batch_size=4, **narrow).learn(4 * 6, callback=StopAt(1)).save("part")
+    whole = make(name, lazy, **options).learn(4 * 6)
+    make(name, lazy, **options).learn(4 * 6, callback=StopAt(1)).save("part")
     part = load_agent("part", dataset=lazy).learn(4 * 6, reset_num_timesteps=False)
     assert equal(weights(whole), weights(part))
     assert np.isfinite(whole.predict(frames.pixels[0])[0]).all()

@@ -13,7 +13,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from masklam_agents import BC, LAPO, MaskLAM
-from masklam_agents.common import networks
+from masklam_agents.common import networks, strided, unet
 from masklam_agents.common.callbacks import SaveLatest
 from masklam_agents.common.evaluation import episode_returns
 from masklam_agents.common.networks import NETWORKS, NetworkFamily
@@ -40,7 +40,9 @@ def equal(a, b) -> bool:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("network", sorted(set(NETWORKS) - {"paper"}))
-def test_every_method_trains_with_every_network_and_acts(method, network, frames):
+def test_every_method_trains_with_every_network_and_acts(method, network, frames, monkeypatch):
+    monkeypatch.setattr(strided, "POLICY_SCALE", 1)
+    monkeypatch.setattr(unet, "BASE", 4)
     agent = make(method, frames, network=network).learn(16 * 10)
     action, _ = agent.predict(make_env().reset(seed=0)[0])
     assert action.shape == (6,)
