@@ -300,6 +300,7 @@ def evaluate(
         from masklam_envs.data.formats.convert import open_own
         from masklam_envs.data.frames import Frames, LazyFrames
         from masklam_envs.data.store import read_manifest
+        from masklam_envs.whole import whole_file
 
         loaded = load_agent(agent)
         if not isinstance(loaded, LatentActionAlgorithm):
@@ -316,7 +317,8 @@ def evaluate(
             fitted = opened(train, view if train_view is None else train_view)
         report = measure_latents(loaded, fitted, scored, limit=limit)
         if out is not None:
-            out.write_text(json.dumps(report.to_json(), indent=1) + "\n")
+            with whole_file(out) as part:
+                part.write_text(json.dumps(report.to_json(), indent=1) + "\n")
         if pictures is not None:
             _draw_latents(loaded, scored, pictures, ("pca", "umap") if umap else ("pca",), limit)
     typer.echo(text_of(report))

@@ -17,6 +17,7 @@ from masklam_envs.data.collect import collect
 from masklam_envs.data.frames import LazyFrames
 from masklam_envs.pictures import outlined
 from masklam_envs.tasks import TASKS
+from masklam_envs.whole import whole_file
 
 #: what can be told apart in a still picture: `action` at every correlation looks the same
 DISTRACTORS = (
@@ -96,11 +97,6 @@ def _write(path: str | os.PathLike[str], picture: io.BytesIO) -> None:
     """Write a PNG with a palette, under its name only when it is whole."""
     from PIL import Image
 
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with whole_file(path) as part:
         image = Image.open(picture).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
         image.save(part, format="PNG", optimize=True)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

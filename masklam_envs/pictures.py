@@ -16,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklam_envs.errors import unknown_name
+from masklam_envs.masks.threshold import is_agent
+from masklam_envs.optional import opencv
+from masklam_envs.whole import whole_file
 
 OUTLINE = np.array([255, 230, 0], np.uint8)
 VIDEO_SUFFIXES = (".gif", ".mp4")
@@ -31,7 +34,7 @@ def outlined(pixels: Image, mask: Image, scale: int = 4) -> Image:
     :return: (scale * H, scale * W, 3) uint8
     """
     large = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
-    inside = np.pad(mask[..., 0].repeat(scale, axis=0).repeat(scale, axis=1) > 127, 1)
+    inside = np.pad(is_agent(mask[..., 0].repeat(scale, axis=0).repeat(scale, axis=1)), 1)
     core = inside[1:-1, 1:-1]
     all_in = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
     large[core & ~all_in] = OUTLINE
@@ -47,13 +50,8 @@ def write_png(path: str | os.PathLike[str], image: Image) -> None:
     """
     from PIL import Image as Pillow
 
-    target = Path(path)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+    with whole_file(path) as part:
         Pillow.fromarray(image).save(part, format="PNG")
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_video(path: str | os.PathLike[str], frames: Iterable[Image], fps: float) -> None:
@@ -70,22 +68,17 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[Image], fps: floa
     path = Path(path)
     if path.suffix not in VIDEO_SUFFIXES:
         raise ValueError(f"{path}: {unknown_name('video format', path.suffix, VIDEO_SUFFIXES)}")
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     write = _write_mp4 if path.suffix == ".mp4" else _write_gif
-    try:
+    with whole_file(path, path.suffix) as part:
         pictures = iter(frames)
         first = next(pictures, None)
         if first is None:
             raise ValueError(f"{path}: a video needs at least one frame")
         write(part, first, pictures, fps)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_mp4(path: Path, first: Image, others: Iterator[Image], fps: float) -> None:
-    import cv2
-
+    cv2 = opencv()
     size = _even(first).shape[1::-1]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
     try:

@@ -10,7 +10,7 @@ from masklam_envs import make_masked
 from masklam_envs.distractors import ActionReference
 from masklam_envs.experts import load_expert
 from masklam_envs.masks import make_mask_source, segment
-from masklam_envs.masks.sources import hard
+from masklam_envs.masks.threshold import hard
 from masklam_envs.tasks import TASKS
 from tests.helpers import assert_same, rollout
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pydantic
 
 from masklam_agents.benchmark.results import ADAPTER, SCHEMA, Result, to_json
+from masklam_envs.whole import whole_file
 
 FILE = "result.json"
 LARGEST = 8_000_000  # bytes of one result; thousands of episodes' returns fit
@@ -31,16 +32,11 @@ def write_result(folder: str | os.PathLike[str], result: Result) -> Path:
     """
     path = Path(folder) / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{FILE}.{os.getpid()}.part")
-    try:
-        with part.open("w") as stream:
-            json.dump(to_json(result), stream, indent=1, allow_nan=False)
-            stream.write("\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part, part.open("w") as stream:
+        json.dump(to_json(result), stream, indent=1, allow_nan=False)
+        stream.write("\n")
+        stream.flush()
+        os.fsync(stream.fileno())
     return path
 
 

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from masklam_agents.benchmark.suite import Suite, SuiteError, read_yaml, validated
+from masklam_envs.whole import whole_file
 
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -113,10 +114,9 @@ def merged(before: Tuned | None, found: Tuned) -> Tuned:
 def write_tuned(path: Path, tuned: Tuned) -> None:
     """Write the file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     plain = _ADAPTER.dump_python(tuned, mode="json")
-    part.write_text(yaml.safe_dump(plain, sort_keys=False, width=120), "utf-8")
-    os.replace(part, path)
+    with whole_file(path) as part:
+        part.write_text(yaml.safe_dump(plain, sort_keys=False, width=120), "utf-8")
 
 
 _ADAPTER: TypeAdapter[Tuned] = TypeAdapter(Tuned)

@@ -14,6 +14,7 @@ from masklam_agents.common.offline import Dataset
 from masklam_agents.common.projection import projected
 from masklam_envs.data.windows import Windows
 from masklam_envs.pictures import outlined, write_png, write_video
+from masklam_envs.whole import whole_file
 
 #: colours of error maps end here, in units of a pixel's range
 LARGEST_ERROR = 0.5
@@ -56,7 +57,7 @@ def prediction_grid(
         for axis in line:
             axis.set(xticks=[], yticks=[])
         line[0].set_ylabel(name)
-    figure.savefig(path, dpi=100)
+    _save(figure, path)
 
 
 def frame_strips(
@@ -123,7 +124,12 @@ def latent_map(
         figure.colorbar(dots, ax=axis, fraction=0.05)
     figure.supxlabel(names[0])
     figure.supylabel(names[1])
-    figure.savefig(path, dpi=100)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: str | os.PathLike[str]) -> None:
+    with whole_file(path) as part:
+        figure.savefig(part, format="png", dpi=100)
 
 
 def rollout_gif(

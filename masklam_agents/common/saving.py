@@ -13,6 +13,8 @@ from gymnasium import spaces
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from masklam_envs.whole import whole_file
+
 FORMAT = "masklam-agent"
 FORMAT_VERSION = 2
 SUFFIX = ".safetensors"
@@ -30,14 +32,10 @@ def write_agent(path: str | os.PathLike[str], header: dict[str, Any], tensors: d
     """Write by a temporary name, then rename: a whole file or none."""
     target = agent_path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     record = {"format": FORMAT, "format_version": FORMAT_VERSION, **header}
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    try:
+    with whole_file(target) as part:
         save_file(plain, part, metadata={"masklam": json.dumps(record)})
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)  # a full disk shall not stay full of halves
 
 
 def read_agent(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, th.Tensor]]:

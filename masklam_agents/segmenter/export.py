@@ -14,6 +14,7 @@ import torch as th
 from masklam_agents.segmenter.network import SegmenterNet
 from masklam_agents.segmenter.onnx_file import FLOAT, UINT8, Graph
 from masklam_envs.masks.student import INPUT, OUTPUT
+from masklam_envs.whole import whole_file
 
 # What rembg's session "u2net_custom" gives to a network: frames of this side, each divided by its brightest value, then
 # less this mean and over this deviation (ImageNet's).
@@ -77,12 +78,8 @@ def rembg_bytes(net: SegmenterNet, image_size: int, notes: Mapping[str, Any]) ->
 def _write(path: str | os.PathLike[str], data: bytes) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with whole_file(path) as part:
         part.write_bytes(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _about(net: SegmenterNet, image_size: int, notes: Mapping[str, Any]) -> dict[str, str]:

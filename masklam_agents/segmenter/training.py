@@ -17,6 +17,7 @@ from masklam_agents.segmenter.export import export_for_rembg, export_onnx
 from masklam_agents.segmenter.network import SegmenterNet
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.masks.quality import Quality, measure
+from masklam_envs.masks.threshold import is_agent
 
 LOG_EVERY = 20
 GAIN, OFFSET = 0.2, 25.0  # of the colours that training varies: shares, and grey levels
@@ -65,7 +66,7 @@ def train_segmenter(
     size = _checked(datasets, updates, batch_size, base, held_out, pool)
     rng = np.random.default_rng(seed)
     train, test = _frames(datasets, held_out, pool, rng)
-    if not (train[..., 3] > 127).any():
+    if not is_agent(train[..., 3]).any():
         raise ValueError("no frame has an agent in its mask: there is nothing to learn; name other masks (--masks)")
     th.manual_seed(seed)
     net = SegmenterNet(base)
@@ -146,7 +147,7 @@ def _fit(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * update / updates))
         batch = frames[rng.integers(len(frames), size=batch_size)]
-        pixels, labels = _varied(batch[..., :3], rng), th.from_numpy((batch[..., 3] > 127).astype(np.float32))
+        pixels, labels = _varied(batch[..., :3], rng), th.from_numpy(is_agent(batch[..., 3]).astype(np.float32))
         with autocast(precision, th.device("cpu")):
             logits = net(th.from_numpy(pixels))
         loss = _loss(logits.float(), labels)

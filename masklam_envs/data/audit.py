@@ -24,6 +24,8 @@ from masklam_envs.data.mask_columns import FOLDER, MaskColumn, mask_columns
 from masklam_envs.data.replay import check_replay
 from masklam_envs.data.store import damaged_episodes, read_fields, read_manifest, read_records
 from masklam_envs.data.trajectories import Trajectories
+from masklam_envs.masks.threshold import is_agent
+from masklam_envs.optional import opencv
 
 # A sample of pixels: so many runs, each of at most so many frames.
 RUNS, RUN_FRAMES = 8, 120
@@ -160,7 +162,7 @@ def pixel_facts(frames: Frames | LazyFrames) -> PixelFacts | None:
     runs = _runs(frames)
     if not runs:
         return None
-    masks = [run[..., 3] > 127 for run in runs]
+    masks = [is_agent(run[..., 3]) for run in runs]
     agent = np.concatenate([mask.mean(axis=(1, 2)) for mask in masks])
     steady = [_overlap(mask[:-1], mask[1:]) for mask in masks]
     blinks = np.concatenate([_blinks(mask) for mask in masks])
@@ -218,10 +220,9 @@ def background_motion(rgbm: NDArray[np.uint8]) -> NDArray[np.float64]:
 
     :param rgbm: (T, H, W, 4) uint8
     """
-    import cv2
-
+    cv2 = opencv()
     grey = rgbm[..., :3].astype(np.float32).mean(axis=3)
-    agent = rgbm[..., 3] > 127
+    agent = is_agent(rgbm[..., 3])
     means = np.array([g[~a].mean() if (~a).any() else 0.0 for g, a in zip(grey, agent, strict=True)])
     painted = np.where(agent, means[:, None, None].astype(np.float32), grey)
     window = cv2.createHanningWindow(grey.shape[:0:-1], cv2.CV_32F)

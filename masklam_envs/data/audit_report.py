@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from masklam_envs.data.audit import Audit
+from masklam_envs.masks.threshold import is_agent
+from masklam_envs.whole import whole_file
 
 OUTLINE = np.array([255, 230, 0], np.uint8)
 PAGE = """<!doctype html>
@@ -113,9 +114,8 @@ def write_report(audit: Audit, path: Path) -> None:
     elif not picture:
         raise ValueError("a damaged dataset has no pictures; write an .html file, or read what is printed")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data)
-    os.replace(part, path)
+    with whole_file(path) as part:
+        part.write_bytes(data)
 
 
 def _area(pictures: Any) -> int:
@@ -163,7 +163,7 @@ def _drawn(audit: Audit) -> bytes:
 def _outlined(rgbm: Any) -> Any:
     """A frame (H, W, 4), enlarged four times, with its mask's outline."""
     large = rgbm[..., :3].repeat(4, axis=0).repeat(4, axis=1)
-    inside = np.pad(rgbm[..., 3].repeat(4, axis=0).repeat(4, axis=1) > 127, 1)
+    inside = np.pad(is_agent(rgbm[..., 3].repeat(4, axis=0).repeat(4, axis=1)), 1)
     core = inside[1:-1, 1:-1]
     all_in = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
     large[core & ~all_in] = OUTLINE

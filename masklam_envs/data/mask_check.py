@@ -8,6 +8,7 @@ import numpy as np
 
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.masks.quality import USELESS_EMPTY, measure
+from masklam_envs.masks.threshold import HALF
 
 EPISODES, FRAMES = 4, 16  # that are looked at, and of each
 
@@ -44,7 +45,7 @@ def mask_complaints(dataset: Frames | LazyFrames) -> list[str]:
         simple = dataset.view.again(mask_source="simulator", mask_faults=None)
         truth, place = LazyFrames(dataset.trajectories, simple).rows(index)
         return measure(masks, np.ascontiguousarray(truth[place][..., 3])).complaints
-    empty = float((masks.max(axis=(1, 2)) < 128).mean())
+    empty = float((masks.max(axis=(1, 2)) < HALF).mean())
     return [f"{empty:.0%} of them are empty, more than {USELESS_EMPTY:.0%}"] if empty > USELESS_EMPTY else []
 
 

@@ -51,6 +51,8 @@ from masklam_envs.masks.sources import (
     segment,
     source_config,
 )
+from masklam_envs.masks.threshold import HALF, hard
+from masklam_envs.whole import whole_file
 
 FOLDER, QUALITY = "masks", "quality.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -104,7 +106,7 @@ class MaskColumn:
 
     def rows(self, index: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Masks (N, H, W) uint8 of frames (N,): 255 where the source is at least half sure, else 0."""
-        return np.where(self.soft[index] >= 128, np.uint8(255), np.uint8(0))
+        return hard(self.soft[index])
 
     def warn_if_useless(self) -> None:
         """Warn when nothing should be trained on these masks."""
@@ -278,7 +280,7 @@ def _faulty(
     faults: Sequence[MaskFault], frames: Frames | LazyFrames, episode: int, soft: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
     """Soft masks (T, H, W) of an episode as hard ones with faults."""
-    masks = np.where(soft >= 128, np.uint8(255), np.uint8(0))[..., None]
+    masks = hard(soft)[..., None]
     pixels = np.broadcast_to(np.uint8(0), (*soft.shape, 3))  # no fault looks at them
     return faulty_episode(faults, fault_seed(frames.trajectories, episode), pixels, masks)[1][..., 0]
 
@@ -392,14 +394,13 @@ def _against_simulator(frames: Frames | LazyFrames, path: Path) -> Quality | Non
 def _without_truth(soft: NDArray[np.uint8]) -> list[str]:
     """What can be said against masks that nothing can be compared with."""
     chosen = np.linspace(0, len(soft) - 1, min(len(soft), 1000)).astype(int)
-    empty = float((soft[chosen].max(axis=(1, 2)) < 128).mean())
+    empty = float((soft[chosen].max(axis=(1, 2)) < HALF).mean())
     return [f"{empty:.0%} of them are empty, more than {USELESS_EMPTY:.0%}"] if empty > USELESS_EMPTY else []
 
 
 def _write_quality(path: Path, quality: Quality) -> None:
-    part = path / f".{QUALITY}.part"
-    part.write_text(json.dumps(dataclasses.asdict(quality), indent=1))
-    os.replace(part, path / QUALITY)
+    with whole_file(path / QUALITY) as part:
+        part.write_text(json.dumps(dataclasses.asdict(quality), indent=1))
 
 
 def _read_quality(path: Path) -> Quality | None:

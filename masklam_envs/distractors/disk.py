@@ -10,6 +10,7 @@ made again, and where the folder cannot be written clips stay in memory.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import tempfile
@@ -22,6 +23,7 @@ from numpy.lib import format as npy
 
 from masklam_envs.cache_folder import cache_folder
 from masklam_envs.distractors.base import Image
+from masklam_envs.whole import remove_abandoned
 
 # Part of every entry's name: raise it when decoding gives other pixels.
 VERSION = 1
@@ -79,6 +81,7 @@ def _mapped(entry: Path, size: int) -> Image | None:
 
 def _write(entry: Path, clip: Image) -> None:
     entry.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(entry.parent, f"{glob.escape(entry.stem)}*.part")
     handle, temporary = tempfile.mkstemp(dir=entry.parent, prefix=entry.stem, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:

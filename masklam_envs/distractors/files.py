@@ -16,6 +16,7 @@ import numpy as np
 from masklam_envs.distractors.base import Image, part_of_training
 from masklam_envs.distractors.cache import FRAMES
 from masklam_envs.distractors.disk import cached_clip
+from masklam_envs.optional import opencv
 
 VIDEO_SUFFIXES = frozenset({".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -91,10 +92,12 @@ class FileFootage:
 def decode_clip(path: Path, size: int) -> Image:
     """All frames of a video file, an image or a folder of images: (n, size, size, 3) uint8 RGB.
 
-    :raises ValueError: when nothing in it can be read
+    :raises ValueError: when it is empty, or nothing in it can be read
     :raises ImportError: when OpenCV cannot be imported
     """
-    cv2 = _opencv()
+    cv2 = opencv()
+    if path.is_file() and not path.stat().st_size:
+        raise ValueError(f"{path} is empty (0 bytes): copy or download it again, or leave it out of the footage")
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
         frames = _image_frames(cv2, sorted(_files(path, IMAGE_SUFFIXES)) if path.is_dir() else [path], size)
     else:
@@ -175,15 +178,3 @@ def _split(paths: list[Path]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         return train, test
     held_out = -(-len(paths) // 4)
     return everything[:-held_out], everything[-held_out:]
-
-
-def _opencv() -> Any:
-    try:
-        import cv2
-    except ImportError as error:
-        raise ImportError(
-            f"video files need OpenCV, which cannot be imported here ({error}). Where libGL.so.1 is missing, either "
-            "`pip uninstall opencv-python && pip install opencv-python-headless`, or install the system's libGL "
-            "(Debian and Ubuntu: `apt install libgl1`); footage='procedural' needs no OpenCV"
-        ) from error
-    return cv2

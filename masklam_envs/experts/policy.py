@@ -11,10 +11,11 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from masklam_envs.whole import whole_file
 
 ACTIVATIONS: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
     "relu": lambda x: np.maximum(x, 0),
@@ -117,10 +118,9 @@ class Expert:
         for i, (weight, bias) in enumerate(self.layers):
             tensors |= {f"weight_{i}": weight, f"bias_{i}": bias}
         tensors = {name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()}
-        part = Path(f"{os.fspath(path)}.part")
         # Not save_file: it makes the file readable by its owner alone.
-        part.write_bytes(save(tensors, metadata={"expert": json.dumps(dataclasses.asdict(self.info))}))
-        os.replace(part, path)
+        with whole_file(path) as part:
+            part.write_bytes(save(tensors, metadata={"expert": json.dumps(dataclasses.asdict(self.info))}))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Expert:

@@ -23,7 +23,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from masklam_envs.masks.sources import MaskSource, hard, memory_of, segment
+from masklam_envs.masks.sources import MaskSource, memory_of, segment
+from masklam_envs.masks.threshold import hard
 
 Mask = NDArray[np.uint8]
 Pixels = NDArray[np.uint8]

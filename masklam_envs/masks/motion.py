@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from masklam_envs.errors import unknown_name
 from masklam_envs.masks.registration import Registration, as_affine, dense_flow
+from masklam_envs.optional import opencv
 
 CAMERAS = ("auto", "moving", "still")
 METHODS = ("background", "difference", "flow")
@@ -134,8 +135,7 @@ class Motion:
 
     def _cleaned(self, found: NDArray[np.bool_]) -> Picture:
         """Holes closed, then specks dropped: opening them away would take thin limbs along."""
-        import cv2
-
+        cv2 = opencv()
         radius = max(round(min(found.shape) / 64), 1) if self.radius is None else self.radius
         side = 2 * radius + 1
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
@@ -147,8 +147,7 @@ class Motion:
 
 
 def _largest_difference(frame: Picture, other: Picture) -> Picture:
-    import cv2
-
+    cv2 = opencv()
     return np.asarray(cv2.absdiff(frame, other).max(axis=2), np.uint8)
 
 
@@ -157,8 +156,7 @@ def _laid_over(other: Picture, frame: Picture, motion: NDArray[np.float64]) -> P
 
     :param motion: (3, 3) from places of ``frame`` to those of ``other``
     """
-    import cv2
-
+    cv2 = opencv()
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(
         cv2.warpAffine(
@@ -170,8 +168,7 @@ def _laid_over(other: Picture, frame: Picture, motion: NDArray[np.float64]) -> P
 
 def _outside(frame: Picture, background: Picture) -> Picture:
     """By how much a channel lies outside the background's values within a pixel, the largest of the channels."""
-    import cv2
-
+    cv2 = opencv()
     around = np.ones((3, 3), np.uint8)
     above = cv2.subtract(frame, cv2.dilate(background, around))
     below = cv2.subtract(cv2.erode(background, around), frame)

@@ -9,9 +9,9 @@ import numpy as np
 
 from masklam_envs.exact import exp
 from masklam_envs.masks.episode import FaultyMasks, FrameNumbers, Mask, MaskFault, Masks, Pixels
+from masklam_envs.masks.threshold import is_agent
 
 BOXES = ("seen", "episode")
-AGENT = 128  # a mask's value from which a pixel counts as agent
 GREY = 128  # 0 of an image centred to [-0.5, 0.5]: (128 - 127.5) / 255, rounded up
 
 
@@ -41,7 +41,7 @@ class Box:
 
 def box_of(mask: Mask) -> Box | None:
     """The smallest box around a mask's agent (values from 128 on); None where there is none."""
-    inside = mask[..., 0] >= AGENT
+    inside = is_agent(mask[..., 0])
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     if not len(rows):
         return None

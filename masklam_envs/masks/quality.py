@@ -11,11 +11,13 @@ import dataclasses
 import itertools
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from masklam_envs.masks.threshold import is_agent
+from masklam_envs.whole import whole_file
 
 USELESS_IOU = 0.3
 USELESS_EMPTY = 0.05
@@ -196,13 +198,8 @@ def contact_sheet(
         margin = Image.new("RGB", (96, shown.shape[0]), "white")
         ImageDraw.Draw(margin).text((4, shown.shape[0] // 2 - 5), name, fill="black")
         rows.append(np.concatenate([np.asarray(margin), shown], axis=1))
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with whole_file(path) as part:
         Image.fromarray(np.concatenate(rows)).save(part, format="PNG")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _hard(masks: Masks, name: str) -> NDArray[np.bool_]:
@@ -212,7 +209,7 @@ def _hard(masks: Masks, name: str) -> NDArray[np.bool_]:
         )
     if masks.ndim == 4 and masks.shape[3] != 1:
         raise ValueError(f"{name} must have one channel, got shape {masks.shape}")
-    return masks.reshape(masks.shape[:3]) >= 128
+    return is_agent(masks.reshape(masks.shape[:3]))
 
 
 def _mean(values: Sequence[float] | NDArray[np.float64], empty: float = float("nan")) -> float:

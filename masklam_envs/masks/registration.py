@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from masklam_envs.optional import opencv
+
 GRID = 2  # pixels between those that vote
 AGREEMENT = 0.5  # pixels by which a vote may be off
 KEPT = 4_096  # motions, of 72 bytes each
@@ -73,8 +75,7 @@ def dense_flow(now: NDArray[np.uint8], other: NDArray[np.uint8]) -> tuple[Flow, 
 
     :return: (H, W, 2) float32, pixels to the right and downwards, and the places (x, y) that they start from
     """
-    import cv2
-
+    cv2 = opencv()
     start, end = (cv2.GaussianBlur(cv2.cvtColor(each, cv2.COLOR_RGB2GRAY), (0, 0), 0.7) for each in (now, other))
     flow: Any = cv2.calcOpticalFlowFarneback(start, end, None, 0.5, 3, 9, 3, 5, 1.1, 0)
     return np.asarray(flow, np.float32), np.moveaxis(np.indices(start.shape, np.float32)[::-1], 0, -1)
@@ -82,8 +83,7 @@ def dense_flow(now: NDArray[np.uint8], other: NDArray[np.uint8]) -> tuple[Flow, 
 
 def as_affine(flow: Flow, places: Flow) -> Motion:
     """The affine motion (3, 3) that most pixels agree on to half a pixel (RANSAC); their median where none is found."""
-    import cv2
-
+    cv2 = opencv()
     height, width = flow.shape[:2]
     edge = 2 if min(height, width) > 8 else 0  # where flow is least known
     chosen = (slice(edge, height - edge, GRID), slice(edge, width - edge, GRID))

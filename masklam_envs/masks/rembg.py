@@ -25,6 +25,7 @@ from masklam_envs.errors import unknown_name
 from masklam_envs.masks.onnx_runtime import shortage_told, stamp
 from masklam_envs.masks.rembg_sam import FILES as SAM_FILES
 from masklam_envs.masks.rembg_sam import RembgSam
+from masklam_envs.optional import opencv
 
 CUSTOM = ("u2net_custom", "dis_custom", "ben_custom")
 ACTIVATIONS = ("auto", "none", "sigmoid")
@@ -128,14 +129,12 @@ class Rembg:
     def _enlarged(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if not self.upscale or max(frame.shape[:2]) >= self.upscale:
             return frame
-        import cv2
-
+        cv2 = opencv()
         return np.asarray(cv2.resize(frame, (self.upscale, self.upscale), interpolation=cv2.INTER_CUBIC), np.uint8)
 
     def _soft(self, raw: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
         """The network's output (C, h, w) as a mask of a size, by the same numbers in every frame."""
-        import cv2
-
+        cv2 = opencv()
         # Of clothes there are several classes, the first of which is the background.
         share = (raw.argmax(axis=0) > 0).astype(np.float32) if self._clothes else raw[0]
         if self._sigmoid and not self._clothes:

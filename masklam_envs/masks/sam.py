@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklam_envs.masks.prompts import check_prompt, paper_box
+from masklam_envs.masks.threshold import is_agent
 from masklam_envs.optional import require
 
 # Box and text threshold of GroundingDINO, and those of a second try (the authors' code for Meta-World).
@@ -105,7 +106,7 @@ class Sam:
         """Write a piece's masks into ``out``: where the next one starts and with what, None at the end."""
         end = min(start + self.piece, len(frames))
         for t, mask in enumerate(self._tracked(frames[start:end], shown), start):
-            size = float((mask >= 0.5).sum())
+            size = float(is_agent(mask).sum())
             area = area or size
             # The prompted frame itself is what others are compared with.
             again = self._again(frames[t], prompt, out[t - 1]) if t > start and self._drifted(size, area) else None
@@ -115,7 +116,7 @@ class Sam:
         if end == len(frames):
             return end, None, area
         # The last frame is seen again, now as the one that is known.
-        last = out[end - 1] >= 0.5
+        last = is_agent(out[end - 1])
         return end - 1, _Shown(mask=last) if last.any() else self._again(frames[end - 1], prompt, out[end - 1]), area
 
     def _drifted(self, size: float, area: float) -> bool:
@@ -127,7 +128,7 @@ class Sam:
             with contextlib.suppress(LookupError):
                 return self._given(frame, prompt)
             return None
-        rows, columns = np.nonzero(last >= 0.5)
+        rows, columns = np.nonzero(is_agent(last))
         if not len(rows):
             return None
         return _Shown(box=[float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1)])

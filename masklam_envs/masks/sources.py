@@ -7,7 +7,7 @@ A source turns the frames of one video into soft masks.  Each is an estimate: sc
 * :func:`make_mask_source` - a source by name.
 * :func:`register_mask_source` - a name for a source of yours.
 * :func:`segment` - run a source: input and output are checked, long videos go in pieces.
-* :func:`hard` - soft masks as the 0 and 255 that everything else reads.
+* :func:`hard` - soft masks as the 0 and 255 that everything else reads (:mod:`masklam_envs.masks.threshold`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklam_envs.errors import unknown_name
+from masklam_envs.masks.threshold import hard as hard
 
 SIMULATOR, NONE = "simulator", "none"
 MAX_SMOOTHING = 64
@@ -228,11 +229,6 @@ def segment(source: MaskSource, frames: Frames, prompt: Any = None) -> SoftMasks
         part = frames[begin : first + PIECE]
         out[first : first + PIECE] = _checked_masks(source, source.segment(part, prompt), part)[first - begin :]
     return out
-
-
-def hard(masks: SoftMasks) -> NDArray[np.uint8]:
-    """Soft masks as uint8, of the same shape: 255 where the source is at least half sure."""
-    return np.where(masks >= 0.5, np.uint8(255), np.uint8(0))
 
 
 def check_frames(frames: Any) -> None:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from masklam_envs.cache_folder import cache_folder, user_folder
 from masklam_envs.masks.onnx_runtime import shortage_told, stamp
+from masklam_envs.optional import opencv
 
 INPUT, OUTPUT = "frames", "mask"
 
@@ -125,7 +126,6 @@ def _side(network: Any, file: Path) -> int:
 
 
 def _resized(images: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
-    import cv2
-
+    cv2 = opencv()
     method = cv2.INTER_AREA if images.shape[1] > size[0] else cv2.INTER_LINEAR
     return np.stack([cv2.resize(image, size[::-1], interpolation=method) for image in images])

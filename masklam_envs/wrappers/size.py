@@ -13,6 +13,8 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
+from masklam_envs.masks.threshold import hard
+from masklam_envs.optional import opencv
 from masklam_envs.wrappers.checks import checked_spaces, checked_whole, image_keys, image_space
 
 __all__ = ["Resize"]
@@ -57,7 +59,7 @@ class Resize(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
         """The observation in the other size."""
         resized = {key: resize(observation[key], self.size, self._channels[key]) for key in self._keys}
         if not self.soft_mask:
-            resized["mask"] = np.where(resized["mask"] >= 128, np.uint8(255), np.uint8(0))
+            resized["mask"] = hard(resized["mask"])
         return {**observation, **resized}
 
 
@@ -67,8 +69,7 @@ def resize(image: np.ndarray, size: tuple[int, int], channels: int) -> np.ndarra
     So many channels at a time, at most 4: OpenCV rounds halves by the number of channels, and a frame of a stack is to
     look as it does alone.
     """
-    import cv2
-
+    cv2 = opencv()
     height, width = image.shape[:2]
     method = cv2.INTER_AREA if size[0] <= height and size[1] <= width else cv2.INTER_LINEAR
     out = np.empty((*size, image.shape[2]), np.uint8)

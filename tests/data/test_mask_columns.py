@@ -24,7 +24,7 @@ from masklam_envs.data.mask_columns import (
 from masklam_envs.data.store import EpisodeWriter
 from masklam_envs.data.trajectories import Trajectories
 from masklam_envs.masks import make_mask_source, register_mask_source, segment
-from masklam_envs.masks.sources import hard
+from masklam_envs.masks.threshold import hard
 
 VIEW = {"distractor": "video", "image_size": 32}
 MOTION = {"name": "motion", "method": "difference"}

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from masklam_envs.cache_folder import cache_folder
 from masklam_envs.distractors import disk
 from masklam_envs.distractors.cache import MAPPED, FrameCache
 from masklam_envs.distractors.disk import cached_clip
+from masklam_envs.whole import ABANDONED
 
 
 @pytest.fixture
@@ -99,6 +101,18 @@ def test_a_failed_write_leaves_nothing_and_the_clip_is_there(folder, source, mon
     decoder = Decoder()
     assert np.array_equal(cached_clip(source, 8, decoder), decoder.clip)
     assert list(folder.iterdir()) == []
+
+
+def test_what_killed_writers_of_the_clip_left_a_day_ago_is_removed(folder, source):
+    cached_clip(source, 8, decoder := Decoder())
+    (entry,) = folder.iterdir()
+    entry.unlink()
+    old, young = (folder / f"{entry.stem}{name}.part" for name in ("abc", "xyz"))
+    old.write_text("half")
+    young.write_text("half")
+    os.utime(old, (time.time() - ABANDONED - 60,) * 2)
+    cached_clip(source, 8, decoder)
+    assert {path.name for path in folder.iterdir()} == {entry.name, young.name}
 
 
 def test_a_folder_that_cannot_be_made_is_no_error(source, tmp_path, monkeypatch):

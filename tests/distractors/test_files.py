@@ -115,6 +115,11 @@ def test_unreadable_footage_names_the_file_and_the_cure(tmp_path):
     )
     with pytest.raises(ValueError, match=r"no frame from .*broken.mp4.*ffmpeg"):
         distractor.live(0)
+    (tmp_path / "nothing.mp4").touch()
+    with pytest.raises(
+        ValueError, match=r"nothing.mp4 is empty \(0 bytes\): copy or download it again, or leave it out"
+    ):
+        decode_clip(tmp_path / "nothing.mp4", 16)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="holds no video file"):
         FileFootage([str(tmp_path / "empty")], 16)

@@ -9,7 +9,8 @@ import pytest
 from masklam_envs import collect, render_frames
 from masklam_envs.masks.motion import Motion
 from masklam_envs.masks.quality import measure
-from masklam_envs.masks.sources import hard, make_mask_source
+from masklam_envs.masks.sources import make_mask_source
+from masklam_envs.masks.threshold import hard
 
 
 def blobs(count=30, size=64):

@@ -7,7 +7,7 @@ from masklam_agents.segmenter.onnx_file import FLOAT, Graph
 from masklam_envs import Frames
 from masklam_envs.masks import make_mask_source, segment
 from masklam_envs.masks.rembg import CUSTOM, Rembg, rembg_models
-from masklam_envs.masks.sources import hard
+from masklam_envs.masks.threshold import hard
 from tests.helpers import write_clip
 from tests.test_cli import masklam
 

@@ -9,7 +9,8 @@ import pytest
 
 from masklam_envs.data.frames import LazyFrames, render_frames
 from masklam_envs.masks import make_mask_source, register_mask_source, segment, source_names
-from masklam_envs.masks.sources import Smoothed, hard, make_live_source
+from masklam_envs.masks.sources import Smoothed, make_live_source
+from masklam_envs.masks.threshold import hard
 from masklam_envs.wrappers import SegmentedMask
 from tests.helpers import assert_same, random_actions, rollout
 

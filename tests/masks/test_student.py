@@ -14,8 +14,8 @@ from masklam_agents.segmenter.onnx_file import FLOAT, UINT8, Graph
 from masklam_envs.data.frames import Frames, pixel_trajectories
 from masklam_envs.masks import make_mask_source, segment
 from masklam_envs.masks.quality import measure
-from masklam_envs.masks.sources import hard
 from masklam_envs.masks.student import Student
+from masklam_envs.masks.threshold import hard
 from tests.helpers import assert_same, rollout
 
 pytest.importorskip("onnxruntime")

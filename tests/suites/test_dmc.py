@@ -15,7 +15,7 @@ from masklam_envs.distractors import PRESETS
 from masklam_envs.documentation.states import state_numbers
 from masklam_envs.env import KEYS
 from masklam_envs.masks import make_mask_source, segment
-from masklam_envs.masks.sources import hard
+from masklam_envs.masks.threshold import hard
 from masklam_envs.rendering import gl
 from masklam_envs.suites.catalog import DMC_PLACED, DMC_STEPS, DMC_TASKS
 from tests.helpers import assert_same, check_reference, random_actions, rollout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from masklam_agents.benchmark.measures import Comparison
 from masklam_agents.benchmark.report.figures import ROW, colours_of, draw_bars
 from masklam_agents.benchmark.report.summary import Summary
+from masklam_envs.whole import whole_file
 
 SHOWN = ("nmse", "normalized_return")
 
@@ -32,12 +32,8 @@ def write_headline(path: Path, summary: Summary) -> None:
         axes.set_title(_title(comparison), fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"{summary.suite} {summary.version}: interquartile means, 95 % intervals", fontsize=10)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with whole_file(path) as part:
         figure.savefig(part, format="png", dpi=150, metadata={"Software": None})
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _title(comparison: Comparison) -> str:

@@ -15,6 +15,7 @@ from masklam_agents.benchmark.report.summary import Summary, summarize
 from masklam_agents.benchmark.report.tables import results_jsonl, scores_csv, scores_json, tables_tex
 from masklam_agents.benchmark.result_files import find_results
 from masklam_agents.benchmark.statistics import LEVEL, REPETITIONS
+from masklam_envs.whole import whole_file
 
 GALLERY = 24
 
@@ -58,9 +59,5 @@ def write_report(
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with whole_file(path) as part:
         part.write_text(text, "utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

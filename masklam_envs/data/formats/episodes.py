@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 
 from masklam_envs.data.frames import Frames, LazyFrames, pixel_trajectories
 from masklam_envs.data.store import EpisodeWriter
-
-# The name of the distribution, where it is not the module's.
-DISTRIBUTIONS = {"cv2": "opencv-python-headless"}
+from masklam_envs.masks.threshold import hard
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +91,8 @@ def write_episodes(folder: Path, meta: dict[str, Any], episodes: Iterable[Episod
 def rgbm_of(where: str, pixels: Any, mask: Any = None) -> NDArray[np.uint8]:
     """Pixels (T, H, W, 3) uint8 and a mask (T, H, W) or (T, H, W, 1), whatever its type, as (T, H, W, 4) uint8.
 
-    A mask becomes 255 where it is above half of its type's range (bool and {0, 1}: above 0), else 0.
+    A mask becomes 255 where :func:`~masklam_envs.masks.threshold.is_agent` says so, else 0; of whole numbers that are
+    no uint8, or are 0 and 1 alone, everything above 0 is the agent.
 
     :param where: named in errors: file and episode
     :param mask: None: none is known; the channel is 0
@@ -110,8 +109,8 @@ def rgbm_of(where: str, pixels: Any, mask: Any = None) -> NDArray[np.uint8]:
         mask = mask[..., 0] if mask.ndim == 4 and mask.shape[3] == 1 else mask
         if mask.shape != pixels.shape[:3]:
             raise ValueError(f"{where}: the mask has shape {mask.shape}, its pixels need {pixels.shape[:3]}")
-        whole = mask.max(initial=0) > 1 and mask.dtype == np.uint8
-        rgbm[..., 3] = np.where(mask > (127 if whole else 0.5 if mask.dtype.kind == "f" else 0), 255, 0)
+        flags = mask.dtype.kind in "iu" and (mask.dtype != np.uint8 or mask.max(initial=0) <= 1)
+        rgbm[..., 3] = hard(mask > 0 if flags else mask)
     return rgbm
 
 
@@ -198,9 +197,9 @@ def require(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        name = DISTRIBUTIONS.get(module, module.split(".")[0])
         raise ImportError(
-            f"this layout needs {name}, which cannot be imported ({error}): pip install 'masklam[{extra}]'"
+            f"this layout needs {module.split('.')[0]}, which cannot be imported ({error}): "
+            f"pip install 'masklam[{extra}]'"
         ) from error
 
 

@@ -22,7 +22,6 @@ from masklam_envs.data.formats.episodes import (
     pixel_meta,
     provenance,
     recorded_provenance,
-    require,
     rgbm_of,
     warn_without_masks,
     whole,
@@ -30,6 +29,7 @@ from masklam_envs.data.formats.episodes import (
 from masklam_envs.data.formats.images import VideoWriter, png, video_chunks
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.masks.sources import MaskSource, make_mask_source, segment, working_size
+from masklam_envs.optional import opencv
 
 VIDEO_SUFFIXES = frozenset({".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 LONGEST = 1_000
@@ -178,7 +178,7 @@ def _clip_episodes(
 def _episode(clip: Path, frames: Any, mask: Any, actions: Any, size: int, number: int) -> Episode:
     """Frames and masks of the working size cut down to the image's."""
     seen = np.stack([_resized(frame, size) for frame in frames])
-    small = None if mask is None else np.stack([_resized(np.asarray(each, np.float32), size) for each in mask]) > 0.5
+    small = None if mask is None else np.stack([_resized(np.asarray(each, np.float32), size) for each in mask])
     steps = len(seen) - 1
     return Episode(
         rgbm_of(str(clip), seen, small),
@@ -227,7 +227,7 @@ def _square(frame: NDArray[np.uint8], largest: int) -> NDArray[np.uint8]:
 def _resized(image: NDArray[Any], size: int) -> NDArray[Any]:
     if image.shape[:2] == (size, size):
         return image
-    cv2 = require("cv2", "dev")
+    cv2 = opencv()
     # Averaging over areas is for shrinking; on the way up it would repeat pixels.
     method = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (size, size), interpolation=method))
@@ -235,7 +235,7 @@ def _resized(image: NDArray[Any], size: int) -> NDArray[Any]:
 
 def _read_mask(file: Path, size: int) -> NDArray[np.float32]:
     """A mask (S, S) in [0, 1], cut to the central square as its frame is."""
-    mask = require("cv2", "dev").imread(str(file), 0)  # 0: grey
+    mask = opencv().imread(str(file), 0)  # 0: grey
     if mask is None:
         raise ValueError(f"{file} cannot be read; make that mask again")
     return _resized(_square(mask, max(mask.shape)).astype(np.float32) / 255, size)

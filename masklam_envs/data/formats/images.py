@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklam_envs.data.formats.episodes import require
+from masklam_envs.optional import opencv
 
 
 def png(image: NDArray[np.uint8]) -> bytes:
     """An image (H, W, 3) RGB or (H, W) grey as PNG."""
-    cv2 = require("cv2", "dev")
+    cv2 = opencv()
     done, data = cv2.imencode(".png", image[..., ::-1] if image.ndim == 3 else image)
     if not done:
         raise ValueError(f"OpenCV cannot write an image of shape {image.shape} as PNG")
@@ -35,7 +35,7 @@ def decoded(where: str, data: Any, *, grey: bool = False) -> NDArray[np.uint8]:
         if array.dtype.kind not in "uib" or array.ndim not in (2, 3):
             raise ValueError(f"{where}: no image but {type(data).__name__}; name another column")
         return array.astype(np.uint8)
-    cv2 = require("cv2", "dev")
+    cv2 = opencv()
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
     if image is None:
         raise ValueError(f"{where}: the image is damaged ({len(data)} bytes); copy or download the file again")
@@ -51,7 +51,7 @@ class VideoWriter:
     """
 
     def __init__(self, path: Path, size: int, fps: float) -> None:
-        cv2 = require("cv2", "dev")
+        cv2 = opencv()
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.frames = path, 0
         self._file = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, (size, size))
@@ -69,7 +69,7 @@ class VideoWriter:
 
         :raises OSError: when it does not hold every frame: OpenCV does not tell of a full disk
         """
-        cv2 = require("cv2", "dev")
+        cv2 = opencv()
         self._file.release()
         capture = cv2.VideoCapture(str(self.path))
         there = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
@@ -87,7 +87,9 @@ def video_chunks(
     :param stride: take every so many-th frame
     :raises ValueError: when nothing can be read; where the file ends early there is a warning
     """
-    cv2 = require("cv2", "dev")
+    cv2 = opencv()
+    if path.is_file() and not path.stat().st_size:
+        raise ValueError(f"{path} is empty (0 bytes): copy or download it again")
     capture = cv2.VideoCapture(str(path))
     promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     frames: list[NDArray[np.uint8]] = []
@@ -123,7 +125,7 @@ def video_chunks(
 
 def video_frames(path: Path, first: int, count: int) -> NDArray[np.uint8]:
     """Frames ``first`` up to ``first + count`` of a video, or fewer where it ends: (T, H, W, 3) RGB."""
-    cv2 = require("cv2", "dev")
+    cv2 = opencv()
     capture = cv2.VideoCapture(str(path))
     frames: list[NDArray[np.uint8]] = []
     try:

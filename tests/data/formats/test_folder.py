@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from masklam_agents import BC, LAPO, MaskLAM
 from masklam_envs import Frames
 from masklam_envs.data.formats import folder as layout
-from masklam_envs.data.formats import import_dataset
+from masklam_envs.data.formats import images, import_dataset
 from tests.data.formats.helpers import assert_episode, cut, disk_of
 from tests.helpers import write_clip
 from tests.test_cli import masklam
@@ -146,11 +147,40 @@ def test_masks_that_are_missing_are_a_warning_unless_that_was_said(clips, tmp_pa
 
 def test_a_video_of_nothing_is_named(clips, tmp_path):
     (clips / "c.mp4").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"OpenCV reads no frame of .*c.mp4: .*leave such clips out"):
+    with pytest.raises(ValueError, match=r"c.mp4 is empty \(0 bytes\): copy or download .*leave such clips out"):
         import_dataset(clips, tmp_path / "data")
     assert not (tmp_path / "data").exists()
     with pytest.warns(UserWarning, match=r"c.mp4.*it is left out"):
         assert import_dataset(clips, tmp_path / "data", skip_damaged=True).trajectories.episodes == 2
+
+
+def test_a_pixel_that_is_half_covered_is_the_agent_s_as_everywhere(tmp_path):
+    """Two by two pixels of the PNG become one of the mask."""
+    import cv2
+
+    write_clip(tmp_path / "a.mp4", np.full((2, 16, 16, 3), 90, np.uint8))
+    mask = np.zeros((16, 16), np.uint8)
+    mask[0, :2] = 255  # half of the first pixel
+    mask[0, 2] = 255  # a quarter of the second
+    (tmp_path / "a").mkdir()
+    for t in range(2):
+        cv2.imwrite(str(tmp_path / "a" / f"{t}.png"), mask)
+    found = import_dataset(tmp_path, tmp_path / "data", size=8).mask[0, ..., 0]
+    assert found[0, :3].tolist() == [255, 0, 0] and not found[1:].any()
+
+
+def test_without_opencv_the_cure_is_named(clips, drawn, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    for work in (
+        lambda: import_dataset(clips, tmp_path / "data"),
+        lambda: layout.export(drawn, tmp_path / "written"),
+        lambda: images.png(np.zeros((4, 4), np.uint8)),
+        lambda: images.decoded("row 3", b"a png"),
+        lambda: images.video_frames(clips / "a.mp4", 0, 1),
+    ):
+        with pytest.raises(ImportError, match=r"pip install opencv-python-headless.*libGL"):
+            work()
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_video_whose_index_is_cut_off_is_named(clips, tmp_path):

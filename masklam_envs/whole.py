@@ -1,0 +1,51 @@
+"""Files that are whole or not there: written under a temporary name beside their own, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+#: seconds without a change after which a temporary file is one that a killed process has left: no writer pauses so long
+ABANDONED = 86_400
+
+
+@contextlib.contextmanager
+def whole_file(path: str | os.PathLike[str], ending: str = "") -> Iterator[Path]:
+    """A name to write to; what is there becomes ``path`` when the block ends well, else it is removed.
+
+    What processes that were killed have left of the same file is removed first, once it is a day old: only their age
+    tells, since their writers may be on another machine.
+
+    :param path: of the file; its folder must exist
+    :param ending: of the temporary name, for writers that go by it, e.g. ``".mp4"``
+    :raises OSError: when the file cannot be written or renamed
+
+    >>> with whole_file("scores.json") as part:
+    ...     _ = part.write_text("{}")
+    >>> Path("scores.json").read_text()
+    '{}'
+    """
+    target = Path(path)
+    remove_abandoned(target.parent, f".{glob.escape(target.name)}.*.part*")
+    part = target.with_name(f".{target.name}.{os.getpid()}.part{ending}")
+    try:
+        yield part
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)  # a full disk shall not stay full of halves
+
+
+def remove_abandoned(folder: Path, pattern: str) -> None:
+    """Remove the temporary files of a folder that have not changed for a day.
+
+    :param folder: where they are
+    :param pattern: of their names, as for ``Path.glob``
+    """
+    for left in folder.glob(pattern):
+        with contextlib.suppress(OSError):  # another process was quicker, or it is not ours
+            if left.is_file() and time.time() - left.stat().st_mtime > ABANDONED:
+                left.unlink()
