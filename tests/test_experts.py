@@ -277,6 +277,34 @@ def test_a_damaged_record_is_named(path, record):
         Expert.load(path)
 
 
+def flip(path, byte):
+    """Change one bit of a file, counted from its end where negative."""
+    data = bytearray(path.read_bytes())
+    data[byte] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("byte", [-1, -40, -200])
+def test_a_flipped_bit_of_the_weights_is_named_with_the_cure(path, byte):
+    flip(path, byte)
+    with pytest.raises(ValueError, match=r"expert.safetensors is damaged: the checksum .*train_expert.py"):
+        Expert.load(path)
+
+
+def test_a_changed_record_is_damage_too(path):
+    data = path.read_bytes()
+    assert data.count(b"Made-Up-v0") == 1
+    path.write_bytes(data.replace(b"Made-Up-v0", b"Made-Up-v1"))
+    with pytest.raises(ValueError, match="expert.safetensors is damaged: the checksum"):
+        Expert.load(path)
+
+
+def test_a_file_from_before_there_were_checksums_is_loaded(path):
+    want = made_up_expert()
+    save_file(load_file(path), path, {"expert": json.dumps(dataclasses.asdict(want.info))})
+    assert np.array_equal(Expert.load(path).predict(np.ones(5)), want.predict(np.ones(5)))
+
+
 def test_a_missing_file_is_file_not_found(tmp_path):
     with pytest.raises(FileNotFoundError):
         Expert.load(tmp_path / "nothing.safetensors")

@@ -1,18 +1,21 @@
-"""Agent files: safetensors with a JSON header, never pickle; loading runs no code."""
+"""Agent files: safetensors with a JSON header and a checksum, never pickle; loading runs no code."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch as th
 from gymnasium import spaces
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from masklam_envs.checksum import check, checksum
 from masklam_envs.whole import whole_file
 
 FORMAT = "masklam-agent"
@@ -34,12 +37,14 @@ def write_agent(path: str | os.PathLike[str], header: dict[str, Any], tensors: d
     target.parent.mkdir(parents=True, exist_ok=True)
     record = {"format": FORMAT, "format_version": FORMAT_VERSION, **header}
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    # In the record: safetensors writes several keys of metadata in a random order.
+    record["sha256"] = checksum(json.dumps(record), _bytes(plain))
     with whole_file(target) as part:
         save_file(plain, part, metadata={"masklam": json.dumps(record)})
 
 
 def read_agent(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, th.Tensor]]:
-    """Header and tensors of an agent file.
+    """Header and tensors of an agent file; one without a checksum, from before there was one, is read too.
 
     :raises FileNotFoundError: when there is none
     :raises ValueError: when it is damaged, no agent, or of another format version
@@ -59,7 +64,14 @@ def read_agent(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
         raise ValueError(
             f"{target} has format version {record.get('format_version')}, this package reads {FORMAT_VERSION}"
         )
+    kept = record.pop("sha256", None)
+    check(os.fspath(target), "copy it again, or train and save it again", kept, json.dumps(record), _bytes(tensors))
     return record, tensors
+
+
+def _bytes(tensors: Mapping[str, th.Tensor]) -> dict[str, NDArray[np.uint8]]:
+    """The bytes of tensors on the CPU; NumPy does not know all of their types."""
+    return {name: tensor.reshape(-1).view(th.uint8).numpy() for name, tensor in tensors.items()}
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:

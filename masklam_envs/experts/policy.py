@@ -2,7 +2,7 @@
 
 File layout: tensors ``obs_mean``, ``obs_std`` (S,), ``weight_i`` (out, in) and ``bias_i`` (out,) per layer,
 ``action_mean`` (A,) and ``action_covariance`` (A, A), all float32; the header's metadata holds one JSON text under
-``expert`` (see :class:`ExpertInfo`).  Loading runs no code.
+``expert`` (see :class:`ExpertInfo`) and its and the tensors' checksum under ``sha256``.  Loading runs no code.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from masklam_envs.checksum import check, checksum
 from masklam_envs.whole import whole_file
 
 ACTIVATIONS: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
@@ -118,13 +119,14 @@ class Expert:
         for i, (weight, bias) in enumerate(self.layers):
             tensors |= {f"weight_{i}": weight, f"bias_{i}": bias}
         tensors = {name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()}
+        record = json.dumps(dataclasses.asdict(self.info))
         # Not save_file: it makes the file readable by its owner alone.
         with whole_file(path) as part:
-            part.write_bytes(save(tensors, metadata={"expert": json.dumps(dataclasses.asdict(self.info))}))
+            part.write_bytes(save(tensors, metadata={"expert": record, "sha256": checksum(record, tensors)}))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Expert:
-        """Read a policy written by :meth:`save`.
+        """Read a policy written by :meth:`save`; a file without a checksum, from before there was one, is read too.
 
         :raises ValueError: when the file is damaged or is no expert
         """
@@ -132,15 +134,19 @@ class Expert:
 
         try:
             with safe_open(os.fspath(path), framework="np") as file:
-                info = ExpertInfo(**json.loads((file.metadata() or {})["expert"]))
+                metadata = file.metadata() or {}
+                info = ExpertInfo(**json.loads(metadata["expert"]))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             count = sum(name.startswith("weight_") for name in tensors)
             layers = [(tensors[f"weight_{i}"], tensors[f"bias_{i}"]) for i in range(count)]
-            return cls(info, layers, *(tensors[name] for name in _STATISTICS))
+            expert = cls(info, layers, *(tensors[name] for name in _STATISTICS))
         except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(
                 f"{os.fspath(path)} is damaged or no MaskLAM expert ({error}); train one with examples/train_expert.py"
             ) from error
+        cure = "install masklam again where it is a shipped one, else train one with examples/train_expert.py"
+        check(os.fspath(path), cure, metadata.get("sha256"), metadata["expert"], tensors)
+        return expert
 
 
 def _clipped(x: NDArray[np.float32], bound: float) -> NDArray[np.float32]:

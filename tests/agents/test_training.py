@@ -6,6 +6,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
+from safetensors import safe_open
+from safetensors.torch import save_file
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
@@ -17,7 +19,8 @@ from masklam_agents.common import networks, strided, unet
 from masklam_agents.common.callbacks import SaveLatest
 from masklam_agents.common.evaluation import episode_returns
 from masklam_agents.common.networks import NETWORKS, NetworkFamily
-from masklam_agents.common.saving import read_agent, write_agent
+from masklam_agents.common.saving import read_agent, read_header, write_agent
+from masklam_agents.methods import load_agent
 from tests.agents.conftest import make_env
 
 METHODS = [MaskLAM, LAPO, BC]
@@ -243,6 +246,44 @@ def test_damaged_and_foreign_files_are_refused(frames, tmp_path):
         MaskLAM.load("a")
     with pytest.raises(FileNotFoundError, match="no agent at"):
         LAPO.load("nowhere")
+
+
+@pytest.mark.parametrize("byte", [-1, -1000])
+def test_a_flipped_bit_of_the_weights_is_named_with_the_cure(frames, tmp_path, byte):
+    agent = make(LAPO, frames)
+    agent.save("a")
+    data = bytearray((tmp_path / "a.safetensors").read_bytes())
+    data[byte] ^= 1
+    (tmp_path / "a.safetensors").write_bytes(data)
+    for read in (LAPO.load, load_agent, read_header):
+        with pytest.raises(ValueError, match=r"a.safetensors is damaged: the checksum of its weights .*copy it again"):
+            read("a")
+
+
+def test_a_file_from_before_there_were_checksums_is_loaded(frames, tmp_path):
+    make(LAPO, frames).save("a")
+    with safe_open("a.safetensors", "pt") as file:
+        record, tensors = json.loads(file.metadata()["masklam"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    assert len(record.pop("sha256")) == 64
+    save_file(tensors, "b.safetensors", {"masklam": json.dumps(record)})
+    for name, tensor in read_agent("b")[1].items():
+        assert th.equal(tensor, tensors[name])
+    assert read_header("b") == read_header("a") == record
+
+
+def test_the_same_agent_is_the_same_file(frames, tmp_path):
+    agent = make(LAPO, frames)
+    agent.save("a")
+    agent.save("b")
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("dtype", [th.bfloat16, th.float32, th.int64, th.bool])
+def test_every_type_of_tensor_is_summed_up(dtype):
+    tensors = {"x": th.tensor([[0, 1], [1, 1]]).to(dtype), "scalar": th.tensor(1).to(dtype), "none": th.zeros(0, 3)}
+    write_agent("a", {"class": "X"}, tensors)
+    found = read_agent("a")[1]
+    assert all(th.equal(found[name], tensors[name]) for name in tensors)
 
 
 @pytest.mark.parametrize(
