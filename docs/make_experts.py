@@ -38,10 +38,11 @@ expert.info                             # returns, steps, seed, command
 collect("MaskCheetah-v0", 10, policy="medium")
 ```
 
-The NumPy policies need neither torch nor Stable-Baselines3, and their files keep a checksum. `expert` is the best policy of a training, `medium` the
-checkpoint of it whose return was nearest to half way from random actions to the expert. A distractor's correlation is
-exact under the task's reference policy, which is its expert with Gaussian action noise (uniform random actions where
-there is none). `collect` also takes `policy="mixed"` and `noise=`: [datasets.md](datasets.md).
+The NumPy policies need neither torch nor Stable-Baselines3, and their files keep a checksum. `expert` is the best
+policy of a training, `medium` the checkpoint of it whose return was nearest to half way from random actions to the
+expert. A distractor's correlation is exact under the task's reference policy, which is its expert with Gaussian action
+noise (uniform random actions where there is none). `collect` also takes `policy="mixed"` and `noise=`:
+[datasets.md](datasets.md).
 
 Returns are means and standard deviations over 50 episodes of the deterministic policies, with resets that training's
 own evaluations did not see (the first cheetah's did). "Asked" is the return that the task's expert was to have.
