@@ -38,11 +38,12 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
 
     Gymnasium's own environments are all seen through one view, made of the first one's model, which they do not change.
 
-    :param num_envs: how many
-    :param max_episode_steps: time limit of an episode, None or -1 for none
+    :param num_envs: how many, at least 1
+    :param max_episode_steps: time limit of an episode, at least 1; None or -1 for none
     :param autoreset_mode: Gymnasium's, or its value: ``"NextStep"``, ``"SameStep"`` or ``"Disabled"``
     :param copy: fresh arrays at every step; False: every step writes to the same observation arrays
-    :param threads: how many work at once; None: as many as there are usable cores, at most one for four environments
+    :param threads: how many work at once, at least 1; None: as many as there are usable cores.  Never more than one for
+        four environments, rounded up
     :param kwargs: keyword arguments of :class:`~masklam_envs.env.MaskEnv`; ``base`` must be an id
     :raises ValueError: for a number out of range or an unknown mode
     :raises TypeError: when ``base`` is an environment: there are ``num_envs`` to make

@@ -1,5 +1,7 @@
 """The environments' reference says what the environments are, and is up to date."""
 
+import inspect
+import itertools
 import re
 import runpy
 
@@ -7,12 +9,16 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from masklam_envs import wrappers
+from masklam_envs.distractors import presets
 from masklam_envs.documentation import WORDS, arguments, describe, is_described, table, words_of
 from masklam_envs.documentation.states import state_numbers
 from masklam_envs.documentation.words import MISSING
 from masklam_envs.env import MaskEnv, make_masked
+from masklam_envs.masks import faults, source_names, sources
 from masklam_envs.suites.catalog import DMC_TASKS, METAWORLD_TASKS, suite_ids
 from masklam_envs.tasks import TASKS
+from masklam_envs.vector import MaskVectorEnv
 from tests.helpers import check_reference, reference_sections, table_rows
 
 GYMNASIUM = {task.base for task in TASKS.values()}
@@ -213,3 +219,81 @@ def test_an_environments_docstring_ends_with_the_tables_of_its_id():
     assert "### Starting state" in env.__doc__ and "| action | joint |" not in MaskEnv.__doc__
     assert make_masked("Ant-v5").unwrapped.__doc__ == MaskEnv.__doc__
     assert MaskEnv("Reacher-v5").__doc__ == MaskEnv.__doc__
+
+
+# ------------------------------------------------------------------------------------------------ options on the pages
+
+
+def told_options(page, head):
+    """What a page's table with this head says: (first cell, option): (default, range, meaning)."""
+    lines = page.splitlines()
+    begin = lines.index(head) + 2
+    told, first = {}, ""
+    for line in itertools.takewhile(lambda each: each.startswith("|"), lines[begin:]):
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        first = cells[0] or first
+        for owner in re.findall(r"`(\w+)`", first):
+            for option in re.findall(r"`(\w+)`", cells[-4]):
+                told[owner, option] = tuple(cells[-3:])
+    return told
+
+
+def parameters_of(kind, skipped=("self", "env", "context")):
+    parameters = inspect.signature(kind.__init__).parameters.values()
+    return {each.name: each.default for each in parameters if each.name not in skipped}
+
+
+def test_the_page_on_wrappers_has_every_argument_with_default_and_range(repo):
+    page = (repo / "docs" / "wrappers.md").read_text()
+    told = told_options(page, "| wrapper | argument | default | range | meaning and source |")
+    wanted = {
+        (name, option): default
+        for name in wrappers.__all__
+        for option, default in parameters_of(getattr(wrappers, name)).items()
+    }
+    assert told.keys() == wanted.keys()
+    for key, default in wanted.items():
+        said, allowed, meaning = told[key]
+        assert allowed and meaning
+        assert said == "must be given" if default is inspect.Parameter.empty else str(default) in said, key
+
+
+def test_the_page_on_masks_has_every_option_of_every_source(repo):
+    page = (repo / "docs" / "masks.md").read_text()
+    told = told_options(page, "| source | option | default | range | meaning |")
+    kinds = {name: parameters_of(sources._class_of(name)) for name in source_names() if name != "none"}
+    wanted = {(name, option) for name, options in kinds.items() for option in options}
+    assert {key for key in told if key[0] in kinds} == wanted
+    assert all(allowed for _, allowed, _ in told.values())
+
+
+def test_the_page_on_faults_has_every_option_with_default_and_range(repo):
+    page = (repo / "docs" / "masks.md").read_text()
+    told = told_options(page, "| name | option | default | range | what happens to the mask of frame t |")
+    wanted = {
+        (name, option): kind.default for name, (_, options) in faults._KNOWN.items() for option, kind in options.items()
+    }
+    assert told.keys() == wanted.keys()
+    for key, default in wanted.items():
+        assert told[key][0].strip('`"') == str(default).replace("True", "true") and told[key][1], key
+
+
+def test_the_page_on_vectors_has_every_option_with_default_and_range(repo):
+    page = (repo / "docs" / "vector.md").read_text()
+    told = told_options(page, "| option | default | range | meaning |")
+    wanted = {name: default for name, default in parameters_of(MaskVectorEnv).items() if name != "kwargs"}
+    assert {option for _, option in told} == wanted.keys()
+    assert all(allowed and meaning for _, allowed, meaning in told.values())
+    assert str(wanted["num_envs"]) in told["num_envs", "num_envs"][0]
+
+
+def test_the_page_on_distractors_has_every_option_with_a_range(repo):
+    told = {}
+    for line in (repo / "docs" / "distractors.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if len(cells) in (4, 5):
+            told |= dict.fromkeys(re.findall(r"`(\w+)`", cells[-4]), cells[-2])
+    parts = [name for name in presets._PARTS if not presets.is_registered_by_others(name)]
+    for name in parts:
+        for option in presets._options(presets._part_class(name)):
+            assert told.get(option), f"{option} of {name}"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from masklam_envs.masks.onnx_runtime import shortage_told
 from masklam_envs.masks.prompts import check_prompt, paper_box
+from masklam_envs.masks.threshold import is_agent
 
 KINDS = ("box", "points", "paper")
 #: files of the smallest of its three networks, the one that rembg takes by itself
@@ -59,7 +60,7 @@ class RembgSam:
         found = np.asarray(mask)
         if found.shape != frame.shape[:2]:
             raise ValueError(f"{self._file} gives masks of shape {found.shape} for frames of {frame.shape[:2]}")
-        return (found > 127).astype(np.float32)
+        return is_agent(found).astype(np.float32)
 
 
 def _marks(prompt: dict[str, Any], size: tuple[int, ...]) -> list[dict[str, Any]]:
