@@ -30,12 +30,13 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import MaybeCallback
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from torch import nn
 
 from masklam_agents.common.base import LatentActionAlgorithm, without_effect
 from masklam_agents.common.gather import gather
 from masklam_agents.common.networks import NetworkFamily
+from masklam_agents.common.offline import Source
 from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast
 from masklam_agents.methods import METHODS, register_method
@@ -146,14 +147,18 @@ class ExternalLAM(LatentActionAlgorithm):
 
     def __init__(
         self,
-        *args: Any,
+        policy: str | type[BasePolicy] = "MultiInputPolicy",
+        env: GymEnv | str | None = None,
+        dataset: Source | None = None,
+        labels: int = 4_096,
+        *,
         lam: str,
         lam_kwargs: dict[str, Any] | None = None,
         future_offset: int = 1,
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, future_offset=future_offset, _init_setup_model=False, **kwargs)
+        super().__init__(policy, env, dataset, labels, future_offset=future_offset, _init_setup_model=False, **kwargs)
         try:
             options = json.loads(json.dumps(lam_kwargs or {}))
         except TypeError as error:

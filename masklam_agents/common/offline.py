@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import re
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
+import gymnasium as gym
 import numpy as np
 import torch as th
 from gymnasium import spaces
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
+from stable_baselines3.common.utils import get_system_info
 
 from masklam_agents.common.ahead import LossOf, PreparedLoss
 from masklam_agents.common.networks import named
@@ -41,6 +44,7 @@ LABELS_STREAM = 3  # of the seed; the stages have those before it
 STAGES = ("pretrain", "clone", "decode")
 #: constructor arguments that are not configuration: no agent file records them
 NOT_CONFIGURATION = ("policy", "env", "dataset", "tensorboard_log", "verbose", "device", "_init_setup_model")
+VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 #: configuration of names and values, for which a constructor takes None as none
 OPTIONAL_OPTIONS = ("bottleneck_options", "max_grad_norm", "schedules", "policy_kwargs")
 Dataset = Frames | LazyFrames
@@ -61,6 +65,21 @@ def constructor_arguments(given: dict[str, Any], **changed: Any) -> dict[str, An
         if name in config:
             config[name] = dict(config[name] or {})
     return own | {"config": {name: list(x) if isinstance(x, tuple) else x for name, x in config.items()}}
+
+
+def whole_signature(cls: type) -> inspect.Signature:
+    """Every argument of a class, also those that its constructor hands on to its bases as ``**kwargs``."""
+    found: dict[str, inspect.Parameter] = {}
+    for kind in cls.__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        parameters = list(inspect.signature(vars(kind)["__init__"]).parameters.values())[1:]
+        for parameter in parameters:
+            if not parameter.name.startswith("_") and parameter.kind not in VARIABLE:
+                found.setdefault(parameter.name, parameter)
+        if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return inspect.Signature(sorted(found.values(), key=lambda parameter: parameter.kind))
 
 
 class OfflineAlgorithm(StagedAlgorithm):
@@ -84,7 +103,13 @@ class OfflineAlgorithm(StagedAlgorithm):
     stages: ClassVar[dict[str, tuple[str, ...]]] = {"clone": ("actor",)}
     #: the family that ``network="paper"`` stands for
     paper_network: ClassVar[str] = "impala"
+    __signature__: ClassVar[inspect.Signature]
     policy: LatentActionPolicy
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let ``help`` and notebooks show all arguments of a method."""
+        super().__init_subclass__(**kwargs)
+        cls.__signature__ = whole_signature(cls)
 
     def __init__(
         self,
@@ -98,6 +123,11 @@ class OfflineAlgorithm(StagedAlgorithm):
         device: th.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
+        if isinstance(env, gym.vector.VectorEnv):
+            raise TypeError(
+                "env is one of Gymnasium's vector environments, and agents take those of Stable-Baselines3: use "
+                "masklam_agents.MaskVecEnv(id, num_envs), DummyVecEnv, or a single environment"
+            )
         super().__init__(
             config | {"network": named(config["network"])},
             policy="MultiInputPolicy" if isinstance(policy, str) and policy == "CnnPolicy" else policy,
@@ -174,7 +204,7 @@ class OfflineAlgorithm(StagedAlgorithm):
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         """Give the agent an environment, also one that shows more than the dataset does (a mask), or stacks of frames.
 
-        :param env: with frames of the agent's size and its action space
+        :param env: with frames of the agent's size and its action space; any number of environments side by side
         :param force_reset: as in SB3
         :raises ValueError: when they are others
         """
@@ -185,7 +215,7 @@ class OfflineAlgorithm(StagedAlgorithm):
                 f"the agent sees {self.policy.image_size} pixels and acts in {self.action_space}, "
                 f"the environment shows {size} and acts in {space}"
             )
-        self.observation_space = wrapped.observation_space
+        self.observation_space, self.n_envs = wrapped.observation_space, wrapped.num_envs
         super().set_env(wrapped, force_reset)
 
     def _setup_model(self) -> None:
@@ -441,6 +471,10 @@ class OfflineAlgorithm(StagedAlgorithm):
         env: GymEnv | None = None,
         device: th.device | str = "auto",
         dataset: Source | None = None,
+        *,
+        custom_objects: None = None,
+        print_system_info: bool = False,
+        force_reset: bool = True,
         **kwargs: Any,
     ) -> Self:
         """Read an agent written by :meth:`save`.
@@ -449,9 +483,16 @@ class OfflineAlgorithm(StagedAlgorithm):
         :param env: an environment with the same spaces
         :param device: where to put it
         :param dataset: to train on, as for the constructor
+        :param custom_objects: not supported, and not needed: files hold names and numbers, no objects
+        :param print_system_info: print the versions here (SB3's)
+        :param force_reset: as in SB3; an agent that was read has no observation to go on from, so nothing depends on it
         :param kwargs: constructor arguments to set anew, e.g. ``verbose``
         :raises ValueError: when the file is damaged, of another class or version, or the environment does not fit
         """
+        if custom_objects:
+            raise ValueError("agent files hold no objects to replace: give constructor arguments as keywords instead")
+        if print_system_info:
+            get_system_info()
         header, tensors = read_agent(path)
         if header["class"] != cls.__name__:
             raise ValueError(f"{path} holds a {header['class']} agent; load it with {header['class']}.load")

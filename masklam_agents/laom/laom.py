@@ -8,12 +8,13 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.ahead import LossOf
 from masklam_agents.common.augment import random_warps, to_patches, warp
 from masklam_agents.common.base import LatentActionAlgorithm, without_effect
 from masklam_agents.common.gather import gather
-from masklam_agents.common.offline import Dataset
+from masklam_agents.common.offline import Dataset, Source
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.processes import processes
 from masklam_agents.laom.policies import LAOMPolicy
@@ -61,7 +62,11 @@ class LAOM(LatentActionAlgorithm):
 
     def __init__(
         self,
-        *args: Any,
+        policy: str | type[BasePolicy] = "MultiInputPolicy",
+        env: GymEnv | str | None = None,
+        dataset: Source | None = None,
+        labels: int = 4_096,
+        *,
         latent_dim: int = 128,
         head_dim: int = 256,
         encoder_scale: int = 6,
@@ -80,7 +85,7 @@ class LAOM(LatentActionAlgorithm):
             "label_batch": label_batch,
         }
         self._labelled: tuple[Dataset, Any, Any, th.Tensor] | None = None
-        super().__init__(*args, latent_dim=latent_dim, _method=method, **kwargs)
+        super().__init__(policy, env, dataset, labels, latent_dim=latent_dim, _method=method, **kwargs)
 
     def _check_config(self) -> None:
         super()._check_config()

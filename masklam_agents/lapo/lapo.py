@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv
+
 from masklam_agents.common.base import LatentActionAlgorithm
+from masklam_agents.common.offline import Source
 
 
 class LAPO(LatentActionAlgorithm):
@@ -22,5 +26,14 @@ class LAPO(LatentActionAlgorithm):
     :param kwargs: see :class:`~masklam_agents.common.base.LatentActionAlgorithm`
     """
 
-    def __init__(self, *args: Any, future_offset: int = 1, **kwargs: Any) -> None:
-        super().__init__(*args, future_offset=future_offset, **kwargs)
+    def __init__(
+        self,
+        policy: str | type[BasePolicy] = "MultiInputPolicy",
+        env: GymEnv | str | None = None,
+        dataset: Source | None = None,
+        labels: int = 4_096,
+        *,
+        future_offset: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(policy, env, dataset, labels, future_offset=future_offset, **kwargs)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv
+
 from masklam_agents.common.base import LatentActionAlgorithm
+from masklam_agents.common.offline import Source
 from masklam_envs.errors import unknown_name
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -26,7 +30,18 @@ class MaskLAM(LatentActionAlgorithm):
     :param kwargs: see :class:`~masklam_agents.common.base.LatentActionAlgorithm`
     """
 
-    def __init__(self, *args: Any, preset: str = "fixed", mask_channel: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        policy: str | type[BasePolicy] = "MultiInputPolicy",
+        env: GymEnv | str | None = None,
+        dataset: Source | None = None,
+        labels: int = 4_096,
+        *,
+        preset: str = "fixed",
+        mask_channel: bool = True,
+        **kwargs: Any,
+    ) -> None:
         if preset not in PRESETS:
             raise ValueError(unknown_name("MaskLAM preset", preset, PRESETS))
-        super().__init__(*args, mask_channel=mask_channel, **{**PRESETS[preset], **kwargs})
+        chosen = {**PRESETS[preset], **kwargs}
+        super().__init__(policy, env, dataset, labels, mask_channel=mask_channel, **chosen)
