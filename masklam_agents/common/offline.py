@@ -193,10 +193,12 @@ class OfflineAlgorithm(StagedAlgorithm):
         if self.dataset is None:
             return
         size = self.dataset.image_size
-        meta = self.dataset.trajectories.meta
+        recorded = self.dataset.trajectories
         # Without actions stage 1 trains all the same; the decoder, made for one, is never used.
+        count = recorded.actions.shape[1] or 1
         low, high = (
-            np.asarray(meta[key] or [end], np.float32) for key, end in (("action_low", -1), ("action_high", 1))
+            np.asarray(recorded.meta.get(key) or count * [end], np.float32)
+            for key, end in (("action_low", -1), ("action_high", 1))
         )
         self.observation_space = spaces.Dict({"pixels": spaces.Box(0, 255, (size, size, 3), np.uint8)})
         self.action_space = spaces.Box(low, high)
