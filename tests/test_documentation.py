@@ -1,5 +1,6 @@
 """The environments' reference says what the environments are, and is up to date."""
 
+import importlib
 import inspect
 import itertools
 import re
@@ -9,7 +10,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from masklam_envs import wrappers
+from masklam_envs import data, wrappers
+from masklam_envs.data.formats.convert import FORMATS
 from masklam_envs.distractors import presets
 from masklam_envs.documentation import WORDS, arguments, describe, is_described, table, words_of
 from masklam_envs.documentation.states import state_numbers
@@ -297,3 +299,33 @@ def test_the_page_on_distractors_has_every_option_with_a_range(repo):
     for name in parts:
         for option in presets._options(presets._part_class(name)):
             assert told.get(option), f"{option} of {name}"
+
+
+def test_the_page_on_datasets_has_every_option_with_default_and_range(repo):
+    page = (repo / "docs" / "datasets.md").read_text()
+    told = told_options(page, "| of | option | default | range | meaning and source |")
+    functions = (data.collect, data.open_frames, data.split_frames, data.labelled_anchors, data.split_episodes)
+    wanted = {}
+    for made in (*functions, data.LazyFrames, data.Windows, data.WindowLoader):
+        options = inspect.signature(made).parameters.values()
+        given = ("env", "frames", "windows", "trajectories")
+        wanted |= {(made.__name__, each.name): each.default for each in options if each.name not in given}
+    assert told.keys() == wanted.keys()
+    for key, default in wanted.items():
+        said, allowed, _ = told[key]
+        assert allowed and (str(default) in said or default is inspect.Parameter.empty), key
+
+
+@pytest.mark.parametrize("layout", FORMATS[1:])
+def test_the_page_on_datasets_has_every_option_of_a_layout(repo, layout):
+    lines = (repo / "docs" / "datasets.md").read_text().replace("`, written", "_written`").replace("`, read", "_read`")
+    told = told_options(lines, "| layout | option | default | range | meaning |")
+    module = importlib.import_module(f"masklam_envs.data.formats.{layout}")
+    for function, words in (("export", "written"), ("read", "read")):
+        options = inspect.signature(getattr(module, function)).parameters.values()
+        wanted = {each.name: each.default for each in options if each.kind is inspect.Parameter.KEYWORD_ONLY}
+        found = {option: row for (owner, option), row in told.items() if owner == f"{layout}_{words}"}
+        assert found.keys() == wanted.keys()
+        for option, default in wanted.items():
+            assert found[option][1]
+            assert default is None or str(default).removesuffix(".0") in found[option][0], option
