@@ -211,6 +211,55 @@ def test_the_stated_rewards_are_those_of_the_base():
     assert info["reward_linup"] == env.data.qpos[2] / 0.003
 
 
+def tip_and_turning(data):
+    x, _, z = data.site_xpos[0]
+    return 0.01 * x**2 + (z - 2) ** 2 + 0.001 * data.qvel[1] ** 2 + 0.005 * data.qvel[2] ** 2
+
+
+def apart(data, first, second):
+    return np.linalg.norm(data.body(first).xpos - data.body(second).xpos)
+
+
+# The words as formulas: of MuJoCo's data, the squared actions' sum, the speed forwards, and whether it went on.
+REWARDS = {
+    "HalfCheetah-v5": lambda data, squares, speed, on: speed - 0.1 * squares,
+    "Hopper-v5": lambda data, squares, speed, on: on + speed - 0.001 * squares,
+    "Walker2d-v5": lambda data, squares, speed, on: on + speed - 0.001 * squares,
+    "Ant-v5": lambda data, squares, speed, on: (
+        on + speed - 0.5 * squares - 0.0005 * (np.clip(data.cfrc_ext, -1, 1) ** 2).sum()
+    ),
+    "Humanoid-v5": lambda data, squares, speed, on: (
+        5 * on + 1.25 * speed - 0.1 * squares - min(5e-7 * (data.cfrc_ext**2).sum(), 10)
+    ),
+    "HumanoidStandup-v5": lambda data, squares, speed, on: (
+        data.qpos[2] / 0.003 + 1 - 0.1 * squares - min(5e-7 * (data.cfrc_ext**2).sum(), 10)
+    ),
+    "Swimmer-v5": lambda data, squares, speed, on: speed - 0.0001 * squares,
+    "Reacher-v5": lambda data, squares, speed, on: -apart(data, "fingertip", "target") - squares,
+    "Pusher-v5": lambda data, squares, speed, on: (
+        -apart(data, "object", "goal") - 0.5 * apart(data, "tips_arm", "object") - 0.1 * squares
+    ),
+    "InvertedPendulum-v5": lambda data, squares, speed, on: on,
+    "InvertedDoublePendulum-v5": lambda data, squares, speed, on: 10 * on - tip_and_turning(data),
+}
+
+
+@pytest.mark.parametrize("env_id", sorted(GYMNASIUM))
+def test_a_reward_is_what_the_reference_says(env_id):
+    env = base_of(env_id)
+    env.action_space.seed(1)
+    for seed in range(3):
+        env.reset(seed=seed)
+        for _ in range(30):
+            action = env.action_space.sample()
+            _, reward, terminated, _, info = env.step(action)
+            squares, speed = float((action.astype(float) ** 2).sum()), info.get("x_velocity", 0.0)
+            wanted = REWARDS[env_id](env.unwrapped.data, squares, speed, not terminated)
+            assert reward == pytest.approx(float(wanted), rel=1e-5, abs=1e-6)
+            if terminated:
+                break
+
+
 def test_a_bar_in_a_cell_does_not_end_it():
     assert table(("a",), [("x | y",)]).splitlines()[2] == r"| x \| y |"
 

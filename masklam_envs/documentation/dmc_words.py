@@ -1,6 +1,6 @@
 """What is said of dm_control's tasks, from the sources of version 1.0.50; a step's reward is in [0, 1] but for lqr's.
 
-``u`` is an action's number.  "0.1 at d" is where a reward that falls off as a Gaussian has come down to 0.1.
+``u`` is an action's number.  "1 at a, 0.1 at b" is a Gaussian: 0.1 to the power of the square of the way from a to b.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _CARTPOLE_DOWN = (
 _FINGER = "Angles of the finger uniform within their limits, of the body in [-pi, pi] rad, not touching, at rest"
 _FISH = "The body turned by a random quaternion, fins and tail uniform in [-0.2, 0.2] rad, at rest"
 _STANDING = (
-    f"s x t x {SMALL_CONTROL}; s = 1 with the head at 1.4 m or above and 0.1 at 0.35 m below; t = (1 + cosine of the "
-    "tilt of the {body}) / 1.9, at most 1"
+    f"s = 1 with the head at 1.4 m or above and 0.1 at 1.05 m, t = (1 + cosine of the tilt of the {{body}}) / 1.9 and "
+    f"at most 1, c = {SMALL_CONTROL}"
 )
 _DOG_STAND = (
-    "product of: torso at 0.37 m or above and pelvis at 0.43 m or above (each falling off to 0.1 on the ground); (1 + "
+    "the product of: 1 with the torso at 0.37 m or above and 0.1 on the ground; the same of the pelvis at 0.43 m; (1 + "
     "cosine of the tilt) / 1.87, at most 1, of skull, torso and pelvis; 0.9 + 0.1 x the share of the body's weight "
-    "(100 N) on palms and soles"
+    "(100 N) on palms and soles, at most 1"
 )
 _DOG_START = (
     "The model's standing pose turned by a uniform angle about the vertical; velocities along the ground and about the "
@@ -71,18 +71,21 @@ _QUADRUPED_START = "The body turned by a random quaternion, as low as it touches
 
 
 def _walker(task: str, speed: float) -> Words:
-    stand = (
-        "(3 s + t) / 4, s = 1 with the torso at 1.2 m or above and 0.1 at 0.6 m below, t = (1 + cosine of its tilt) / 2"
-    )
-    move = f"{stand}; x (5 m + 1) / 6, m = forward speed / {speed:g} m/s, cut to [0, 1]." if speed else f"{stand}."
-    return Words(f"A planar pair of legs {task}.", move, start=ANYWHERE)
+    stand = "s = 1 with the torso at 1.2 m or above and 0.1 at 0.6 m, t = (1 + cosine of its tilt) / 2"
+    reward = f"(3 s + t) / 4: {stand}."
+    if speed:
+        move = f"m = forward speed / {speed:g} m/s, cut to [0, 1]"
+        reward = f"(3 s + t) / 4 x (5 m + 1) / 6: {stand}, {move}."
+    return Words(f"A planar pair of legs {task}.", reward, start=ANYWHERE)
 
 
 def _humanoid(task: str, speed: float, body: str = "torso", who: str = "A human figure") -> Words:
     standing = _STANDING.format(body=body)
-    still = "; x the mean over x and y of d, 1 at rest and 0.1 at 2 m/s."
-    move = f"; x (5 m + 1) / 6, m = horizontal speed / {speed:g} m/s, at most 1." if speed else still
-    return Words(f"{who} {task}.", standing + move, start=FREELY)
+    if not speed:
+        still = "d = the mean over the velocities along x and y of 1 at rest, 0.1 at 2 m/s"
+        return Words(f"{who} {task}.", f"s x t x c x d: {standing}, {still}.", start=FREELY)
+    move = f"m = horizontal speed / {speed:g} m/s and at most 1"
+    return Words(f"{who} {task}.", f"s x t x c x (5 m + 1) / 6: {standing}, {move}.", start=FREELY)
 
 
 def _dog(task: str, speed: float) -> Words:

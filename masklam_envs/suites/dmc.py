@@ -30,7 +30,8 @@ class DMControlEnv(gym.Env[NDArray[np.float64], NDArray[np.float32]], EzPickle):
     in the same random stream.
 
     * Observation: ``Box(-inf, inf, (S,), float64)``, the suite's observations one after the other.
-    * Action: ``Box(-1, 1, (A,), float32)``; one action lasts one control step of the suite, without repeat.
+    * Action: ``Box((A,), float32)`` within the suite's limits, mostly [-1, 1]; one action lasts one control step of the
+      suite, without repeat.
     * Reward: in [0, 1] a step; of lqr at most 1.
     * An episode ends (``terminated``) where the suite says that the discount is 0, which only lqr does; the suite's
       limit of 1,000 steps is a time limit of the registered id.

@@ -317,3 +317,88 @@ def test_a_task_of_every_domain_has_every_section_and_a_row_a_number(name):
 @pytest.mark.parametrize("name", sorted(set(DMC_TASKS) - set(ONE_OF_EACH_DOMAIN)))
 def test_every_task_has_every_section_and_a_row_a_number(name):
     check_reference(f"MaskDMC/{name}-v0")
+
+
+def gauss(way):
+    """1 at 0 and less, 0.1 at 1, as the words have it."""
+    return 0.1 ** (max(way, 0) ** 2)
+
+
+def share(value):
+    return min(max(value, 0.0), 1.0)
+
+
+def calm(u):
+    return (4 + np.maximum(0, 1 - u**2).mean()) / 5
+
+
+def head_and_torso(data):
+    return gauss((1.4 - data.xpos["head", "z"]) / 0.35) * share((1 + data.xmat["torso", "zz"]) / 1.9)
+
+
+def legs(data):
+    return (3 * gauss((1.2 - data.xpos["torso", "z"]) / 0.6) + (1 + data.xmat["torso", "zz"]) / 2) / 4
+
+
+def distance(data, first, second):
+    return np.linalg.norm(data.geom_xpos[first] - data.geom_xpos[second])
+
+
+# The words of the reference as formulas, of the suite's own names and the action u.
+REWARDS = {
+    "cheetah-run": lambda data, u: share(data.sensordata["torso_subtreelinvel"][0] / 10),
+    "walker-run": lambda data, u: legs(data) * (5 * share(data.sensordata["torso_subtreelinvel"][0] / 8) + 1) / 6,
+    "walker-stand": lambda data, u: legs(data),
+    "humanoid-run": lambda data, u: (
+        head_and_torso(data)
+        * calm(u)
+        * (5 * share(np.linalg.norm(data.sensordata["torso_subtreelinvel"][:2]) / 10) + 1)
+        / 6
+    ),
+    "humanoid-stand": lambda data, u: (
+        head_and_torso(data)
+        * calm(u)
+        * np.mean([gauss(abs(v) / 2) for v in data.sensordata["torso_subtreelinvel"][:2]])
+    ),
+    "quadruped-run": lambda data, u: (
+        (1 + data.xmat["torso", "zz"]) / 2 * (1 + np.clip(data.sensordata["velocimeter"][0] / 5, -1, 1)) / 2
+    ),
+    "cartpole-balance": lambda data, u: (
+        (1 + data.xmat["pole_1", "zz"])
+        / 2
+        * (1 + gauss(abs(data.qpos["slider"][0]) / 2))
+        / 2
+        * (4 + max(0, 1 - u[0] ** 2))
+        / 5
+        * (1 + gauss(abs(data.qvel["hinge_1"][0]) / 5))
+        / 2
+    ),
+    "lqr-lqr_6_2": lambda data, u: 1 - 0.5 * (np.asarray(data.qpos) ** 2).sum() - 0.05 * (u**2).sum(),
+    "point_mass-easy": lambda data, u: gauss((distance(data, "target", "pointmass") - 0.015) / 0.015) * calm(u),
+    "swimmer-swimmer6": lambda data, u: 1 / (1 + 9 * (max(nose(data) - 0.1, 0) / 0.5) ** 2),
+    "fish-swim": lambda data, u: (
+        (7 * gauss((distance(data, "mouth", "target") - 0.045) / 0.09) + (1 + data.xmat["torso", "zz"]) / 2) / 8
+    ),
+    "acrobot-swingup": lambda data, u: gauss(np.linalg.norm(data.site_xpos["target"] - data.site_xpos["tip"]) - 0.2),
+}
+
+
+def nose(data):
+    away = (data.geom_xpos["target"] - data.geom_xpos["nose"]).dot(data.xmat["head"].reshape(3, 3))
+    return np.linalg.norm(away[:2])
+
+
+@pytest.mark.parametrize("name", REWARDS)
+def test_a_reward_is_what_the_reference_says(name):
+    env = gym.make(f"DMC/{name}-v0")
+    env.action_space.seed(2)
+    found = []
+    for seed in range(3):
+        env.reset(seed=seed)
+        for _ in range(25):
+            action = np.clip(env.action_space.sample(), -1, 1)
+            _, reward, *_ = env.step(action)
+            data = env.unwrapped._suite.physics.named.data
+            assert reward == pytest.approx(float(REWARDS[name](data, action)), rel=1e-6, abs=1e-9)
+            found.append(reward)
+    assert len(set(found)) > 1
