@@ -2,6 +2,7 @@
 
     python benchmarks/agent_area.py                              # every task, 64 x 64
     python benchmarks/agent_area.py --tasks MaskAnt-v0 --episodes 500
+    python benchmarks/agent_area.py --max-steps 1 --tasks MaskDMC/swimmer-swimmer6-v0   # how episodes start
 
 Each task is seen through its own camera in episodes of uniform random actions, from so many resets; where the task ends
 an episode when the agent falls, once more without that; and with the shipped expert where there is one (with its
@@ -20,6 +21,7 @@ import tyro
 
 from masklam_envs import collect
 from masklam_envs.data.trajectories import Trajectories
+from masklam_envs.masks import target_bodies
 from masklam_envs.tasks import TASKS
 
 
@@ -33,6 +35,8 @@ class Args:
     """resets of the rows without falling and of the expert's, whose episodes last until the time limit"""
     frames: int = 4_000
     """frames drawn of each row"""
+    max_steps: int | None = None
+    """cut every episode after so many steps"""
     image_size: int = 64
     """side of a frame, pixels"""
 
@@ -50,16 +54,16 @@ class Row:
 
 def rollouts(task: str, args: Args) -> Iterator[tuple[str, Trajectories]]:
     """What the agent does, and the episodes of it."""
-    yield f"random, {args.episodes} episodes", collect(task, args.episodes, policy="random")
+    yield f"random, {args.episodes} episodes", collect(task, args.episodes, policy="random", max_steps=args.max_steps)
     masked: Any = gym.make(task).unwrapped
     if hasattr(masked.base.unwrapped, "_terminate_when_unhealthy"):
         standing = gym.make(task, base_kwargs={"terminate_when_unhealthy": False})
         yield (
             f"random, {args.long_episodes} that go on after a fall",
-            collect(standing, args.long_episodes, policy="random"),
+            collect(standing, args.long_episodes, policy="random", max_steps=args.max_steps),
         )
-    if TASKS[task].expert:
-        yield f"expert, {args.long_episodes} episodes", collect(task, args.long_episodes)
+    if task in TASKS and TASKS[task].expert:
+        yield f"expert, {args.long_episodes} episodes", collect(task, args.long_episodes, max_steps=args.max_steps)
 
 
 def measure(task: str, name: str, trajectories: Trajectories, args: Args) -> Row:
@@ -69,9 +73,19 @@ def measure(task: str, name: str, trajectories: Trajectories, args: Args) -> Row
     area = masks.sum(axis=(1, 2))
     edge = masks[:, [0, -1]].any(axis=(1, 2)) | masks[:, :, [0, -1]].any(axis=(1, 2))
     hidden = None
-    if TASKS[task].objects:
+    if has_objects(task):
         hidden = float(1 - drawn(task, poses, args, "object").any(axis=(1, 2)).mean())
     return Row(task, name, len(poses), float(area.mean()), int(area.min()), float(edge.mean()), hidden)
+
+
+def has_objects(task: str) -> bool:
+    """Whether there is anything that ``mask_target="object"`` could show."""
+    env: Any = gym.make(task).unwrapped
+    config = env.view.config
+    try:
+        return bool(target_bodies(env.view.model, "object", config.agent_bodies, config.object_bodies))
+    except ValueError:
+        return False
 
 
 def drawn(task: str, poses: np.ndarray, args: Args, target: str) -> np.ndarray:

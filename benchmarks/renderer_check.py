@@ -1,8 +1,14 @@
 """Compare the ray caster with MuJoCo itself.
 
-Prints, per model, how many pixels of random poses show another geom than ``mj_ray`` finds through their centres, the
-largest depth error where both agree, and the fastest times of a 64x64 frame.  Where OpenGL works (``MUJOCO_GL=egl``)
-it also writes a picture of both renderers side by side.
+Prints, per task and seen through the task's own camera, in how many pixels of random poses the ray caster shows another
+geom than ``mj_multiRay`` finds through their centres; in how many of these ``mj_ray``, which finds some geoms that
+``mj_multiRay`` leaves out, finds another too; and the largest depth error where both agree.  Shares are of all pixels;
+"on bodies" are those that show a body.  Then the fastest times of a 64x64 frame.  ``--suites`` adds the tasks of
+dm_control, without times and without the dog, whose meshes the ray caster does not draw.
+
+    python benchmarks/renderer_check.py --poses 20 --suites > docs/results/renderer_check.txt
+
+Where OpenGL works (``MUJOCO_GL=egl``) it also writes a picture of both renderers side by side:
 
     MUJOCO_GL=egl python benchmarks/renderer_check.py --picture docs/pictures/renderer_comparison.png
 """
@@ -10,9 +16,11 @@ it also writes a picture of both renderers side by side.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import mujoco
@@ -20,23 +28,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+import masklam_envs  # noqa: F401 - registers the environments
 from masklam_envs.rendering import RaycastRenderer
 from masklam_envs.rendering.look import Look, Plate
+from masklam_envs.rendering.rays import PixelRays
+from masklam_envs.suites.catalog import DMC_TASKS
+from masklam_envs.tasks import TASKS
 
-MODELS = (
-    "HalfCheetah", "Hopper", "Walker2d", "Ant", "Humanoid", "Swimmer", "Reacher", "Pusher", "InvertedPendulum",
-    "InvertedDoublePendulum",
-)  # fmt: skip
 PICTURED = ("HalfCheetah", "Ant", "Humanoid", "Pusher")
 HEADINGS = ("ray caster, 256", "ray caster, 64 (enlarged)", "mujoco.Renderer, 256")
 LABEL_HEIGHT = 18
-VISIBLE_GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)
-
-
-def load(name: str) -> mujoco.MjModel:
-    """The model of Gymnasium's ``name``-v5."""
-    mujoco.set_mju_user_warning(lambda message: None)
-    return gymnasium.make(f"{name}-v5").unwrapped.model
+SUITE_TASKS = [f"MaskDMC/{name}-v0" for name in DMC_TASKS if not name.startswith("dog")]
 
 
 def random_pose(model: mujoco.MjModel, rng: np.random.Generator, noise: float = 0.3) -> NDArray[np.float64]:
@@ -47,38 +49,30 @@ def random_pose(model: mujoco.MjModel, rng: np.random.Generator, noise: float = 
     return qpos
 
 
-def trace(renderer: RaycastRenderer, qpos: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Ids (H, W) and depths along the optical axis (H, W) by ``mj_ray`` through the same pixel centres."""
-    model, size = renderer.model, renderer.image_size
-    data = mujoco.MjData(model)
-    data.qpos[:] = qpos
-    mujoco.mj_forward(model, data)
-    eye, matrix, half_height = renderer.camera_pose(qpos)
-    offsets = ((np.arange(size) + 0.5) / size * 2 - 1) * half_height
-    ids, depth = np.full((size, size), -1, np.int32), np.full((size, size), np.inf)
-    geom = np.zeros(1, np.int32)
-    for y, down in enumerate(offsets):
-        for x, right in enumerate(offsets):
-            ray = matrix @ np.array([right, -down, -1.0])
-            t = mujoco.mj_ray(model, data, eye, ray, VISIBLE_GROUPS, 1, -1, geom)
-            if t >= 0:
-                ids[y, x], depth[y, x] = geom[0], t
-    return ids, depth
+@dataclasses.dataclass
+class Count:
+    """Pixels of all poses; the largest error in metres."""
+
+    different: int = 0
+    wrong: int = 0
+    on_bodies: int = 0
+    depth_error: float = 0.0
 
 
-def disagreement(name: str, poses: int) -> tuple[float, float]:
-    """Share of pixels whose ids differ over random poses, and the largest depth error (metres) of the others."""
-    model, rng = load(name), np.random.default_rng(0)
-    renderer = RaycastRenderer(model)
-    wrong, error = 0, 0.0
+def disagreement(renderer: RaycastRenderer, poses: int) -> Count:
+    """Where the ray caster shows another geom than MuJoCo's rays find in random poses."""
+    model, rng, count = renderer.model, np.random.default_rng(0), Count()
     for _ in range(poses):
         qpos = random_pose(model, rng)
-        layers, (ids, depth) = renderer.inspect(qpos), trace(renderer, qpos)
-        same = layers.ids == ids
-        wrong += int((~same).sum())
-        both = same & (ids >= 0) & (depth < 100)
-        error = max(error, float(np.abs(layers.depth[both] - depth[both]).max(initial=0)))
-    return wrong / (poses * renderer.image_size**2), error
+        layers, rays = renderer.inspect(qpos), PixelRays(renderer, qpos)
+        ids, depth = rays.trace()
+        other = layers.ids != ids
+        count.different += int(other.sum())
+        count.wrong += int((layers.ids[other] != rays.trace_singly(other).ids).sum())
+        count.on_bodies += int((model.geom_bodyid[ids[ids >= 0]] > 0).sum())
+        both = ~other & (ids >= 0) & (depth < 100)
+        count.depth_error = max(count.depth_error, float(np.abs(layers.depth[both] - depth[both]).max(initial=0)))
+    return count
 
 
 def fastest(function: Callable[[], object], repeats: int = 2000) -> float:
@@ -91,9 +85,8 @@ def fastest(function: Callable[[], object], repeats: int = 2000) -> float:
     return best * 1e6
 
 
-def moving_pose(name: str, steps: int = 20) -> NDArray[np.float64]:
+def moving_pose(env: Any, steps: int = 20) -> NDArray[np.float64]:
     """A pose that the task itself reaches, by seeded random actions."""
-    env = gymnasium.make(f"{name}-v5").unwrapped
     env.reset(seed=0)
     env.action_space.seed(0)
     for _ in range(steps):
@@ -121,7 +114,8 @@ def write_picture(path: Path, size: int = 256) -> None:
     sheet = Image.new("RGB", (size * len(HEADINGS), (size + LABEL_HEIGHT) * len(PICTURED)), "white")
     pen = ImageDraw.Draw(sheet)
     for row, name in enumerate(PICTURED):
-        model, qpos = load(name), moving_pose(name)
+        env: Any = gymnasium.make(f"{name}-v5").unwrapped
+        model, qpos = env.model, moving_pose(env)
         large, small = RaycastRenderer(model, size), RaycastRenderer(model, 64)
         enlarged = Image.fromarray(small.draw(qpos)[0]).resize((size, size), Image.Resampling.NEAREST)
         frames = (Image.fromarray(large.draw(qpos)[0]), enlarged, Image.fromarray(opengl(large, qpos, size)))
@@ -133,19 +127,36 @@ def write_picture(path: Path, size: int = 256) -> None:
     sheet.save(path, optimize=True)
 
 
+def times(name: str, renderer: RaycastRenderer) -> tuple[float, float]:
+    """Microseconds of a frame on a plate, and of one with the scene's own ground and sky."""
+    env: Any = gymnasium.make(TASKS[name].base).unwrapped
+    qpos, look = moving_pose(env), Look(Plate(np.zeros((64, 64, 3), np.uint8)))
+    return fastest(lambda: renderer.draw(qpos, look)), fastest(lambda: renderer.draw(qpos))
+
+
+def print_row(name: str, poses: int) -> None:
+    view: Any = gymnasium.make(name).unwrapped
+    renderer = view.view.renderer
+    count, pixels = disagreement(renderer, poses), poses * renderer.image_size**2
+    shares = f"{count.different / pixels:9.4%} {count.wrong / pixels:9.4%} {count.on_bodies / pixels:9.2%}"
+    speed = "".join(f"{fast:8.1f} us" for fast in times(name, renderer)) if name in TASKS else ""
+    print(f"{name:36s} {shares} {count.depth_error:8.1e} m{speed}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--poses", type=int, default=3, help="random poses per model")
+    parser.add_argument("--suites", action="store_true", help="dm_control's tasks too; needs the extra dmc")
     parser.add_argument("--picture", type=Path, help="where to write the comparison; needs OpenGL")
     arguments = parser.parse_args()
-    print(f"{'model':24s} {'other id':>9s} {'depth error':>12s} {'on a plate':>11s} {'with ground':>12s}")
-    for name in MODELS:
-        share, error = disagreement(name, arguments.poses)
-        model = load(name)
-        renderer, qpos = RaycastRenderer(model), moving_pose(name)
-        look = Look(Plate(np.zeros((64, 64, 3), np.uint8)))
-        times = fastest(lambda: renderer.draw(qpos, look)), fastest(lambda: renderer.draw(qpos))  # noqa: B023
-        print(f"{name:24s} {share:9.4%} {error:10.1e} m {times[0]:8.1f} us {times[1]:9.1f} us", flush=True)
+    mujoco.set_mju_user_warning(lambda message: None)  # "settotalmass is deprecated"
+    print(f"MuJoCo {mujoco.__version__}, {arguments.poses} random poses a task, 64 x 64; pixels with another geom than")
+    heading = (
+        f"{'task':36s} {'multiRay':>9s} {'both':>9s} {'on bodies':>9s} {'depth':>10s}{'plate':>11s}{'ground':>11s}"
+    )
+    print(heading)
+    for name in [*TASKS, *(SUITE_TASKS if arguments.suites else ())]:
+        print_row(name, arguments.poses)
     if arguments.picture:
         write_picture(arguments.picture)
 

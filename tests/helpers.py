@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
+import mujoco
 import numpy as np
 
 from masklam_envs.data import Frames, Trajectories
@@ -45,6 +46,13 @@ def random_actions(env: gym.Env[Any, Any], steps: int, seed: int = 0) -> np.ndar
     """Uniform actions (steps, A) float32 that do not touch the environment's own generators."""
     space = env.action_space
     return np.random.default_rng(seed).uniform(space.low, space.high, (steps, *space.shape)).astype(np.float32)
+
+
+def random_pose(model: mujoco.MjModel, rng: np.random.Generator, noise: float = 0.3) -> np.ndarray:
+    """The initial pose with Gaussian noise of that deviation in every coordinate (radians, metres)."""
+    qpos = model.qpos0.copy()
+    mujoco.mj_integratePos(model, qpos, rng.normal(0, noise, model.nv), 1.0)
+    return qpos
 
 
 def rollout(env: gym.Env[Any, Any], seed: int | None, steps: int = 4) -> tuple[list[dict[str, Any]], list[float]]:

@@ -16,11 +16,10 @@ import masklam_envs  # noqa: F401 - registers the environments
 from masklam_envs.distractors import ActionReference
 from masklam_envs.rendering import OpenGLRenderer, RaycastRenderer, gl
 from masklam_envs.rendering.look import CLEAN, CameraChange, Ghost, LightChange, Look, Plate
+from masklam_envs.rendering.rays import PixelRays
 from masklam_envs.rendering.scene import can_be_cast
 from masklam_envs.view import View, ViewConfig
 from tests.rendering.scenes import robot, soft
-
-VISIBLE_GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)
 
 
 @pytest.fixture(autouse=True)
@@ -94,20 +93,8 @@ def renderer(model: mujoco.MjModel) -> OpenGLRenderer:
 
 def traced_share(renderer: OpenGLRenderer, qpos: np.ndarray, samples: int) -> np.ndarray:
     """Share of each pixel's samples (H, W) whose ray meets a geom of the agent first, by ``mj_multiRay``."""
-    model, side = renderer.model, renderer.image_size * samples
-    data = mujoco.MjData(model)
-    data.qpos[:] = qpos
-    mujoco.mj_forward(model, data)
-    eye, matrix, half_height = renderer.camera_pose(qpos)
-    at = ((np.arange(side) + 0.5) / side * 2 - 1) * half_height
-    right, down = np.meshgrid(at, at)
-    rays = np.stack([right, -down, -np.ones_like(right)], axis=-1).reshape(-1, 3) @ matrix.T
-    ids = np.zeros(side * side, np.int32)
-    for i, ray in enumerate(rays):
-        geom = np.zeros(1, np.int32)
-        mujoco.mj_ray(model, data, eye, ray, VISIBLE_GROUPS, 1, -1, geom)
-        ids[i] = geom[0]
-    agent = (ids >= 0) & np.isin(model.geom_bodyid[ids], AGENT)
+    ids = PixelRays(renderer, qpos, samples=samples).trace().ids
+    agent = (ids >= 0) & np.isin(renderer.model.geom_bodyid[ids], AGENT)
     blocks = agent.reshape(renderer.image_size, samples, renderer.image_size, samples)
     return blocks.mean(axis=(1, 3))
 
@@ -122,19 +109,12 @@ def test_the_mask_of_meshes_is_that_of_rays(model: mujoco.MjModel, samples: int)
         assert (mask != (share >= 0.5)).sum() <= 1  # a ray may pass between two triangles
 
 
-def test_ids_and_depths_are_those_of_rays(renderer: OpenGLRenderer, model: mujoco.MjModel) -> None:
-    data, qpos = mujoco.MjData(model), POSES[1]
-    data.qpos[:] = qpos
-    mujoco.mj_forward(model, data)
-    layers, (eye, matrix, half_height) = renderer.inspect(qpos), renderer.camera_pose(qpos)
+def test_ids_and_depths_are_those_of_rays(renderer: OpenGLRenderer) -> None:
+    layers, traced = renderer.inspect(POSES[1]), PixelRays(renderer, POSES[1]).trace()
     assert set(np.unique(layers.ids)) == {-1, 0, 1, 2, 3, 4}
-    for y, x in np.random.default_rng(0).integers(0, 64, (300, 2)).tolist():
-        ray = matrix @ np.array([(x - 31.5) / 32 * half_height, (31.5 - y) / 32 * half_height, -1.0])
-        geom = np.zeros(1, np.int32)
-        distance = mujoco.mj_ray(model, data, eye, ray, VISIBLE_GROUPS, 1, -1, geom)
-        assert layers.ids[y, x] == geom[0], (y, x)
-        if 0 <= distance < 10:
-            assert abs(layers.depth[y, x] - distance) < 1e-4
+    assert (layers.ids != traced.ids).sum() <= 1  # a ray may pass between two triangles
+    near = (layers.ids == traced.ids) & (traced.depth < 10)
+    np.testing.assert_allclose(layers.depth[near], traced.depth[near], atol=1e-4)
 
 
 def test_with_one_sample_the_mask_is_that_of_the_ids(model: mujoco.MjModel) -> None:

@@ -11,13 +11,15 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 
 from masklam_envs import collect, make_masked, render_frames
-from masklam_envs.distractors import PRESETS
+from masklam_envs.distractors import PRESETS, distractor_names
 from masklam_envs.documentation.states import state_numbers
 from masklam_envs.env import KEYS
 from masklam_envs.masks import make_mask_source, segment
 from masklam_envs.masks.threshold import hard
 from masklam_envs.rendering import gl
+from masklam_envs.rendering.rays import PixelRays
 from masklam_envs.suites.catalog import DMC_PLACED, DMC_STEPS, DMC_TASKS
+from tests import promises
 from tests.helpers import assert_same, check_reference, random_actions, rollout
 
 suite = pytest.importorskip("dm_control.suite", reason="dm_control is not installed: pip install 'masklam[dmc]'")
@@ -161,6 +163,24 @@ def test_the_mask_is_every_geom_of_a_body(name):
     assert np.array_equal(mask[..., 0] == 255, robot) and robot.mean() > 0.02
 
 
+@pytest.mark.parametrize("name", ["fish-swim", "quadruped-fetch", "swimmer-swimmer6", "swimmer-swimmer15"])
+def test_a_goal_is_missing_in_the_mask_only_where_the_camera_does_not_see_it(name):
+    env, shown = make(name, mask_target="object", image_size=64).unwrapped, set()
+    geoms = np.flatnonzero(np.isin(env.view.model.geom_bodyid, env.view.mask_bodies))
+    for seed in range(8):
+        mask = env.reset(seed=seed)[0]["mask"][..., 0] == 255
+        assert (mask != np.isin(PixelRays(env.view.renderer, env.physics.data.qpos).trace().ids, geoms)).sum() <= 2
+        shown.add(bool(mask.any()))
+    assert shown == {False, True}
+
+
+@pytest.mark.parametrize("name", ["fish-swim", "swimmer-swimmer6", "swimmer-swimmer15"])
+def test_the_page_s_cameras_see_every_goal(name):
+    above = {"lookat": [0, 0, 0], "distance": 1.2 if name == "fish-swim" else 5.5, "elevation": -90}
+    env = make(name, mask_target="object", observation="mask", image_size=64, camera=above)
+    assert all(env.reset(seed=seed)[0]["mask"].any() for seed in range(8))
+
+
 @pytest.mark.parametrize("name", ["cheetah-run", "reacher-easy"])
 def test_recorded_physics_is_drawn_again_byte_for_byte(name):
     env = make(name)
@@ -176,12 +196,29 @@ def test_recorded_physics_is_drawn_again_byte_for_byte(name):
 
 
 @pytest.mark.parametrize("name", ["cheetah-run", "reacher-easy"])  # without and with a model of its own for drawing
-@pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_works(name, preset):
-    env = make(name, distractor=preset, observation=KEYS)
+@pytest.mark.parametrize("distractor", distractor_names())
+def test_every_distractor_works(name, distractor):
+    env = make(name, distractor=distractor, observation=KEYS)
     first, second = (rollout(env, 2)[0] for _ in range(2))
     assert all(observation in env.observation_space for observation in first)
     assert_same(first, second)
+
+
+# All at once; not `state`, which rolls out thousands of steps of each task to know its velocities.
+ALL_BUT_STATE = [part for part in PRESETS["everything"] if part["name"] != "state"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("distractor", ["action-0.9", ALL_BUT_STATE], ids=["action-0.9", "all but state"])
+@pytest.mark.parametrize("name", [name for name in DMC_TASKS if not name.startswith(MESHES)])
+def test_every_task_keeps_what_every_environment_promises(name, distractor):
+    env_id = f"MaskDMC/{name}-v0"
+    promises.assert_reproducible(env_id, distractor)
+    promises.assert_physics_untouched(env_id, distractor)
+    promises.assert_replayed(env_id, distractor)
+    promises.assert_mask_is_the_geoms(env_id, distractor)
+    promises.assert_gymnasium_s_checker_is_clean(env_id, distractor)
+    promises.assert_sb3_s_checker_is_clean(env_id, distractor)
 
 
 @pytest.mark.parametrize(("name", "alpha"), [*GROUND_ALPHAS.items(), ("reacher-easy", 0.0), ("finger-spin", 0.3)])
