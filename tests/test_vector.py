@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -20,8 +21,9 @@ from masklam_envs.batch.physics import OneByOne, StepByAddress, make_physics
 from masklam_envs.batch.runners import Runners
 from masklam_envs.batch.threads import CHUNK, Threads
 from masklam_envs.batch.tracks import BatchTrack
-from masklam_envs.distractors import ActionReference, make_distractor, presets
+from masklam_envs.distractors import ActionReference, distractor_names, make_distractor, presets
 from masklam_envs.distractors.procedural import ProceduralFootage
+from masklam_envs.tasks import TASKS
 from masklam_envs.vector import MaskVectorEnv
 
 ALL_KEYS = ("pixels", "mask", "state", "clean")
@@ -99,11 +101,27 @@ def test_equals_sync(env_id: str, kwargs: dict[str, Any], way: type, mode: str) 
     assert assert_steps_agree(ours, make_gymnasium(env_id, mode=mode, observation=ALL_KEYS, **kwargs)) > 0
 
 
-def test_equals_async() -> None:
-    kwargs: dict[str, Any] = {"max_episode_steps": 6}
-    assert assert_steps_agree(
-        make_ours("MaskCheetah-v0", 2, **kwargs), make_gymnasium("MaskCheetah-v0", 2, "async", **kwargs)
+def every_pair(fast: Callable[[str, str], bool]) -> Any:
+    """Every registered environment with every registered distractor; what is not fast is marked slow."""
+    pairs = [(env_id, distractor) for env_id in TASKS for distractor in distractor_names()]
+    marks = [() if fast(*pair) else pytest.mark.slow for pair in pairs]
+    return pytest.mark.parametrize(
+        ("env_id", "distractor"), [pytest.param(*pair, marks=mark) for pair, mark in zip(pairs, marks, strict=True)]
     )
+
+
+# One distractor that is drawn together and one that is not, in every environment; every distractor in one.
+@every_pair(lambda env_id, distractor: env_id == "MaskCheetah-v0" or distractor in ("action-0.9", "everything"))
+def test_every_environment_under_every_distractor_equals_sync(env_id: str, distractor: str) -> None:
+    kwargs: dict[str, Any] = {"distractor": distractor, "observation": ALL_KEYS, "max_episode_steps": 5}
+    # One step more than the ghost's lag, then a reset.
+    assert assert_steps_agree(make_ours(env_id, 2, threads=2, **kwargs), make_gymnasium(env_id, 2, **kwargs), 7) > 0
+
+
+@every_pair(lambda env_id, distractor: env_id == "MaskCheetah-v0" and distractor == "everything")
+def test_every_environment_under_every_distractor_equals_async(env_id: str, distractor: str) -> None:
+    kwargs: dict[str, Any] = {"distractor": distractor, "max_episode_steps": 5}
+    assert assert_steps_agree(make_ours(env_id, 2, **kwargs), make_gymnasium(env_id, 2, "async", **kwargs), 7) > 0
 
 
 @pytest.mark.parametrize(
