@@ -24,10 +24,12 @@ def whole_file(path: str | os.PathLike[str], ending: str = "") -> Iterator[Path]
     :param ending: of the temporary name, for writers that go by it, e.g. ``".mp4"``
     :raises OSError: when the file cannot be written or renamed
 
-    >>> with whole_file("scores.json") as part:
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "scores.json")
+    >>> with whole_file(path) as part:
     ...     _ = part.write_text("{}")
-    >>> Path("scores.json").read_text()
-    '{}'
+    >>> path.read_text(), len(list(path.parent.iterdir()))
+    ('{}', 1)
     """
     target = Path(path)
     remove_abandoned(target.parent, f".{glob.escape(target.name)}.*.part*")
