@@ -237,7 +237,7 @@ def plain_loop(agent: MaskLAM, frames: Frames) -> Callable[[], Any]:
     def step() -> torch.Tensor:
         pair, target = (x.to(agent.device) for x in next(batches))
         x = pair if policy.layout == "image" else in_patches(pair)
-        prediction = policy.fdm(first_half(x, policy.layout), policy.idm(x))
+        prediction = policy.next_frame(x, policy.idm(x))
         loss = reconstruction_loss(prediction, target[:, :3], target[:, 3:], "fixed")
         optimizer.zero_grad()
         loss.backward()

@@ -229,7 +229,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         x, target = inputs
         with autocast(config["precision"], self.device):
             z, bottleneck_loss = policy.coded(policy.idm(x))
-            prediction = policy.fdm(policy.first_stack(x), z)
+            prediction = policy.next_frame(x, z)
         rgb, mask = target[:, :3], target[:, 3:]
         if config["mask_input"]:
             rgb = rgb * mask
@@ -336,7 +336,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         x = self.policy.models_input(rgbm, index)
         with th.no_grad():
             z, _ = self.policy.coded(self.policy.idm(x))
-            image = self.policy.fdm(self.policy.first_stack(x), z)
+            image = self.policy.next_frame(x, z)
         pixels = ((image + 0.5) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
         return pixels if batched else pixels[0]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numba
 import numpy as np
+import torch as th
 from numpy.typing import NDArray
 
 PATCH = 4
@@ -127,3 +128,11 @@ def gather(
     shifts = np.zeros((batch, 2), np.int64) if shift is None else shift
     _gather(pixels, index, shifts, shift is not None, layout == "patches", values, places)
     return (out.view(np.int16) if half else out).reshape(*shape, -1)
+
+
+def frame_of_patches(x: th.Tensor, channels: int, image_size: int) -> th.Tensor:
+    """The last frame's colours (B, 3, H, W) of gathered patches (B, H/P * W/P, n * P * P * channels)."""
+    blocks = image_size // (2 * PATCH)
+    last = x[..., -channels * PATCH**2 :].unflatten(-1, (PATCH, PATCH, channels))[..., :3]
+    rows = last.unflatten(1, (blocks, blocks, 2, 2))  # block row and column, patch row and column, pixel row and column
+    return rows.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(-1, 3, image_size, image_size)

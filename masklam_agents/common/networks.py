@@ -32,6 +32,7 @@ class NetworkFamily:
     :param fdm: makes the forward model; its third argument is the latent's size
     :param policy: makes the policy
     :param policy_layout: in which the policy reads frames; empty: in the other two's
+    :param residual: whether the FDM's output is the change of the current frame, rather than the next frame
     """
 
     layout: str
@@ -39,15 +40,16 @@ class NetworkFamily:
     fdm: Builder
     policy: Builder
     policy_layout: str = ""
+    residual: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "policy_layout", self.policy_layout or self.layout)
 
 
 NETWORKS: dict[str, NetworkFamily] = {
-    "small": NetworkFamily("patches", small.PatchEncoder, small.PatchDecoder, small.PatchEncoder),
+    "small": NetworkFamily("patches", small.PatchEncoder, small.PatchDecoder, small.PatchEncoder, residual=True),
     # The small network's models with a policy that sees more, at more cost.
-    "lean": NetworkFamily("patches", small.PatchEncoder, small.PatchDecoder, lean.lean_policy, policy_layout="image"),
+    "lean": NetworkFamily("patches", small.PatchEncoder, small.PatchDecoder, lean.lean_policy, "image", residual=True),
     "impala": NetworkFamily("image", impala.impala_idm, impala.ImpalaFDM, impala.impala_policy),  # MaskLAM's
     "lapo": NetworkFamily("image", unet.lapo_encoder, unet.UNetFDM, unet.lapo_encoder),
     # LAOM and IDM make their own models of images, and with this family exactly those of LAOM's paper.

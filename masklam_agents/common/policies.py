@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
-from masklam_agents.common.gather import gather
+from masklam_agents.common.gather import frame_of_patches, gather
 from masklam_agents.common.networks import NetworkFamily, get_network, to_layout
 from masklam_agents.common.quantize import make_quantizer
 
@@ -96,7 +96,7 @@ class LatentActionPolicy(BasePolicy):
         self.network, self.idm_input = network, idm_input
         family = get_network(network)
         self.mask_input = mask_input
-        self.layout, self.policy_layout = family.layout, family.policy_layout
+        self.layout, self.policy_layout, self.residual = family.layout, family.policy_layout, family.residual
         self.mask_channel, self.frame_stack = mask_channel, frame_stack
         self.image_size = image_size
         size = int(np.prod(action_space.shape))
@@ -131,6 +131,18 @@ class LatentActionPolicy(BasePolicy):
         dim = 1 if self.layout == "image" else -1
         frames = 2 * self.frame_stack if self.idm_input == "stacks" else self.frame_stack + 1
         return x.narrow(dim, 0, x.shape[dim] // frames * self.frame_stack)
+
+    def next_frame(self, x: th.Tensor, z: th.Tensor) -> th.Tensor:
+        """The FDM's next frame (B, 3, H, W) of a batch that the IDM reads and its latents (B, latent_dim)."""
+        stack = self.first_stack(x)
+        predicted: th.Tensor = self.fdm(stack, z)
+        return predicted + self._current_frame(stack) if self.residual else predicted
+
+    def _current_frame(self, stack: th.Tensor) -> th.Tensor:
+        channels = 4 if self.mask_channel else 3
+        if self.layout == "image":
+            return stack[:, -channels:][:, :3]
+        return frame_of_patches(stack, channels, self.image_size)
 
     def actor_input(
         self,

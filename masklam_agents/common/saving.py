@@ -19,7 +19,7 @@ from masklam_envs.checksum import check, checksum
 from masklam_envs.whole import whole_file
 
 FORMAT = "masklam-agent"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 SUFFIX = ".safetensors"
 
 

@@ -1,4 +1,4 @@
-"""The small network for CPUs: matrix products over patches, no full-resolution convolution.
+"""The small network for CPUs: matrix products over patches, no convolution but one over 8x8 tokens.
 
 An embedding of whitened 4x4 patches followed by 2x2 merging: most of its time is spent in large matrix products.
 """
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from masklam_agents.common.gather import PATCH
 from masklam_agents.common.whitening import WhitenedLinear
 
-EMBED, MERGED, HIDDEN = 64, 64, 256
+EMBED, MERGED, HIDDEN, MIXED = 64, 64, 256, 128
 
 
 class PatchTokens(nn.Module):
@@ -59,7 +59,11 @@ class PatchEncoder(nn.Module):
 
 
 class PatchDecoder(nn.Module):
-    """The FDM: tokens and latent meet in a dense layer, whose tokens and the input's are decoded to 8x8 pixels each.
+    """The FDM: tokens and latent meet in a dense layer, neighbours in a convolution, which change 8x8 pixels each.
+
+    It predicts how the current frame changes.  Where it has to draw the next frame itself, a loss over all pixels
+    spends so small a network on copying what stands still, and LAPO's latent collapses even on a plain scene
+    (docs/results.md).
 
     :param channels: channels of the input image
     :param image_size: side of the image, pixels
@@ -73,14 +77,16 @@ class PatchDecoder(nn.Module):
         self.state = nn.Linear(count * MERGED, HIDDEN)
         self.latent = nn.Linear(latent_dim, HIDDEN, bias=False)
         self.spread = nn.Linear(HIDDEN, count * MERGED)
-        self.pixels = nn.Linear(2 * MERGED, 3 * (2 * PATCH) ** 2)
+        self.mix = nn.Conv2d(2 * MERGED, MIXED, 3, padding=1)
+        self.pixels = nn.Linear(MIXED, 3 * (2 * PATCH) ** 2)
 
     def forward(self, x: th.Tensor, z: th.Tensor) -> th.Tensor:
-        """The predicted next frame (B, 3, H, W) in [-0.5, 0.5]."""
+        """The change (B, 3, H, W) from the current frame to the next, in units of a pixel's whole range."""
         tokens = self.tokens(x)
         h = F.relu(self.state(tokens.flatten(1)) + self.latent(z))
         h = F.relu(self.spread(h)).view(tokens.shape)
-        patches = self.pixels(th.cat((tokens, h), dim=-1))
         side, size = self.tokens.side, 2 * PATCH
-        image = patches.view(-1, side, side, 3, size, size).permute(0, 3, 1, 4, 2, 5)
-        return th.tanh(image.reshape(-1, 3, side * size, side * size)) / 2
+        grid = th.cat((tokens, h), dim=-1).unflatten(1, (side, side)).permute(0, 3, 1, 2)
+        patches = self.pixels(F.relu(self.mix(grid)).permute(0, 2, 3, 1))
+        image = patches.unflatten(-1, (3, size, size)).permute(0, 3, 1, 4, 2, 5)
+        return image.reshape(-1, 3, side * size, side * size)
