@@ -34,7 +34,6 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torch.utils.flop_counter import FlopCounterMode
 
 from masklam_agents import MaskLAM
-from masklam_agents.common.base import first_half
 from masklam_agents.common.losses import reconstruction_loss
 from masklam_agents.common.networks import NETWORKS
 from masklam_envs import Frames, Windows, collect, render_frames
