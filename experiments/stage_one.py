@@ -2,6 +2,7 @@
 
     python experiments/stage_one.py --future-offset 1
     python experiments/stage_one.py --future-offset 10
+    python experiments/stage_one.py --method LAPO --distractor '[{"name": "flat", "ground_alpha": 0}]'
 
 One JSON line a run; append it to docs/results/stage_one.jsonl.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Literal
+from typing import Any, Literal
 
 import gymnasium as gym
 import torch as th
@@ -32,17 +33,26 @@ class Args:
     """samples of an update"""
     learning_rate: float = 1e-3
     """peak of the cosine"""
+    distractor: str = "action"
+    """name of a preset, or a list of parts in JSON"""
     correlation: float = 0.9
-    """of the background with the action"""
+    """of the background with the action, where it is `action`"""
     episodes: int = 60
     """training episodes"""
     seed: int = 0
     """of data, weights and batches"""
 
 
+def make_env(args: Args) -> gym.Env[Any, Any]:
+    """The task under the distractor."""
+    parts = json.loads(args.distractor) if args.distractor.startswith("[") else args.distractor
+    more = {"correlation": args.correlation} if parts == "action" else {}
+    return gym.make("MaskCheetah-v0", distractor=parts, **more)
+
+
 def main(args: Args) -> None:
     th.set_num_threads(1)
-    env = gym.make("MaskCheetah-v0", distractor="action", correlation=args.correlation)
+    env = make_env(args)
     train = render_frames(collect(env, args.episodes, seed=2 * args.seed), env)
     held_out = render_frames(collect(env, 10, seed=2 * args.seed + 1), env)
     agent = {"MaskLAM": MaskLAM, "LAPO": LAPO}[args.method](

