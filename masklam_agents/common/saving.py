@@ -12,10 +12,11 @@ import numpy as np
 import torch as th
 from gymnasium import spaces
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 
 from masklam_envs.checksum import check, checksum
+from masklam_envs.tensor_file import read_whole
 from masklam_envs.whole import whole_file
 
 FORMAT = "masklam-agent"
@@ -53,10 +54,9 @@ def read_agent(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
     if not target.is_file():
         raise FileNotFoundError(f"no agent at {target}")
     try:
-        with safe_open(os.fspath(target), framework="pt") as file:
-            record = json.loads((file.metadata() or {})["masklam"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+        metadata, data = read_whole(target)
+        record, tensors = json.loads(metadata["masklam"]), load(data)
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise ValueError(f"{target} is damaged or no MaskLAM agent ({error}); save it again") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise ValueError(f"{target} is no MaskLAM agent")

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklam_envs.checksum import check, checksum
+from masklam_envs.tensor_file import read_whole
 from masklam_envs.whole import whole_file
 
 ACTIVATIONS: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
@@ -130,17 +131,16 @@ class Expert:
 
         :raises ValueError: when the file is damaged or is no expert
         """
-        from safetensors import SafetensorError, safe_open
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
 
         try:
-            with safe_open(os.fspath(path), framework="np") as file:
-                metadata = file.metadata() or {}
-                info = ExpertInfo(**json.loads(metadata["expert"]))
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            metadata, data = read_whole(path)
+            info, tensors = ExpertInfo(**json.loads(metadata["expert"])), load(data)
             count = sum(name.startswith("weight_") for name in tensors)
             layers = [(tensors[f"weight_{i}"], tensors[f"bias_{i}"]) for i in range(count)]
             expert = cls(info, layers, *(tensors[name] for name in _STATISTICS))
-        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{os.fspath(path)} is damaged or no MaskLAM expert ({error}); train one with examples/train_expert.py"
             ) from error

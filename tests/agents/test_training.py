@@ -1,6 +1,9 @@
 import dataclasses
+import itertools
 import json
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import gymnasium as gym
 import numpy as np
@@ -269,6 +272,28 @@ def test_a_file_from_before_there_were_checksums_is_loaded(frames, tmp_path):
     for name, tensor in read_agent("b")[1].items():
         assert th.equal(tensor, tensors[name])
     assert read_header("b") == read_header("a") == record
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_the_old_or_the_new_one():
+    """As a training run does that saves itself, and a monitor that looks at its progress."""
+    stop = threading.Event()
+
+    def write(number=0.0):
+        write_agent("a", {"class": "X"}, {"x": th.full((100_000,), number)})
+
+    def write_on():
+        for number in itertools.takewhile(lambda _: not stop.is_set(), itertools.count()):
+            write(float(number))
+
+    write()
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(write_on)
+        try:
+            for _ in range(200):
+                assert len(read_agent("a")[1]["x"].unique()) == 1
+        finally:
+            stop.set()
+        writer.result()
 
 
 def test_the_same_agent_is_the_same_file(frames, tmp_path):
