@@ -389,6 +389,7 @@ def benchmark(
     retry: Annotated[bool, typer.Option(help="run again what failed")] = False,
     tune: Annotated[bool, typer.Option(help="choose hyperparameters by the suite's grid instead")] = False,
     tuned: Annotated[Path | None, typer.Option(help="file that --tune wrote; the one beside the suite")] = None,
+    known: Annotated[list[Path] | None, typer.Option(help="results that are there already: a file or folder")] = None,
     listed: Annotated[bool, typer.Option("--list", help="tell the suites")] = False,
 ) -> None:
     """Compare methods by a suite; a run that was interrupted goes on when the same command is given again."""
@@ -403,7 +404,8 @@ def benchmark(
             return
         methods, tasks, distractors, runs = (tuple(each or ()) for each in (method, task, distractor, run))
         chosen = Chosen(methods, tasks, distractors, seeds, runs)
-        how = command.How(launcher, workers, address, tuple(plugin or ()), keep_agents, retry, tuned)
+        plugins, results = tuple(plugin or ()), tuple(known or ())
+        how = command.How(launcher, workers, address, plugins, keep_agents, retry, tuned, results)
         summary = (command.tune if tune else command.benchmark)(suite, out, chosen, how)
     if summary.failed or summary.left:
         raise typer.Exit(1)

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from masklam_agents.benchmark.execute import Options, finished, load_plugins
 from masklam_agents.benchmark.fairness import check_fair, check_results
+from masklam_agents.benchmark.known import take_over
 from masklam_agents.benchmark.launchers import make_launcher
 from masklam_agents.benchmark.plan import Chosen, Run, make_runs
 from masklam_agents.benchmark.runner import Summary, claim_folder, describe, run_all
@@ -33,6 +34,7 @@ class How:
     :param keep_agents: copy agents into the runs' folders
     :param retry: run again what failed
     :param tuned: file of hyperparameters that were chosen, instead of the suite's
+    :param known: folders or files of results that are there already
     """
 
     launcher: str = "local"
@@ -42,6 +44,7 @@ class How:
     keep_agents: bool = False
     retry: bool = False
     tuned: Path | None = None
+    known: tuple[Path, ...] = ()
 
 
 def benchmark(name: str, out: Path | None, chosen: Chosen, how: How, console: Console | None = None) -> Summary:
@@ -102,6 +105,9 @@ def default_folder(suite: Suite) -> Path:
 
 
 def _do(command: str, runs: list[Run], folder: Path, how: How, console: Console) -> Summary:
+    if how.known:
+        taken, others = take_over(how.known, runs, folder)
+        console.print(f"{taken} results taken over; {others} others are of no run of these", soft_wrap=True)
     shared = str(folder / "shared")
     options = Options(str(folder), shared, keep_agents=how.keep_agents, retry=how.retry, command=command)
     launcher = make_launcher(how.launcher, options, workers=how.workers, address=how.address)

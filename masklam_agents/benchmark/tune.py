@@ -50,12 +50,14 @@ def make_trials(suite: Suite, methods: tuple[str, ...] = (), plugins: tuple[str,
             f"evaluation.seed {suite.evaluation.seed} is among the choice's, from {SEED}: take a smaller one"
         )
     trial = dataclasses.replace(suite, name=f"{suite.name}-tuning", evaluation=evaluation, vary={}, tuned=None)
+    probed = _first_stage_alone(trial)
     runs = {}
     for method, setting in itertools.product(methods or suite.methods, _grid(tuning)):
         own = _own_setting(method, setting)
         tuned = Tuned(trial.name, trial.version, {}, {method: 0}, "", {method: own})
+        tried = probed if tuning.by == "nmse" and _has_latents(method) else trial
         runs[method, tuple(sorted(setting.items()))] = [
-            _untold(make_run(trial, method, task, distractor, tuning.seed, None, tuned, plugins))
+            _untold(make_run(tried, method, task, distractor, tuning.seed, None, tuned, plugins))
             for task in tuning.tasks
             for distractor in tuning.distractors
         ]
@@ -99,6 +101,21 @@ def _need(suite: Suite) -> Tuning:
 def _grid(tuning: Tuning) -> list[dict[str, float]]:
     names = sorted(tuning.grid)
     return [dict(zip(names, values, strict=True)) for values in itertools.product(*(tuning.grid[n] for n in names))]
+
+
+def _has_latents(method: str) -> bool:
+    from masklam_agents.common.base import LatentActionAlgorithm
+
+    return issubclass(get_method(method).load_class(), LatentActionAlgorithm)
+
+
+def _first_stage_alone(suite: Suite) -> Suite:
+    """For a choice by the latents' probe: one update of the later stages and one episode, which do not change it."""
+    samples = dict.fromkeys(suite.training.samples, suite.training.batch_size)
+    if "pretrain" in samples:
+        samples["pretrain"] = suite.training.samples["pretrain"]
+    training = dataclasses.replace(suite.training, samples=samples)
+    return dataclasses.replace(suite, training=training, evaluation=dataclasses.replace(suite.evaluation, episodes=1))
 
 
 def _own_setting(method: str, setting: dict[str, float]) -> dict[str, float]:

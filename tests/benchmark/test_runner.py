@@ -19,7 +19,7 @@ from masklam_agents.benchmark import runner
 from masklam_agents.benchmark.execute import Options, Outcome, execute, finished, run_folder
 from masklam_agents.benchmark.files import BusyError, locked
 from masklam_agents.benchmark.launchers import HereLauncher, make_launcher
-from masklam_agents.benchmark.plan import make_runs
+from masklam_agents.benchmark.plan import Chosen, make_runs
 from masklam_agents.benchmark.result_files import read_results
 from masklam_agents.benchmark.runner import FolderError, claim_folder, describe, run_all
 from masklam_agents.benchmark.shared import Shared
@@ -335,3 +335,24 @@ def test_hyperparameters_are_chosen_used_recorded_and_added_to(tmp_path):
         assert "NMSE" in result.training.tuning.chosen_by.upper() and f"--tuned {tuned}" in result.command
         again = masklam(*shlex.split(result.command)[1:], "--out", tmp_path / "out", "--workers", "0")
         assert again.exit_code == 0 and "1 done, 0 failed, 0 left" in again.output
+
+
+def test_results_that_are_known_are_not_computed_again(tmp_path, trained):
+    path = tmp_path / "mine.yaml"
+    path.write_text(TINY.replace("[lapo, masklam-fixed]", "[bc-labels, lapo]"))
+    alone = ["benchmark", path, "--workers", "0"]
+    assert masklam(*alone, "--out", tmp_path / "first", "--method", "bc-labels").exit_code == 0
+    [known] = read_results([tmp_path / "first"])
+    sent = tmp_path / "sent.jsonl"
+    sent.write_bytes(b" ".join((tmp_path / "first" / "runs" / known.config_hash / "result.json").read_bytes().split()))
+    trained.clear()
+    done = masklam(*alone, "--out", tmp_path / "second", "--known", sent)
+    assert done.exit_code == 0 and "1 results taken over; 0 others" in done.output and "2 done" in done.output
+    [lapo] = make_runs(load_suite(path), Chosen(methods=("lapo",)))
+    assert {path.parent.name for path in trained} == lapo.agent_keys
+    assert known in read_results([tmp_path / "second"])
+    trained.clear()
+    other = masklam(*alone, "--out", tmp_path / "third", "--method", "lapo", "--known", tmp_path / "second")
+    assert "1 results taken over; 1 others are of no run of these" in other.output and not trained
+    broken = masklam(*alone, "--out", tmp_path / "third", "--known", tmp_path / "nowhere.jsonl")
+    assert broken.exit_code == 2 and "nowhere.jsonl" in broken.output

@@ -193,6 +193,11 @@ def test_a_choice_is_made_on_other_seeds_and_training_backgrounds_by_one_grid(tm
     assert len(runs) == 4 + 2  # behaviour cloning has no latent
     evaluation = {(run.config["evaluation"]["split"], run.config["evaluation"]["seed"]) for run in runs}
     assert evaluation == {("train", 2_000_000)} and {run.config["seed"] for run in runs} == {1_000}
+    # The probe of the latents is of the first stage alone; a policy without latents is chosen by its returns.
+    spent = {run.config["method"]: (run.config["samples"], run.config["evaluation"]["episodes"]) for run in runs}
+    assert spent == {"lapo": ({"pretrain": 40, "clone": 8, "decode": 8}, 1), "bc-labels": ({"clone": 40}, 2)}
+    by_return = make_trials(tiny(tuning=GRID[:-1] + ", by: return}")).all_runs()
+    assert all(run.config["samples"]["clone"] == 40 for run in by_return)
     assert do(runs, tmp_path / "trials").done == 6
     tuned = choose(suite, trials, tmp_path / "trials")
     scores = {tuple(t.setting.items()): t.score for t in tuned.scores if t.method == "lapo"}
