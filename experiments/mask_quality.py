@@ -7,6 +7,10 @@ that are agent, ``precision``, and of the agent's pixels that they have, ``recal
 held-out episodes.  Rows that are in the file are skipped, so the same command goes on with an interrupted run; one seed
 of everything comes first.  ``docs/pictures/make_mask_quality.py`` draws the figure and the table.
 
+    python experiments/mask_quality.py --methods masklam robust --out docs/results/robust_masks.jsonl
+
+What other ways to learn from the same masks make of them: :class:`~masklam_agents.RobustMaskLAM`, a softer or no mask.
+
 The student learns from the simulator's masks of other episodes over other clips (those of the split "test") and has
 never seen a ghost; ``student, ghosts known`` has, over those clips.
 """
@@ -28,14 +32,14 @@ import torch as th
 import tyro
 from numpy.typing import NDArray
 
-from masklam_agents import LAPO, MaskLAM
+from masklam_agents import LAPO, MaskLAM, RobustMaskLAM
 from masklam_agents.segmenter import train_segmenter
 from masklam_envs import Frames, Trajectories, collect, render_frames
 from masklam_envs.masks import make_mask_source, segment
 from masklam_envs.masks.quality import measure
 from masklam_envs.masks.sources import hard
 
-FAULTS: dict[str, dict[str, Any]] = {
+FAULTS: dict[str, Any] = {
     **{f"{name} {n}": {"name": name, "radius": n} for name in ("erosion", "dilation") for n in (1, 2, 3)},
     **{f"occlusion {f}": {"name": "occlusion", "fraction": f, "box": "episode"} for f in (0.25, 0.5, 0.75)},
     "occlusion 0.5, mask only": {"name": "occlusion", "fraction": 0.5, "box": "episode", "pixels": False},
@@ -45,6 +49,11 @@ FAULTS: dict[str, dict[str, Any]] = {
     "latency 3": {"name": "latency", "frames": 3},
     "flicker": {"name": "flicker", "rate": 0.5, "radius": 2},
     "false positives 3": {"name": "false_positives", "count": 3, "radius": 4},
+    "mixture": [
+        {"name": "flicker", "rate": 0.3, "radius": 1},
+        {"name": "dropout", "rate": 0.05, "burst": 3},
+        {"name": "false_positives", "count": 1, "radius": 4, "hold": 5},
+    ],
     "false positives 12": {"name": "false_positives", "count": 12, "radius": 4},
 }
 GHOST_FAULTS: dict[str, dict[str, Any]] = {f"ghost {share}": {"name": "ghost", "share": share} for share in (0.5, 1.0)}
@@ -56,6 +65,15 @@ MOTION: dict[str, dict[str, Any]] = {
 STUDENTS: dict[str, list[Any]] = {
     "student": ["video", "action"],
     "student, ghosts known": [["video", "ghost"], ["action", "ghost"]],
+}
+SEGMENTED = 25_600  # samples of the robust method's segmenter, before stage 1
+# By name: the class, its options, and its samples before stage 1.
+METHODS: dict[str, tuple[Any, dict[str, Any], int]] = {
+    "masklam": (MaskLAM, {}, 0),
+    "robust": (RobustMaskLAM, {}, SEGMENTED),
+    "robust, hard": (RobustMaskLAM, {"relearned": "hard"}, SEGMENTED),
+    "soft edge": (MaskLAM, {"mask_softness": 1}, 0),
+    "loss alone": (MaskLAM, {"mask_channel": False}, 0),
 }
 PROBED = 10_000  # transitions of each set that the probe sees
 SIMULATOR, NO_MASK = "simulator", "no mask (LAPO)"
@@ -73,6 +91,8 @@ class Args:
     distractors: tuple[str, ...] = ("action-0.9", "ghost")
     conditions: tuple[str, ...] = ()
     """some of them by name; none: all"""
+    methods: tuple[str, ...] = ("masklam",)
+    """some of METHODS"""
     seeds: tuple[int, ...] = (0, 1, 2)
     """of data, weights and batches"""
     samples: int = 30_000
@@ -148,27 +168,29 @@ def shares(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> dict[str, floa
     return {"precision": both / max(size, 1), "recall": both / max(area, 1)}
 
 
-def run(args: Args, data: Data, task: str, distractor: str, condition: str, seed: int) -> dict[str, Any]:
-    """Train and score one condition."""
+def run(args: Args, data: Data, task: str, distractor: str, condition: str, name: str, seed: int) -> dict[str, Any]:
+    """Train and score one method under one condition."""
     start = time.process_time()
     train, held_out = (seen(args, data, which, condition, task, distractor, seed) for which in (0, 1))
     truth = np.ascontiguousarray(data.frames[1].mask)
     found = np.ascontiguousarray(held_out.mask)
     quality = measure(found, truth, (held_out.trajectories.lengths + 1).tolist())
-    method = LAPO if condition == NO_MASK else MaskLAM
-    agent = method(dataset=train, future_offset=1, batch_size=64, learning_rate=1e-3, stage_shares=(1, 0, 0), seed=seed)
+    method, options, before = (LAPO, {}, 0) if condition == NO_MASK else METHODS[name]
+    options = options | {"stage_shares": (*([before] if before else []), args.samples, 0, 0)}
+    agent = method(dataset=train, future_offset=1, batch_size=64, learning_rate=1e-3, seed=seed, **options)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*of little use")  # that is what is measured
-        agent.learn(args.samples)
+        agent.learn(before + args.samples)
     probe = agent.probe(held_out, PROBED)
     numbers = {**dataclasses.asdict(quality), **shares(found, truth), "nmse": probe.nmse, "r2": probe.r2}
     row = {"task": task, "distractor": distractor, "condition": condition, "seed": seed, "samples": args.samples}
+    row |= {"method": name}
     row |= {name: round(float(value), 4) for name, value in numbers.items()}
     row |= {"nmse_per_dimension": [round(x, 4) for x in probe.per_dimension]}
     return row | {"processor_seconds": round(time.process_time() - start, 1)}
 
 
-KEY = ("task", "distractor", "condition", "seed", "samples")
+KEY = ("task", "distractor", "condition", "seed", "samples", "method")
 
 
 def known(out: Path) -> set[tuple[Any, ...]]:
@@ -180,7 +202,8 @@ def known(out: Path) -> set[tuple[Any, ...]]:
     if len(whole) < len(data):
         os.truncate(out, len(whole))
     rows = [json.loads(line) for line in whole.splitlines()]
-    return {tuple(row[key] for key in KEY) for row in rows}
+    # Rows from before there was a choice of methods name none.
+    return {tuple({"method": "masklam", **row}[key] for key in KEY) for row in rows}
 
 
 def main(args: Args) -> None:
@@ -192,11 +215,16 @@ def main(args: Args) -> None:
             for distractor in args.distractors:
                 wanted = [c for c in conditions(distractor) if not args.conditions or c in args.conditions]
                 done = known(args.out)
-                wanted = [c for c in wanted if (task, distractor, c, seed, args.samples) not in done]
-                data = recorded(args, task, distractor, seed) if wanted else None
-                for condition in wanted:
+                todo = [
+                    (condition, name)
+                    for condition in wanted
+                    for name in (args.methods[:1] if condition == NO_MASK else args.methods)
+                    if (task, distractor, condition, seed, args.samples, name) not in done
+                ]
+                data = recorded(args, task, distractor, seed) if todo else None
+                for condition, name in todo:
                     assert data is not None
-                    row = run(args, data, task, distractor, condition, seed)
+                    row = run(args, data, task, distractor, condition, name, seed)
                     with open(args.out, "a") as file:
                         file.write(json.dumps(row) + "\n")
                     print(json.dumps(row), flush=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from masklam_agents.laom import LAOM
     from masklam_agents.lapo import LAPO
     from masklam_agents.latent_env import LatentActionEnv
-    from masklam_agents.masklam import MaskLAM
+    from masklam_agents.masklam import MaskLAM, RobustMaskLAM
     from masklam_agents.methods import load_agent, make_agent
     from masklam_agents.random_latents import RandomLatents
 
@@ -32,6 +32,7 @@ _LAZY = {
     "LatentActionEnv": "latent_env",
     "MaskLAM": "masklam",
     "RandomLatents": "random_latents",
+    "RobustMaskLAM": "masklam",
     "join_torchrun": "common.processes",
     "load_agent": "methods",
     "make_agent": "methods",
@@ -47,6 +48,7 @@ __all__ = [
     "LatentActionEnv",
     "MaskLAM",
     "RandomLatents",
+    "RobustMaskLAM",
     "join_torchrun",
     "load_agent",
     "make_agent",

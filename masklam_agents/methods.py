@@ -49,6 +49,7 @@ class Method:
 
 
 LAPO, MASKLAM = "masklam_agents.lapo:LAPO", "masklam_agents.masklam:MaskLAM"
+ROBUST = "masklam_agents.masklam:RobustMaskLAM"
 LAOM, IDM, BC = "masklam_agents.laom:LAOM", "masklam_agents.idm:IDM", "masklam_agents.bc:BC"
 RANDOM = "masklam_agents.random_latents:RandomLatents"
 
@@ -157,6 +158,9 @@ METHODS: dict[str, Method] = {
     ),
     "masklam-1step": Method(MASKLAM, "ablation: k = 1", {"future_offset": 1}),
     "masklam-soft": Method(MASKLAM, "the loss's mask has a fringe of two pixels that fades", {"mask_softness": 2}),
+    "masklam-robust": Method(
+        ROBUST, "ours: a segmenter learns the masks first, so that mistakes which change from frame to frame are gone"
+    ),
     "masklam-foreground": Method(
         MASKLAM,
         "for tasks with objects: the loss's mask shows agent and objects; no mask channel, which hurt on Meta-World",

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from masklam_agents.benchmark.conditions import checks
-from masklam_agents.benchmark.plan import RATES, Run
+from masklam_agents.benchmark.plan import Run
 from masklam_agents.benchmark.results import Result
 from masklam_agents.benchmark.suite import Suite
+from masklam_agents.common.schedules import RATES
 from masklam_agents.methods import get_method
 
 #: options in which the methods of a place may not differ, where they have them

@@ -11,7 +11,7 @@ import numpy as np
 
 from masklam_agents.benchmark import results
 from masklam_agents.benchmark.execute import evaluation_seeds, tuning_of
-from masklam_agents.benchmark.plan import RATES, Run
+from masklam_agents.benchmark.plan import Run
 from masklam_agents.benchmark.results import Metrics, Normalizers, Training
 from masklam_agents.benchmark.shared import Shared, count_parameters, physics_digest, view_options
 from masklam_agents.common.base import LatentActionAlgorithm
@@ -19,6 +19,7 @@ from masklam_agents.common.evaluation import episode_returns
 from masklam_agents.common.offline import OfflineAlgorithm
 from masklam_agents.common.pictures import frame_strips, prediction_grid, rollout_gif
 from masklam_agents.common.probe import NothingMovesError, effective_rank
+from masklam_agents.common.schedules import RATES
 from masklam_agents.common.understanding import predicts
 
 PICTURE_STEPS = 100

@@ -16,10 +16,10 @@ from masklam_agents.benchmark.ours import is_ours
 from masklam_agents.benchmark.results import hash_config
 from masklam_agents.benchmark.suite import VARIABLES, Suite, SuiteError
 from masklam_agents.benchmark.tuned import Tuned
+from masklam_agents.common.schedules import RATES
 from masklam_agents.methods import BC, IDM, LAOM, LAPO, RANDOM, Method, get_method
 from masklam_envs.errors import unknown_name
 
-RATES = {"pretrain": "learning_rate", "clone": "policy_learning_rate", "decode": "decoder_learning_rate"}
 #: classes that read no masks unless an option says so
 WITHOUT_MASKS = (LAPO, LAOM, IDM, BC, RANDOM)
 #: options that only the last stage reads, where the stages before it use no labels
@@ -213,7 +213,7 @@ def _options(
     shared = {**rates, **common, **training["options"]}
     options = {**row.options, **{name: value for name, value in shared.items() if name in accepted}}
     for name, value in found.items():
-        key = RATES[stages[0]] if name == "learning_rate" else name
+        key = main_rate(stages) if name == "learning_rate" else name
         options |= {key: value} if key in accepted else {}
     options |= own
     if unknown := options.keys() - accepted:
@@ -221,6 +221,12 @@ def _options(
     if "stage_shares" in accepted:
         options["stage_shares"] = [float(training["samples"][stage]) for stage in stages]
     return {**options, "seed": seed}
+
+
+def main_rate(stages: Iterable[str]) -> str:
+    """The option that a grid's ``learning_rate`` is of: the latents' stage, or the first where there is none."""
+    names = list(stages)
+    return RATES["pretrain" if "pretrain" in names else names[0]]
 
 
 def _check_options(suite: Suite, methods: Sequence[str]) -> None:

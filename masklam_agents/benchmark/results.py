@@ -24,7 +24,6 @@ from pydantic.dataclasses import dataclass
 
 SCHEMA = 1
 PACKAGES = ("masklam", "gymnasium", "mujoco", "numpy", "torch")
-STAGES = ("pretrain", "clone", "decode")
 
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 Name = Annotated[str, Field(pattern=r"^[\w.+\-/: ]{1,100}$")]

@@ -30,7 +30,7 @@ Name = Annotated[str, Field(pattern=r"^[\w.+\-/: ]{1,100}$")]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
-Stage = Literal["pretrain", "clone", "decode"]
+Stage = Literal["segment", "pretrain", "clone", "decode"]
 #: what a suite may vary, and where in a run's configuration each goes; docs/benchmark.md says what the values are
 VARIABLES: dict[str, tuple[str, str]] = {
     "labels": ("training", "labels"),

@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from masklam_agents.benchmark.execute import finished
-from masklam_agents.benchmark.plan import RATES, Run, accepted_options, make_run
+from masklam_agents.benchmark.plan import Run, accepted_options, main_rate, make_run
 from masklam_agents.benchmark.results import Result
 from masklam_agents.benchmark.suite import Suite, SuiteError, Tuning
 from masklam_agents.benchmark.tuned import Trial, Tuned
@@ -112,8 +112,7 @@ def _has_latents(method: str) -> bool:
 def _first_stage_alone(suite: Suite) -> Suite:
     """For a choice by the latents' probe: one update of the later stages and one episode, which do not change it."""
     samples = dict.fromkeys(suite.training.samples, suite.training.batch_size)
-    if "pretrain" in samples:
-        samples["pretrain"] = suite.training.samples["pretrain"]
+    samples |= {stage: n for stage, n in suite.training.samples.items() if stage in ("segment", "pretrain")}
     training = dataclasses.replace(suite.training, samples=samples)
     return dataclasses.replace(suite, training=training, evaluation=dataclasses.replace(suite.evaluation, episodes=1))
 
@@ -122,7 +121,7 @@ def _own_setting(method: str, setting: dict[str, float]) -> dict[str, float]:
     """Of a setting, what the method has."""
     cls = get_method(method).load_class()
     accepted = accepted_options(cls)
-    rate = RATES[next(iter(cls.stages))]
+    rate = main_rate(cls.stages)
     return {n: float(v) for n, v in setting.items() if (rate if n == "learning_rate" else n) in accepted}
 
 

@@ -301,7 +301,13 @@ class LatentActionAlgorithm(OfflineAlgorithm):
 
     def _encode(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> th.Tensor:
         """Latents (B, latent_dim) of pairs of stacks: frames (F, H, W, 4) chosen by index, see ``joined``."""
-        return self.policy.idm(self.policy.models_input(rgbm, index))
+        return self.policy.idm(self.policy.models_input(*self._seen_by_models(rgbm, index)))
+
+    def _seen_by_models(
+        self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Frames (F, H, W, 4) and places in them as IDM and FDM see them, for methods that make masks themselves."""
+        return rgbm, index
 
     @property
     def _mask_channel(self) -> bool:
@@ -333,7 +339,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
             raise NotImplementedError(f"{type(self).__name__} predicts no pixels")
         rgbm, index, batched = self._pair(obs, next_obs)
         self.policy.set_training_mode(False)
-        x = self.policy.models_input(rgbm, index)
+        x = self.policy.models_input(*self._seen_by_models(rgbm, index))
         with th.no_grad():
             z, _ = self.policy.coded(self.policy.idm(x))
             image = self.policy.next_frame(x, z)

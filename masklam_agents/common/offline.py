@@ -26,7 +26,7 @@ from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast, trains_in_bf16
 from masklam_agents.common.processes import processes
 from masklam_agents.common.saving import read_agent, space_from_json, space_to_json, write_agent
-from masklam_agents.common.schedules import check_schedules
+from masklam_agents.common.schedules import STAGES, check_schedules
 from masklam_agents.common.stacking import PredictState, frames_of, push
 from masklam_agents.common.staged import StagedAlgorithm
 from masklam_envs.data.blocks import Blocks
@@ -40,8 +40,6 @@ from masklam_envs.errors import unknown_name
 from masklam_envs.view import View
 
 LABELS_STREAM = 3  # of the seed; the stages have those before it
-#: of all methods; what is said of one that a method lacks is for the others that share its options
-STAGES = ("pretrain", "clone", "decode")
 #: constructor arguments that are not configuration: no agent file records them
 NOT_CONFIGURATION = ("policy", "env", "dataset", "tensorboard_log", "verbose", "device", "_init_setup_model")
 VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

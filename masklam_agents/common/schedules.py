@@ -10,6 +10,15 @@ from typing import Any
 from masklam_envs.errors import unknown_name
 
 SHAPES = ("cosine", "linear", "constant")
+#: the stages of all methods in their order, and the option that holds the peak of each
+RATES = {
+    "segment": "segment_learning_rate",
+    "pretrain": "learning_rate",
+    "clone": "policy_learning_rate",
+    "decode": "decoder_learning_rate",
+}
+#: what is said of one that a method lacks is for the others that share its options
+STAGES = tuple(RATES)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback
 
 from masklam_agents.common.ahead import LossOf, PreparedLoss
 from masklam_agents.common.processes import called, processes
-from masklam_agents.common.schedules import Schedule
+from masklam_agents.common.schedules import RATES, Schedule
 
 LOG_EVERY = 50
 
@@ -263,8 +263,7 @@ class StagedAlgorithm(BaseAlgorithm):
         self.logger.dump(self.num_timesteps)
 
     def _peak_rate(self, stage: str) -> float:
-        key = {"clone": "policy_learning_rate", "decode": "decoder_learning_rate"}.get(stage, "learning_rate")
-        return float(self.config[key])
+        return float(self.config[RATES.get(stage, "learning_rate")])
 
     def _make_optimizer(self, stage: str) -> th.optim.Optimizer:
         if not self.progress[stage]:

@@ -147,10 +147,10 @@ def _fit(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * update / updates))
         batch = frames[rng.integers(len(frames), size=batch_size)]
-        pixels, labels = _varied(batch[..., :3], rng), th.from_numpy(is_agent(batch[..., 3]).astype(np.float32))
+        pixels, labels = varied(batch[..., :3], rng), th.from_numpy(is_agent(batch[..., 3]).astype(np.float32))
         with autocast(precision, th.device("cpu")):
             logits = net(th.from_numpy(pixels))
-        loss = _loss(logits.float(), labels)
+        loss = segmentation_loss(logits.float(), labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -161,7 +161,7 @@ def _fit(
             bar.set_postfix(loss=f"{value:.3f}")
 
 
-def _varied(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def varied(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Frames with other colours: a gain and an offset for each frame and channel."""
     shape = (len(pixels), 1, 1, 3)
     gain = rng.uniform(1 - GAIN, 1 + GAIN, shape).astype(np.float32)
@@ -169,7 +169,8 @@ def _varied(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
     return np.clip(pixels * gain + offset, 0, 255).astype(np.uint8)
 
 
-def _loss(logits: th.Tensor, labels: th.Tensor) -> th.Tensor:
+def segmentation_loss(logits: th.Tensor, labels: th.Tensor) -> th.Tensor:
+    """Binary cross-entropy plus the soft Dice loss of logits (B, H, W) on labels of 0 and 1."""
     share = logits.sigmoid()
     overlap = (share * labels).sum(dim=(1, 2))
     dice = 1 - (2 * overlap + 1) / (share.sum(dim=(1, 2)) + labels.sum(dim=(1, 2)) + 1)

@@ -1,5 +1,6 @@
 """The experiment behind docs/masks.md: it goes on where it was, and its figure and table are made of its rows."""
 
+import dataclasses
 import importlib.util
 import json
 import sys
@@ -26,7 +27,7 @@ def experiment():
 
 def test_every_condition_is_one_of_known_faults_and_sources(experiment):
     for fault in (experiment.FAULTS | experiment.GHOST_FAULTS).values():
-        assert len(make_faults(fault)) == 1
+        assert len(make_faults(fault)) == (len(fault) if isinstance(fault, list) else 1)
     assert "ghost 0.5" in experiment.conditions("ghost") and "ghost 0.5" not in experiment.conditions("action-0.9")
 
 
@@ -35,7 +36,7 @@ def test_a_line_that_was_cut_off_is_removed_and_the_others_are_known(experiment,
     out = tmp_path / "rows.jsonl"
     assert experiment.known(out) == set()
     out.write_text(json.dumps(row) + "\n" + '{"task": "T", "dist')
-    assert experiment.known(out) == {("T", "d", "c", 0, 5)}
+    assert experiment.known(out) == {("T", "d", "c", 0, 5, "masklam")}
     assert out.read_text() == json.dumps(row) + "\n"
 
 
@@ -118,7 +119,18 @@ def test_rows_are_made_once_and_drawn(experiment, tmp_path, monkeypatch):
         out=tmp_path / "rows.jsonl", cache=tmp_path, conditions=names, seeds=(0,), samples=128, episodes=3, held_out=2,
         steps=20,
     )  # fmt: skip
+    short = {name: (cls, options, min(before, 128)) for name, (cls, options, before) in experiment.METHODS.items()}
+    monkeypatch.setattr(experiment, "METHODS", short)
     experiment.main(args)
+    more = dataclasses.replace(
+        args, out=tmp_path / "more.jsonl", distractors=("ghost",), methods=tuple(experiment.METHODS)
+    )
+    experiment.main(dataclasses.replace(more, conditions=names[:3]))
+    rows = [json.loads(line) for line in more.out.read_text().splitlines()]
+    assert {(row["condition"], row["method"]) for row in rows} == {
+        *((condition, method) for condition in (names[0], names[2]) for method in experiment.METHODS),
+        (names[1], "masklam"),
+    }
     rows = [json.loads(line) for line in args.out.read_text().splitlines()]
     assert [(row["distractor"], row["condition"]) for row in rows] == [
         (distractor, name)
