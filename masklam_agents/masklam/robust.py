@@ -61,10 +61,10 @@ class SegmentingPolicy(LatentActionPolicy):
 class RobustMaskLAM(MaskLAM):
     """MaskLAM for masks that are wrong in places: a segmenter learns them first, and its masks are used instead.
 
-    What errs at random - flicker, lost frames, false alarms - is different in every frame, and a network that sees one
-    frame cannot learn it: what remains is what the masks have in common.  The same frame always gets the same mask, so
-    the masks are steady in time, and they are soft where the given ones disagree.  Mistakes that every frame shares
-    stay.  The stage ``segment`` comes before the others, by the loss of
+    What errs at random - flicker, false alarms - is different in every frame, and a network that sees one frame cannot
+    learn it: what remains is what the masks have in common.  The same frame always gets the same mask, so masks are
+    steady in time, and soft where the given ones disagree.  Frames whose mask is empty teach nothing, as most are lost
+    ones.  Mistakes that all frames share stay.  The stage ``segment`` comes before the others, with the loss of
     :func:`~masklam_agents.segmenter.train_segmenter`; ``docs/methods.md`` has what it brings.  After it the agent needs
     no masks: ``encode``, ``probe`` and ``predict_next`` segment frames by themselves.
 
@@ -111,13 +111,14 @@ class RobustMaskLAM(MaskLAM):
         return self._begin_segment(frames) if stage == "segment" else super()._begin_stage(stage, frames)
 
     def _begin_segment(self, frames: Frames) -> LossOf:
-        if not is_agent(frames.mask).any():
+        known = np.flatnonzero([is_agent(mask).any() for mask in frames.rgbm[..., 3]])
+        if not len(known):
             raise ValueError(
                 "no frame has an agent in its mask: there is nothing to learn masks from; give other masks"
             )
 
         def prepare(rng: np.random.Generator) -> tuple[th.Tensor, th.Tensor]:
-            rows = processes().share(rng.integers(len(frames.rgbm), size=self.config["batch_size"]))
+            rows = processes().share(known[rng.integers(len(known), size=self.config["batch_size"])])
             batch = frames.rgbm[rows]
             labels = th.from_numpy(is_agent(batch[..., 3]).astype(np.float32))
             pixels = th.from_numpy(varied(batch[..., :3], rng))

@@ -15,7 +15,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from masklam_agents import BC, IDM, LAOM, LAPO, ExternalLAM, MaskLAM, RandomLatents
+from masklam_agents import BC, IDM, LAOM, LAPO, ExternalLAM, MaskLAM, RandomLatents, RobustMaskLAM
 from masklam_envs import Windows
 from tests.agents.conftest import make_env
 
@@ -24,7 +24,7 @@ OPTIONS = {MaskLAM: SMALL, LAOM: {**SMALL, "latent_dim": 16, "head_dim": 16}, ID
 SAMPLES = 8 * 10
 
 
-@pytest.mark.parametrize("method", [MaskLAM, LAPO, LAOM, IDM, BC, RandomLatents, ExternalLAM])
+@pytest.mark.parametrize("method", [MaskLAM, RobustMaskLAM, LAPO, LAOM, IDM, BC, RandomLatents, ExternalLAM])
 def test_help_shows_every_argument_that_a_method_takes(method):
     parameters = inspect.signature(method).parameters
     assert list(parameters)[:4] == ["policy", "env", "dataset", "labels"]

@@ -33,6 +33,8 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(method, stop, lazy):
 def test_a_block_has_the_losses_of_the_same_frames_in_memory(method, lazy, frames):
     for stage in method.stages:
         agents = [make(method, each) for each in (lazy, frames)]
+        for agent in agents:
+            agent.progress = dict.fromkeys(agent.progress, 1)  # a stage may ask that the one before it was trained
         losses = [agent._begin_stage(stage, agent.dataset.select([2, 0])) for agent in agents]
         values = [loss(np.random.default_rng(0)).item() for loss in losses]
         assert values[0] == values[1] > 0

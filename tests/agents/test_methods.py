@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch as th
 
-from masklam_agents import BC, IDM, LAOM, LAPO, MaskLAM, RandomLatents, load_agent, make_agent
+from masklam_agents import BC, IDM, LAOM, LAPO, MaskLAM, RandomLatents, RobustMaskLAM, load_agent, make_agent
 from masklam_agents.common import strided, unet
 from masklam_agents.common.augment import random_warps, to_patches, warp
 from masklam_agents.common.gather import gather
@@ -88,8 +88,9 @@ def test_random_latents_have_nothing_to_pretrain(frames):
 
 def test_names_mean_what_they_say():
     classes = {"lapo": LAPO, "masklam": MaskLAM, "laom": LAOM, "idm": IDM, "bc": BC, "random": RandomLatents}
+    classes["masklam-robust"] = RobustMaskLAM
     for name, method in METHODS.items():
-        assert method.load_class() is classes[name.split("-")[0]], name
+        assert method.load_class() is classes.get(name, classes[name.split("-")[0]]), name
         assert method.summary
     config = {name: make_agent(name, env=make_env(), network="small", **over).config for name, over in PRESETS.items()}
     loss_mask = {name: config[name]["loss"] != "plain" for name in PRESETS}

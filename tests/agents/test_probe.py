@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch as th
 
-from masklam_agents import IDM, LAOM, LAPO, ExternalLAM, MaskLAM, RandomLatents
+from masklam_agents import IDM, LAOM, LAPO, ExternalLAM, MaskLAM, RandomLatents, RobustMaskLAM
 from masklam_agents.common import external
 from masklam_agents.common.probe import linear_probe
 from masklam_agents.methods import METHODS
@@ -89,7 +89,7 @@ def steps_of(row: int):
     return encode
 
 
-KINDS = [MaskLAM, LAPO, LAOM, IDM, RandomLatents, ExternalLAM]
+KINDS = [MaskLAM, RobustMaskLAM, LAPO, LAOM, IDM, RandomLatents, ExternalLAM]
 
 
 @pytest.mark.parametrize("method", KINDS)

@@ -17,7 +17,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from masklam_agents import BC, LAPO, MaskLAM
+from masklam_agents import BC, LAPO, MaskLAM, RobustMaskLAM
 from masklam_agents.common import networks, strided, unet
 from masklam_agents.common.callbacks import SaveLatest
 from masklam_agents.common.evaluation import episode_returns
@@ -26,7 +26,7 @@ from masklam_agents.common.saving import read_agent, read_header, write_agent
 from masklam_agents.methods import load_agent
 from tests.agents.conftest import make_env
 
-METHODS = [MaskLAM, LAPO, BC]
+METHODS = [MaskLAM, RobustMaskLAM, LAPO, BC]
 TINY = {"latent_dim": 8, "batch_size": 16, "future_offset": 2}
 SAMPLES = 16 * 40
 
