@@ -3,6 +3,7 @@
     python experiments/stage_one.py --future-offset 1
     python experiments/stage_one.py --future-offset 10
     python experiments/stage_one.py --method LAPO --distractor '[{"name": "flat", "ground_alpha": 0}]'
+    python experiments/stage_one.py --method masklam-robust --distractor ghost
 
 One JSON line a run; append it to docs/results/stage_one.jsonl.
 """
@@ -11,22 +12,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium as gym
 import torch as th
 import tyro
 
-from masklam_agents import LAPO, MaskLAM
+from masklam_agents.methods import METHODS, make_agent
 from masklam_envs import collect, render_frames
 
 
 @dataclasses.dataclass
 class Args:
-    method: Literal["MaskLAM", "LAPO"] = "MaskLAM"
-    """whose stage 1"""
+    method: str = "MaskLAM"
+    """whose stage 1: MaskLAM, LAPO, or the name of a method"""
     samples: int = 50_000
     """samples of stage 1"""
+    segment: int = 25_600
+    """samples of the stage before it, of methods that have one"""
     future_offset: int = 1
     """largest k of the IDM's second stack"""
     batch_size: int = 64
@@ -55,14 +58,18 @@ def main(args: Args) -> None:
     env = make_env(args)
     train = render_frames(collect(env, args.episodes, seed=2 * args.seed), env)
     held_out = render_frames(collect(env, 10, seed=2 * args.seed + 1), env)
-    agent = {"MaskLAM": MaskLAM, "LAPO": LAPO}[args.method](
+    name = {"MaskLAM": "masklam-fixed", "LAPO": "lapo"}.get(args.method, args.method)
+    samples = {"segment": args.segment, "pretrain": args.samples}
+    shares = tuple(samples.get(stage, 0) for stage in METHODS[name].load_class().stages)
+    agent: Any = make_agent(
+        name,
         dataset=train,
         future_offset=args.future_offset,
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,
-        stage_shares=(1, 0, 0),
+        stage_shares=shares,
         seed=args.seed,
-    ).learn(args.samples)
+    ).learn(sum(shares))
     probe = agent.probe(held_out)
     print(json.dumps({**dataclasses.asdict(args), "nmse": round(probe.nmse, 4), "r2": round(probe.r2, 4)}))
 

@@ -24,7 +24,7 @@ from masklam_agents.common.evaluation import episode_returns
 from masklam_agents.common.networks import NETWORKS, NetworkFamily
 from masklam_agents.common.saving import read_agent, read_header, write_agent
 from masklam_agents.methods import load_agent
-from tests.agents.conftest import make_env
+from tests.agents.conftest import SIZE, make_env
 
 METHODS = [MaskLAM, RobustMaskLAM, LAPO, BC]
 TINY = {"latent_dim": 8, "batch_size": 16, "future_offset": 2}
@@ -272,6 +272,26 @@ def test_a_file_from_before_there_were_checksums_is_loaded(frames, tmp_path):
     for name, tensor in read_agent("b")[1].items():
         assert th.equal(tensor, tensors[name])
     assert read_header("b") == read_header("a") == record
+
+
+@pytest.mark.parametrize("method", [MaskLAM, BC])
+def test_acting_takes_the_mean_over_views(method, frames):
+    """Of frames as they are and one pixel aside in each direction, edges repeated."""
+    agent = make(method, frames, policy_kwargs={"view_shift": 1}).learn(SAMPLES)
+    agent.save("agent")
+    plain = method.load("agent", policy_kwargs={})
+    wide = np.pad(frames.pixels[20:26], ((0, 0), (1, 1), (1, 1), (0, 0)), "edge")
+    places = ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))
+    views = [plain.predict(np.ascontiguousarray(wide[:, y : y + SIZE, x : x + SIZE]))[0] for y, x in places]
+    want, alone = np.mean(views, axis=0), views[0]
+    inside = np.abs(views).max(axis=0) < 1  # actions are clipped after the mean
+    found = agent.predict(frames.pixels[20:26])[0]
+    assert inside.mean() > 0.5 and np.allclose(found[inside], want[inside], atol=1e-5)
+    assert not np.allclose(found, alone, atol=1e-3)
+    again = method.load("agent")
+    assert np.array_equal(again.predict(frames.pixels[20:26])[0], found)
+    with pytest.raises(ValueError, match=r"view_shift must be a whole number of pixels in \[0, 32\), got -1"):
+        make(method, frames, policy_kwargs={"view_shift": -1})
 
 
 def test_a_file_that_is_replaced_while_it_is_read_is_the_old_or_the_new_one():
