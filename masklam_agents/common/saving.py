@@ -13,7 +13,7 @@ import torch as th
 from gymnasium import spaces
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 
 from masklam_envs.checksum import check, checksum
 from masklam_envs.tensor_file import read_whole
@@ -40,8 +40,9 @@ def write_agent(path: str | os.PathLike[str], header: dict[str, Any], tensors: d
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     # In the record: safetensors writes several keys of metadata in a random order.
     record["sha256"] = checksum(json.dumps(record), _bytes(plain))
+    # Not save_file: it makes the file readable by its owner alone.
     with whole_file(target) as part:
-        save_file(plain, part, metadata={"masklam": json.dumps(record)})
+        part.write_bytes(save(plain, metadata={"masklam": json.dumps(record)}))
 
 
 def read_agent(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, th.Tensor]]:

@@ -4,6 +4,7 @@ import json
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -321,6 +322,12 @@ def test_the_same_agent_is_the_same_file(frames, tmp_path):
     agent.save("a")
     agent.save("b")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+def test_an_agents_file_is_as_readable_as_any_other():
+    write_agent("a", {"class": "X"}, {"x": th.zeros(2)})
+    Path("b").touch()
+    assert Path("a.safetensors").stat().st_mode == Path("b").stat().st_mode
 
 
 @pytest.mark.parametrize("dtype", [th.bfloat16, th.float32, th.int64, th.bool])
