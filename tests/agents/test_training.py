@@ -412,7 +412,7 @@ def test_a_failed_save_leaves_the_old_file(frames, tmp_path, monkeypatch):
         (tmp_path / ".a.safetensors.part").write_text("half")
         raise OSError("disk full")
 
-    monkeypatch.setattr("masklam_agents.common.saving.save_file", fail)
+    monkeypatch.setattr("masklam_agents.common.saving.save", fail)
     with pytest.raises(OSError, match="disk full"):
         agent.save("a")
     assert (tmp_path / "a.safetensors").read_bytes() == before
