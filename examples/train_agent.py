@@ -44,7 +44,7 @@ LATENT_OPTIONS: dict[str, Any] = {"future_offset": 1, "learning_rate": 1e-3}
 # acts on the mean over shifted views of the frames.
 OPTIONS: dict[str, Any] = {"batch_size": 64, "policy_learning_rate": 2e-3}
 FULL_OPTIONS: dict[str, Any] = {"batch_size": 64, "policy_learning_rate": 1e-3, "network": "lean"}
-FULL_OPTIONS |= {"policy_kwargs": {"view_shift": 1}}
+FULL_OPTIONS |= {"policy_kwargs": {"view_shift": 2}}
 METHODS: dict[str, type[OfflineAlgorithm]] = {"BC": BC, "MaskLAM": MaskLAM, "LAPO": LAPO}
 
 
