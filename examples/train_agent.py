@@ -74,8 +74,8 @@ class Args:
     """samples for the action decoder, which cost next to nothing"""
     labels: int = 4_096
     """transitions with true actions that the decoder may see"""
-    evaluation_episodes: int = 20
-    """episodes behind each return"""
+    evaluation_episodes: int = 0
+    """episodes behind each return; 0: 20, or 40 with --full"""
     seed: int = 0
     """of data, weights and batches"""
 
@@ -83,6 +83,7 @@ class Args:
         self.episodes = self.episodes or (2_000 if self.full else 150)
         self.pretrain = self.pretrain or (400_000 if self.full else 150_000)
         self.clone = self.clone or (2_000_000 if self.full else 400_000)
+        self.evaluation_episodes = self.evaluation_episodes or (40 if self.full else 20)
         self.methods = self.methods or tuple(name for name in METHODS if self.full or name != "BC")
         if unknown := set(self.methods) - set(METHODS):
             raise SystemExit(f"--methods must be some of {list(METHODS)}, got {sorted(unknown)}")
