@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -49,6 +50,8 @@ class Args:
     """of torch"""
     seed: int = 0
     """of data, weights and batches"""
+    agent: Path | None = None
+    """file that the agent is kept in, for experiments/views.py"""
 
 
 def action_nmse(agent: BC, held_out: Frames) -> float:
@@ -75,12 +78,14 @@ def main(args: Args) -> None:
         shift=args.shift,
         seed=args.seed,
     ).learn(args.samples)
+    if args.agent is not None:
+        agent.save(args.agent)
     minutes = (time.monotonic() - start) / 60
     returns = episode_returns(
         agent, lambda: gym.make(TASK, distractor=args.distractor), args.evaluation_episodes, 1_000_000
     )
     row = {
-        **dataclasses.asdict(args),
+        **{name: value for name, value in dataclasses.asdict(args).items() if name != "agent"},
         "minutes": round(minutes, 1),
         "action_nmse": round(action_nmse(agent, held_out), 4),
     }
