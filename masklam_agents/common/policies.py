@@ -73,8 +73,7 @@ class LatentActionPolicy(BasePolicy):
     :param idm_input: ``"stacks"``: the IDM reads two stacks; ``"frames"``: the first and the last frame of the second
     :param decoder_hidden: widths of the decoder's hidden layers
     :param view_shift: acting takes the mean of five actions, of the frames as they are and looked at so many pixels
-        aside in four directions: what a network errs by at one place of its grid of patches it does not at the next.
-        Five times the work; 0: the frames as they are
+        aside in four directions, at five times the work; 0: of the frames as they are
     """
 
     latent_mean: th.Tensor
