@@ -28,6 +28,8 @@ class Args:
     """whose stage 1: MaskLAM, LAPO, or the name of a method"""
     samples: int = 50_000
     """samples of stage 1"""
+    latent_dim: int = 128
+    """size of the latent action"""
     segment: int = 25_600
     """samples of the stage before it, of methods that have one"""
     future_offset: int = 1
@@ -42,6 +44,8 @@ class Args:
     """of the background with the action, where it is `action`"""
     episodes: int = 60
     """training episodes"""
+    policy: str = "reference"
+    """whose: reference, or mixed (with noise of 0.6), as in the suite cpu"""
     seed: int = 0
     """of data, weights and batches"""
 
@@ -56,7 +60,8 @@ def make_env(args: Args) -> gym.Env[Any, Any]:
 def main(args: Args) -> None:
     th.set_num_threads(1)
     env = make_env(args)
-    train = render_frames(collect(env, args.episodes, seed=2 * args.seed), env)
+    noise = {"mixed": 0.6}.get(args.policy)
+    train = render_frames(collect(env, args.episodes, policy=args.policy, noise=noise, seed=2 * args.seed), env)
     held_out = render_frames(collect(env, 10, seed=2 * args.seed + 1), env)
     name = {"MaskLAM": "masklam-fixed", "LAPO": "lapo"}.get(args.method, args.method)
     samples = {"segment": args.segment, "pretrain": args.samples}
@@ -65,13 +70,14 @@ def main(args: Args) -> None:
         name,
         dataset=train,
         future_offset=args.future_offset,
+        latent_dim=args.latent_dim,
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,
         stage_shares=shares,
         seed=args.seed,
     ).learn(sum(shares))
     probe = agent.probe(held_out)
-    print(json.dumps({**dataclasses.asdict(args), "nmse": round(probe.nmse, 4), "r2": round(probe.r2, 4)}))
+    print(json.dumps({**dataclasses.asdict(args), "nmse": round(probe.nmse, 4), "train_nmse": round(probe.train_nmse, 4), "r2": round(probe.r2, 4)}))
 
 
 if __name__ == "__main__":

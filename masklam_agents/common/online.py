@@ -16,7 +16,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, PyTorchObs
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 from torch import nn
@@ -89,14 +89,15 @@ def _on_channels(stacks: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def network_input(pixels: th.Tensor, layout: str) -> th.Tensor:
-    """Stacked frames (B, 3 * n, H, W) in [0, 255] in a layout of :mod:`masklam_agents.common.gather`."""
-    x = pixels * float(SCALE) - 0.5
+    """Stacked frames (B, 3 * n, H, W), bytes or floats in [0, 255], in a layout that ``gather`` describes."""
     if layout == "image":
-        return x.contiguous(memory_format=th.channels_last)
-    batch, channels, height, width = x.shape
-    rows, columns = height // (2 * PATCH), width // (2 * PATCH)
-    x = x.view(batch, channels // 3, 3, rows, 2, PATCH, columns, 2, PATCH)
-    return x.permute(0, 3, 6, 4, 7, 1, 5, 8, 2).reshape(batch, 4 * rows * columns, -1)
+        x = pixels.contiguous(memory_format=th.channels_last)
+    else:  # moved as bytes where they are bytes: a quarter of the memory
+        batch, channels, height, width = pixels.shape
+        rows, columns = height // (2 * PATCH), width // (2 * PATCH)
+        x = pixels.view(batch, channels // 3, 3, rows, 2, PATCH, columns, 2, PATCH)
+        x = x.permute(0, 3, 6, 4, 7, 1, 5, 8, 2).reshape(batch, 4 * rows * columns, -1)
+    return th.mul(x, float(SCALE)).sub_(0.5)
 
 
 class LatentFeatures(BaseFeaturesExtractor):
@@ -121,7 +122,11 @@ class LatentFeatures(BaseFeaturesExtractor):
 
     def forward(self, pixels: th.Tensor) -> th.Tensor:
         """(B, 3 * n, H, W) in [0, 255] -> (B, latent_dim)."""
-        return self.actor(network_input(pixels, self.layout)) @ self.latent_basis + self.latent_mean
+        return self.latents(network_input(pixels, self.layout))
+
+    def latents(self, x: th.Tensor) -> th.Tensor:
+        """Network input -> (B, latent_dim)."""
+        return self.actor(x) @ self.latent_basis + self.latent_mean
 
 
 class LatentActorCritic(ActorCriticPolicy):
@@ -175,6 +180,17 @@ class LatentActorCritic(ActorCriticPolicy):
         self.hold_actor(False)
         # A new one, because the decoder's weights are new: the base class made its own before they existed.
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+
+    def extract_features(  # type: ignore[override]  # as SB3's own
+        self, obs: PyTorchObs, features_extractor: BaseFeaturesExtractor | None = None
+    ) -> th.Tensor | tuple[th.Tensor, th.Tensor]:
+        """Latents of actor and critic, from one input: making it costs more than a pass through a small network."""
+        if features_extractor is not None:
+            return super().extract_features(obs, features_extractor)
+        actor, critic = self.pi_features_extractor, self.vf_features_extractor
+        assert isinstance(obs, th.Tensor) and isinstance(actor, LatentFeatures) and isinstance(critic, LatentFeatures)
+        x = network_input(obs, actor.layout)
+        return actor.latents(x), critic.latents(x)
 
     def hold_actor(self, held: bool) -> None:
         """Hold all weights behind the actions, or let those move that are trained."""
