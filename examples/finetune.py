@@ -36,7 +36,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from masklam_agents import LAPO, MaskLAM
 from masklam_agents.common.offline import OfflineAlgorithm
-from masklam_agents.common.online import stacked_env
+from masklam_agents.common.online import WarmUp, stacked_env
 from masklam_agents.common.vec_env import MaskVecEnv
 from masklam_envs import load_expert
 
@@ -101,13 +101,15 @@ class Curve(BaseCallback):
 
     def __init__(self, args: Args, folder: Path) -> None:
         super().__init__()
-        self.args, self.folder = args, folder
+        self.args, self.folder, self.parent = args, folder, os.getppid()
         self.next = max((row["steps"] for row in read_curve(folder)), default=-args.every) + args.every
 
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_start(self) -> None:
+        if os.getppid() != self.parent:  # killed: nobody waits for this run, and the next one has this folder
+            raise SystemExit("the process that started this run is gone")
         if self.num_timesteps >= self.next:
             self._evaluate()
 
@@ -154,18 +156,20 @@ def run(args: Args, start: str, seed: int) -> None:
     torch.set_num_threads(1)
     folder = args.out / f"{start.lower()}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
+    warm_up = 0.0 if start == "scratch" else args.warm_up
     envs, curve = MaskVecEnv(args.task, args.envs, **view(args)), Curve(args, folder)
     if (folder / "model.zip").exists():
         size = envs.observation_space["pixels"].shape[0]
         rewards = VecNormalize.load(os.fspath(folder / "rewards.pkl"), stacked_env(envs, FRAME_STACK, size))
         model = PPO.load(folder / "model.zip", env=rewards)
         if model.num_timesteps < args.steps:
-            model.learn(args.steps - model.num_timesteps, callback=curve, reset_num_timesteps=False)
+            hooks = [WarmUp(round(warm_up * args.steps)), curve]
+            model.learn(args.steps - model.num_timesteps, callback=hooks, reset_num_timesteps=False)
         return
     starting_agent(args, start, seed).finetune(
         envs,
         args.steps,
-        warm_up=0.0 if start == "scratch" else args.warm_up,
+        warm_up=warm_up,
         callback=curve,
         learning_rate=args.learning_rate,
         n_steps=args.rollout,

@@ -46,6 +46,8 @@ class Args:
     """training episodes"""
     policy: str = "reference"
     """whose: reference, or mixed (with noise of 0.6), as in the suite cpu"""
+    options: str = "{}"
+    """further ones of the method, in JSON: '{"tau": 0.01}'"""
     seed: int = 0
     """of data, weights and batches"""
 
@@ -75,9 +77,19 @@ def main(args: Args) -> None:
         learning_rate=args.learning_rate,
         stage_shares=shares,
         seed=args.seed,
+        **json.loads(args.options),
     ).learn(sum(shares))
     probe = agent.probe(held_out)
-    print(json.dumps({**dataclasses.asdict(args), "nmse": round(probe.nmse, 4), "train_nmse": round(probe.train_nmse, 4), "r2": round(probe.r2, 4)}))
+    print(
+        json.dumps(
+            {
+                **dataclasses.asdict(args),
+                "nmse": round(probe.nmse, 4),
+                "train_nmse": round(probe.train_nmse, 4),
+                "r2": round(probe.r2, 4),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":
