@@ -32,6 +32,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from masklam_agents import LAPO, MaskLAM
@@ -71,10 +72,10 @@ class Args:
     """environments side by side in a run"""
     rollout: int = 256
     """steps in each environment between updates of PPO"""
-    warm_up: float = 0.05
+    warm_up: float = 0.1
     """share of the steps in which the critic alone learns, where there is an actor to keep"""
-    learning_rate: float = 1e-4
-    """of Adam"""
+    learning_rate: float = 3e-4
+    """of Adam; it falls to 0 in a straight line"""
     workers: int = os.cpu_count() or 1
     """runs side by side"""
 
@@ -101,14 +102,14 @@ class Curve(BaseCallback):
 
     def __init__(self, args: Args, folder: Path) -> None:
         super().__init__()
-        self.args, self.folder, self.parent = args, folder, os.getppid()
+        self.args, self.folder, self.started_by = args, folder, os.getppid()
         self.next = max((row["steps"] for row in read_curve(folder)), default=-args.every) + args.every
 
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_start(self) -> None:
-        if os.getppid() != self.parent:  # killed: nobody waits for this run, and the next one has this folder
+        if os.getppid() != self.started_by:  # killed: nobody waits for this run, and the next one has this folder
             raise SystemExit("the process that started this run is gone")
         if self.num_timesteps >= self.next:
             self._evaluate()
@@ -171,7 +172,7 @@ def run(args: Args, start: str, seed: int) -> None:
         args.steps,
         warm_up=warm_up,
         callback=curve,
-        learning_rate=args.learning_rate,
+        learning_rate=LinearSchedule(args.learning_rate, 0.0, 1.0),
         n_steps=args.rollout,
     )
 
