@@ -45,7 +45,9 @@ class Args:
     episodes: int = 60
     """training episodes"""
     policy: str = "reference"
-    """whose: reference, or mixed (with noise of 0.6), as in the suite cpu"""
+    """whose: reference, or mixed, as in the suite cpu"""
+    noise: float = 0.6
+    """how badly the expert of mixed episodes sees, at most"""
     options: str = "{}"
     """further ones of the method, in JSON: '{"tau": 0.01}'"""
     seed: int = 0
@@ -62,7 +64,7 @@ def make_env(args: Args) -> gym.Env[Any, Any]:
 def main(args: Args) -> None:
     th.set_num_threads(1)
     env = make_env(args)
-    noise = {"mixed": 0.6}.get(args.policy)
+    noise = args.noise if args.policy == "mixed" else None
     train = render_frames(collect(env, args.episodes, policy=args.policy, noise=noise, seed=2 * args.seed), env)
     held_out = render_frames(collect(env, 10, seed=2 * args.seed + 1), env)
     name = {"MaskLAM": "masklam-fixed", "LAPO": "lapo"}.get(args.method, args.method)

@@ -14,9 +14,11 @@ from masklam_agents.common.ahead import LossOf
 from masklam_agents.common.augment import random_warps, to_patches, warp
 from masklam_agents.common.base import LatentActionAlgorithm, without_effect
 from masklam_agents.common.gather import gather
+from masklam_agents.common.networks import to_layout
 from masklam_agents.common.offline import Dataset, Source
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.processes import processes
+from masklam_agents.common.warped import warped
 from masklam_agents.laom.policies import LAOMPolicy
 from masklam_envs.data.frames import Frames
 from masklam_envs.data.windows import Windows
@@ -155,11 +157,14 @@ class LAOM(LatentActionAlgorithm):
         policy = self.policy
         if rng is None or not self.config["augment"]:
             return policy.models_input(rgbm, index)
-        gathered = gather(rgbm, index, mask_channel=policy.mask_channel, layout="image")
-        images = th.from_numpy(gathered).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-        together = processes()
-        images = warp(images, together.share(random_warps(rng, len(index) * together.count)))
-        return to_patches(images, index.shape[1]) if policy.layout == "patches" else images
+        together, layout = processes(), policy.layout
+        warps = together.share(random_warps(rng, len(index) * together.count))
+        if self.device.type == "cpu":
+            x = th.from_numpy(warped(rgbm, index, warps, mask_channel=policy.mask_channel, layout=layout))
+            return to_layout(x, layout)
+        gathered = th.from_numpy(gather(rgbm, index, mask_channel=policy.mask_channel, layout="image"))
+        images = warp(gathered.to(self.device, non_blocking=True).permute(0, 3, 1, 2), warps)
+        return to_patches(images, index.shape[1]) if layout == "patches" else images
 
     def _after_update(self, stage: str) -> None:
         if stage == "pretrain":

@@ -10,6 +10,7 @@ from masklam_agents.common import strided, unet
 from masklam_agents.common.augment import random_warps, to_patches, warp
 from masklam_agents.common.gather import gather
 from masklam_agents.common.policies import greyed
+from masklam_agents.common.warped import warped
 from masklam_agents.methods import METHODS, clean_dataset, get_method, register_method
 from masklam_envs import LazyFrames, Windows, collect, make_masked, render_frames
 from tests.agents.conftest import SIZE, make_env
@@ -332,6 +333,20 @@ def test_warps_of_known_geometry():
     assert th.allclose(warp(image, turned), th.rot90(image, 1, (2, 3)), atol=1e-3) or th.allclose(
         warp(image, turned), th.rot90(image, -1, (2, 3)), atol=1e-3
     )
+
+
+@pytest.mark.parametrize("mask_channel", [False, True])
+@pytest.mark.parametrize("layout", ["image", "patches"])
+def test_frames_warped_while_gathered_are_gathered_frames_warped(layout, mask_channel):
+    rng = np.random.default_rng(1)
+    frames = rng.integers(0, 256, (7, 16, 24, 4), dtype=np.uint8)
+    index, warps = rng.integers(7, size=(40, 3)), random_warps(rng, 40)
+    images = th.from_numpy(gather(frames, index, mask_channel=mask_channel, layout="image")).permute(0, 3, 1, 2)
+    images = warp(images, warps)
+    expected = to_patches(images, 3) if layout == "patches" else images.permute(0, 2, 3, 1)
+    found = warped(frames, index, warps, mask_channel=mask_channel, layout=layout)
+    assert found.shape == tuple(expected.shape) and found.dtype == np.float32
+    np.testing.assert_allclose(found, expected.numpy(), atol=5e-5)
 
 
 def test_random_warps_are_of_every_kind_and_repeat():
