@@ -221,15 +221,16 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         x = self.policy.models_input(frames.rgbm, index, half=self._half)
         masked = self.config["loss"] != "plain" or self.config["mask_input"]
         target = gather(frames.rgbm, anchors[:, None] + 1, mask_channel=masked, layout="planes")
-        return x, as_tensor(target).to(self.device)
+        current = self.policy.gathered_current(frames.rgbm, anchors, half=self._half)
+        return x, as_tensor(target).to(self.device), current
 
     def _loss_of_inputs(self, inputs: Any, rng: np.random.Generator | None) -> th.Tensor:
         """The loss of what ``_pretrain_inputs`` made."""
         policy, config = self.policy, self.config
-        x, target = inputs
+        x, target, current = inputs
         with autocast(config["precision"], self.device):
             z, bottleneck_loss = policy.coded(policy.idm(x))
-            prediction = policy.next_frame(x, z)
+            prediction = policy.next_frame(x, z, current)
         rgb, mask = target[:, :3], target[:, 3:]
         if config["mask_input"]:
             rgb = rgb * mask

@@ -172,7 +172,7 @@ def test_the_dual_loss_sees_a_wrong_object_as_much_as_a_wrong_agent(reacher, mon
     anchors = windows.anchors[[3, 40, 70]]
     target = th.from_numpy(agent.dataset.rgbm[anchors + 1]).permute(0, 3, 1, 2).float() / 255
     wrong = target[:, :3] - 0.5 + 0.25 * (target[:, 3:] == 128 / 255)
-    monkeypatch.setattr(agent.policy, "next_frame", lambda x, z: wrong)
+    monkeypatch.setattr(agent.policy, "next_frame", lambda x, z, current: wrong)
     seen = (target[:, 3:] == 128 / 255).flatten(1).any(dim=1).float().mean()
     assert seen > 0
     assert agent.pretrain_loss(agent.dataset, windows, anchors, anchors + 1).item() == pytest.approx(0.5 * seen / 16)

@@ -55,7 +55,11 @@ def test_a_residual_fdm_begins_from_the_current_frame(layout, mask_channel, monk
     frames = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 4), np.uint8)
     x = policy.models_input(frames, np.array([[0, 1, 2, 3, 4, 5], [1, 2, 3, 3, 4, 5]]))
     expected = th.from_numpy(frames[[2, 3], ..., :3]).permute(0, 3, 1, 2) / 255 - 0.5
-    th.testing.assert_close(policy.next_frame(x, th.zeros(2, 4)), expected)
+    found = policy.next_frame(x, th.zeros(2, 4))
+    th.testing.assert_close(found, expected)
+    current = policy.gathered_current(frames, np.array([2, 3]))
+    assert (current is None) == (layout == "image")
+    assert th.equal(policy.next_frame(x, th.zeros(2, 4), current), found)
 
 
 def test_errors():
