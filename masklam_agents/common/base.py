@@ -33,7 +33,8 @@ from masklam_envs.data.frames import Frames
 from masklam_envs.data.windows import Windows
 from masklam_envs.errors import unknown_name
 
-ENCODE_BATCH = 512
+# Frames encoded at once: on a CPU so many that they stay in its caches.
+ENCODE_BATCH = {"cpu": 128, "cuda": 512}
 PROBES: dict[str, Callable[..., ProbeResult]] = {"linear": linear_probe, "mlp": mlp_probe}
 #: what only a forward model of ours that predicts pixels has, and the values that do nothing
 PIXEL_OPTIONS: dict[str, Any] = {
@@ -279,8 +280,13 @@ class LatentActionAlgorithm(OfflineAlgorithm):
 
     def _batches(self, frames: Dataset, index: NDArray[np.int64]) -> Iterator[th.Tensor]:
         """Frames (N, n) as the policy reads them."""
-        for start in range(0, len(index), ENCODE_BATCH):
-            yield self.policy.actor_input(*frames.rows(index[start : start + ENCODE_BATCH]))
+        for part in self._parts(index):
+            yield self.policy.actor_input(*frames.rows(part))
+
+    def _parts(self, index: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """An index (N, n) in batches."""
+        size = ENCODE_BATCH.get(self.device.type, 512)
+        return np.split(index, range(size, len(index), size))
 
     def latents(self, frames: Dataset, anchors: NDArray[np.int64]) -> NDArray[np.float32]:
         """Latent actions (N, latent_dim) of the transitions that leave the given frames.
@@ -296,13 +302,14 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         if (anchors >= last).any():
             raise ValueError("an episode's last frame has no transition: leave it out of the anchors")
         index = self.policy.joined(windows.stack(anchors), windows.stack(np.minimum(anchors + reach, last)))
-        parts = np.split(index, range(ENCODE_BATCH, len(index), ENCODE_BATCH))
         with th.no_grad():
-            return np.concatenate([self._encode(*frames.rows(part)).float().cpu().numpy() for part in parts])
+            parts = [self._encode(*frames.rows(part)).float().cpu().numpy() for part in self._parts(index)]
+        return np.concatenate(parts)
 
     def _encode(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> th.Tensor:
         """Latents (B, latent_dim) of pairs of stacks: frames (F, H, W, 4) chosen by index, see ``joined``."""
-        return self.policy.idm(self.policy.models_input(*self._seen_by_models(rgbm, index)))
+        half = self._half and th.is_autocast_enabled(self.device.type)
+        return self.policy.idm(self.policy.models_input(*self._seen_by_models(rgbm, index), half=half))
 
     def _seen_by_models(
         self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]
