@@ -18,7 +18,7 @@ from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_agents.common.evaluation import episode_returns
 from masklam_agents.common.offline import OfflineAlgorithm
 from masklam_agents.common.pictures import frame_strips, prediction_grid, rollout_gif
-from masklam_agents.common.probe import NothingMovesError, effective_rank
+from masklam_agents.common.probe import NothingMovesError, effective_rank, linear_probe, moving
 from masklam_agents.common.schedules import RATES
 from masklam_agents.common.understanding import predicts
 
@@ -55,20 +55,25 @@ def _probes(agent: LatentActionAlgorithm, run: Run, shared: Shared) -> dict[str,
     """Probes of the latents; with another distractor than in training they are fitted anew, the model stays."""
     plan = run.config["evaluation"]
     limit, other = plan["transitions"], plan["distractor"]
-    train = shared.frames(run, "train", distractor=other) if other is not None else agent.dataset
+    train = shared.frames(run, "train", distractor=other) if other is not None else agent._need_dataset()
     held_out = shared.frames(run, "held_out", distractor=other)
-    found: dict[str, Any] = {
-        "action": agent.probe(held_out, limit, train=train),
-        "effective_rank": effective_rank(agent.latents(held_out, agent._sample(held_out, limit))),
-    }
+    # The latents of a set serve all of its probes.
+    samples = z, actions, z_held, _ = agent.probe_samples(held_out, limit, train=train)
+    found: dict[str, Any] = {"action": linear_probe(*samples), "effective_rank": effective_rank(z_held)}
     if plan["split"] == "test":
         unseen = shared.frames(run, "held_out", "test", distractor=other)
-        found["action_unseen"] = agent.probe(unseen, limit, train=train)
+        latents = agent.latents(unseen, agent._sample(unseen, limit))
+        found["action_unseen"] = linear_probe(z, actions, latents, agent.probe_targets(unseen, limit))
+    found["distractor"] = None
     view = gym.make(run.config["task"], **view_options(run, "train", other))
     try:
-        found["distractor"] = agent.probe(held_out, limit, target="distractor", view=view, train=train)
+        values = [agent.probe_targets(each, limit, target="distractor", view=view) for each in (train, held_out)]
+        motion, motion_held = moving(*values)
+        found["distractor"] = linear_probe(z, motion, z_held, motion_held)
     except NothingMovesError:
-        found["distractor"] = None
+        pass
+    finally:
+        view.close()
     return found
 
 

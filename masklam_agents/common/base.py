@@ -25,7 +25,7 @@ from masklam_agents.common.networks import Network
 from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source, constructor_arguments
 from masklam_agents.common.policies import DECODER_HIDDEN, IDM_INPUTS, as_tensor
 from masklam_agents.common.precision import autocast
-from masklam_agents.common.probe import NothingMovesError, ProbeResult, Samples, get_targets, linear_probe
+from masklam_agents.common.probe import ProbeResult, Samples, get_targets, linear_probe, moving
 from masklam_agents.common.processes import processes
 from masklam_agents.common.quantize import VectorQuantizer
 from masklam_agents.common.stacking import frames_of, push
@@ -416,18 +416,18 @@ class LatentActionAlgorithm(OfflineAlgorithm):
 
         :return: latents (N, D) and targets (N, K) of the training set, latents (M, D) and targets (M, K) held out
         """
-        probe_targets = get_targets(target)
-        pairs: list[NDArray[np.floating]] = []
-        for frames in (self._need_dataset() if train is None else train, held_out):
-            chosen = self._sample(frames, limit)
-            values = probe_targets(frames, view)[self._windows(frames).step(chosen)]
-            pairs += [self.latents(frames, chosen), values]
+        both = (self._need_dataset() if train is None else train, held_out)
+        values = [self.probe_targets(frames, limit, target=target, view=view) for frames in both]
         if target == "distractor":
-            moving = np.ptp(pairs[1], axis=0) > 0
-            if not moving.any():
-                raise NothingMovesError("the distractor does not move: there is nothing to probe the latent for")
-            pairs[1], pairs[3] = pairs[1][:, moving], pairs[3][:, moving]
-        return pairs[0], pairs[1], pairs[2], pairs[3]
+            values = list(moving(*values))
+        latents = [self.latents(frames, self._sample(frames, limit)) for frames in both]
+        return latents[0], values[0], latents[1], values[1]
+
+    def probe_targets(
+        self, frames: Dataset, limit: int = 20_000, *, target: str = "action", view: Any = None
+    ) -> NDArray[np.floating]:
+        """The targets (N, K) of a probe; arguments and errors as of :meth:`probe`."""
+        return get_targets(target)(frames, view)[self._windows(frames).step(self._sample(frames, limit))]
 
 
 def without_effect(config: dict[str, Any]) -> list[str]:

@@ -51,6 +51,19 @@ class ProbeResult:
     train_r2: float
 
 
+def moving(
+    train: NDArray[np.floating], held_out: NDArray[np.floating]
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """The parts of a distractor's motion, (N, K) and (M, K), that vary in training.
+
+    :raises NothingMovesError: when none does
+    """
+    varies = np.ptp(train, axis=0) > 0
+    if not varies.any():
+        raise NothingMovesError("the distractor does not move: there is nothing to probe the latent for")
+    return train[:, varies], held_out[:, varies]
+
+
 def linear_probe(
     train_latents: NDArray[np.floating],
     train_actions: NDArray[np.floating],

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_agents.common.mlp_probe import mlp_probe
 from masklam_agents.common.offline import Dataset
-from masklam_agents.common.probe import NothingMovesError, ProbeResult, Samples, effective_rank, linear_probe
+from masklam_agents.common.probe import NothingMovesError, ProbeResult, Samples, effective_rank, linear_probe, moving
 from masklam_agents.common.quantize import CodebookHealth, codebook_health
 from masklam_envs.data.frames import LazyFrames
 
@@ -92,7 +92,7 @@ def measure_latents(
                 "draw them at that size"
             )
     samples = agent.probe_samples(held_out, limit, train=train)
-    moved = _distractor_samples(agent, train, held_out, view, limit)
+    moved = _distractor_samples(agent, samples, (train, held_out), view, limit)
     latents = samples[2].astype(np.float32)
     return LatentReport(
         method=type(agent).__name__,
@@ -182,15 +182,18 @@ def split_for_probe(frames: Dataset) -> tuple[Dataset, Dataset]:
 
 
 def _distractor_samples(
-    agent: LatentActionAlgorithm, train: Dataset, held_out: Dataset, view: Any, limit: int
+    agent: LatentActionAlgorithm, samples: Samples, both: tuple[Dataset, Dataset], view: Any, limit: int
 ) -> Samples | None:
-    known = view is not None or all(isinstance(frames, LazyFrames) for frames in (train, held_out))
+    """The latents of ``samples`` with the distractor's motion; None where it is not known or there is none."""
+    known = view is not None or all(isinstance(frames, LazyFrames) for frames in both)
     if not known:
         return None
+    values = [agent.probe_targets(frames, limit, target="distractor", view=view) for frames in both]
     try:
-        return agent.probe_samples(held_out, limit, target="distractor", view=view, train=train)
+        train, held_out = moving(*values)
     except NothingMovesError:
         return None
+    return samples[0], train, samples[2], held_out
 
 
 def _codebooks(agent: LatentActionAlgorithm, latents: np.ndarray) -> CodebookHealth | None:
