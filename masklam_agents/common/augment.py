@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from masklam_agents.common.gather import PATCH
+from masklam_agents.common.warped import NEAREST
 
 # LAOM's ranges, for any image size: pixels of a 64-pixel-wide image, degrees, share of the half width.
 SHIFT, ROTATION, PERSPECTIVE = 14 / 64, 90.0, 0.5
@@ -46,8 +47,7 @@ def warp(images: th.Tensor, warps: NDArray[np.float64]) -> th.Tensor:
     matrix = th.from_numpy(warps).to(images)
     y, x = th.meshgrid(_centres(height, images), _centres(width, images), indexing="ij")
     place = th.stack((x, y, th.ones_like(x)), dim=-1).view(1, -1, 3) @ matrix.transpose(1, 2)
-    # Behind the horizon of a strong perspective there is nothing to see: such places land outside.
-    depth = place[..., 2:].clamp(min=1e-3)
+    depth = place[..., 2:].clamp(min=float(NEAREST))
     grid = (place[..., :2] / depth).view(len(images), height, width, 2)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
