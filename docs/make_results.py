@@ -1,0 +1,121 @@
+"""Write the tables of docs/results/README.md from docs/results/cpu.jsonl; the words between them are written by hand.
+
+Run ``python docs/make_results.py``; a test compares the file with what this would write.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from masklam_agents.benchmark.measures import MEASURES, Comparison, Place, Row, compare, place_of
+from masklam_agents.benchmark.result_files import read_results
+from masklam_agents.benchmark.results import Result
+from masklam_agents.benchmark.statistics import Interval
+
+FOLDER = Path(__file__).parent / "results"
+CORRELATED = ("action-0.6", "action-0.9", "action-1.0", "ghost")
+COLUMNS = ("nmse", "normalized_return", "return_over_expert")
+PAIR = ("lapo", "masklam-fixed")
+BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def pooled(results: Sequence[Result]) -> str:
+    """Every method over the places that all of them share."""
+    found = {name: compare(results, MEASURES[name]) for name in COLUMNS}
+    rows = {name: {row.method: row for row in comparison.rows} for name, comparison in found.items()}
+    measured = ["probe NMSE", "ratio to LAPO", "normalized return", "ratio to LAPO", "return / expert: ratio"]
+    methods = dict.fromkeys(row.method for name in COLUMNS for row in found[name].rows)
+    lines = [[f"`{method}`", *_pooled_cells(method, rows)] for method in methods]
+    return _extent(found["normalized_return"]) + "\n\n" + _table(["method", "runs", *measured], lines)
+
+
+def _pooled_cells(method: str, rows: dict[str, dict[str, Row]]) -> Iterable[str]:
+    error, returned, over = (rows[name].get(method) for name in COLUMNS)
+    yield str(max(row.runs for row in (error, returned, over) if row))
+    for row in (error, returned):
+        yield "-" if row is None else _interval(row.aggregates["iqm"], 3)
+        yield _ratio(row)
+    yield _ratio(over)
+
+
+def _ratio(row: Row | None) -> str:
+    return "-" if row is None or row.ratio is None else _interval(row.ratio.ratio, 2)
+
+
+def places(results: Sequence[Result]) -> str:
+    """MaskLAM beside LAPO in every place where both have runs."""
+    mine = [result for result in results if result.method in PAIR]
+    by_place: dict[Place, list[Result]] = {}
+    for result in sorted(mine, key=lambda result: place_of(result).order()):
+        by_place.setdefault(place_of(result), []).append(result)
+    head = ["task", "distractor", "seeds", "NMSE: LAPO", "MaskLAM", "ratio", "return: LAPO", "MaskLAM", "ratio"]
+    lines = [cells for place, found in by_place.items() if (cells := _place_cells(place, found))]
+    return _table(head, lines)
+
+
+def _place_cells(place: Place, found: Sequence[Result]) -> list[str]:
+    cells = [place.task, place.distractor]
+    for name in ("nmse", "normalized_return"):
+        rows = {row.method: row for row in compare(found, MEASURES[name]).rows}
+        if set(PAIR) - rows.keys():
+            return []
+        if name == "nmse":
+            cells.append(str(rows[PAIR[0]].runs))
+        cells += [f"{rows[method].aggregates['mean'].estimate:.3f}" for method in PAIR]
+        ratio = rows[PAIR[1]].ratio
+        assert ratio is not None
+        cells.append(_interval(ratio.of_means, 2))
+    return cells
+
+
+def methods(results: Sequence[Result]) -> str:
+    """The IQM of probe NMSE and normalized return of every method under every distractor, over the shared tasks."""
+    distractors = list(dict.fromkeys(place.distractor for place in sorted(map(place_of, results), key=Place.order)))
+    parts = []
+    for name in ("nmse", "normalized_return"):
+        cells = {d: _iqms([r for r in results if r.distractor == d], name) for d in distractors}
+        names = sorted({method for found in cells.values() for method in found})
+        lines = [[f"`{m}`", *(cells[d].get(m, "-") for d in distractors)] for m in names]
+        title = MEASURES[name].label[0].upper() + MEASURES[name].label[1:]
+        parts.append(f"{title}:\n\n" + _table(["method", *distractors], lines))
+    return "\n\n".join(parts)
+
+
+def _iqms(results: Sequence[Result], name: str) -> dict[str, str]:
+    rows = compare(results, MEASURES[name], repetitions=100).rows  # the intervals are in the report
+    return {row.method: f"{row.aggregates['iqm'].estimate:.3f}" for row in rows}
+
+
+TABLES: dict[str, Callable[[Sequence[Result]], str]] = {
+    "correlated": lambda results: pooled([result for result in results if result.distractor in CORRELATED]),
+    "others": lambda results: pooled([result for result in results if result.distractor not in CORRELATED]),
+    "places": places,
+    "methods": methods,
+}
+
+
+def _extent(comparison: Comparison) -> str:
+    count, of = len(comparison.places), comparison.of_places
+    return f"{count} of {of} places (task and distractor), at least {comparison.fewest} runs of each method in each."
+
+
+def _interval(found: Interval, digits: int) -> str:
+    return f"{found.estimate:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+
+
+def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *lines))
+
+
+def document(text: str) -> str:
+    """The page with its tables as the raw scores have them now."""
+    results = [result for result in read_results([FOLDER / "cpu.jsonl"]) if result.status == "ok"]
+    made = {name: make(results) for name, make in TABLES.items() if f"<!-- table: {name} -->" in text}
+    return BLOCK.sub(lambda found: f"{found[1]}\n{made[found[2]]}\n\n{found[3]}", text)
+
+
+if __name__ == "__main__":
+    page = FOLDER / "README.md"
+    page.write_text(document(page.read_text()))
