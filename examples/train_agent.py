@@ -32,7 +32,7 @@ from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_agents.common.callbacks import SaveLatest
 from masklam_agents.common.evaluation import episode_returns
 from masklam_agents.common.offline import OfflineAlgorithm
-from masklam_agents.common.pictures import prediction_grid, rollout_gif
+from masklam_agents.common.pictures import prediction_grid, rollout_video
 from masklam_envs import LazyFrames, Trajectories, collect, load_expert, render_frames
 
 EVALUATION_SEED = 1_000_000
@@ -184,7 +184,7 @@ def draw_pictures(args: Args, name: str) -> None:
         held_out = render_frames(recorded(args, "held_out").select([0]), make_env(args))
         prediction_grid(agents, held_out, args.out / "predictions.png")
     agent = METHODS[name].load(agent_file(args, name))
-    rollout_gif(agent, make_env(args), args.out / "rollout.gif", seed=EVALUATION_SEED)
+    rollout_video(agent, make_env(args), args.out / "rollout.gif", seed=EVALUATION_SEED)
 
 
 def print_table(scores: dict[str, Any]) -> None:

@@ -21,7 +21,9 @@ from masklam_envs.optional import opencv
 from masklam_envs.whole import whole_file
 
 OUTLINE = np.array([255, 230, 0], np.uint8)
-VIDEO_SUFFIXES = (".gif", ".mp4")
+VIDEO_SUFFIXES = (".gif", ".mp4", ".webp")
+# Of animated WebP: a sixth of a GIF's bytes under footage, whose noise a GIF keeps.
+WEBP_QUALITY = 75
 
 Image = NDArray[np.uint8]
 
@@ -55,11 +57,11 @@ def write_png(path: str | os.PathLike[str], image: Image) -> None:
 
 
 def write_video(path: str | os.PathLike[str], frames: Iterable[Image], fps: float) -> None:
-    """Write frames as an MP4 (OpenCV, MPEG-4) or a GIF (Pillow).
+    """Write frames as an MP4 (OpenCV, MPEG-4), a GIF or an animated WebP (Pillow; lossy, a sixth of a GIF's size).
 
     The file has a temporary name until it is whole.
 
-    :param path: ends with ``.mp4`` or ``.gif``
+    :param path: ends with ``.mp4``, ``.gif`` or ``.webp``
     :param frames: (H, W, 3) uint8 RGB, at least one, all of one size; an odd side of an MP4 gets a pixel more
     :param fps: frames a second, above 0
     :raises ValueError: for another ending, or when there is no frame
@@ -68,7 +70,7 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[Image], fps: floa
     path = Path(path)
     if path.suffix not in VIDEO_SUFFIXES:
         raise ValueError(f"{path}: {unknown_name('video format', path.suffix, VIDEO_SUFFIXES)}")
-    write = _write_mp4 if path.suffix == ".mp4" else _write_gif
+    write = {".mp4": _write_mp4, ".gif": _write_gif, ".webp": _write_webp}[path.suffix]
     with whole_file(path, path.suffix) as part:
         pictures = iter(frames)
         first = next(pictures, None)
@@ -103,3 +105,11 @@ def _write_gif(path: Path, first: Image, others: Iterator[Image], fps: float) ->
     # A GIF counts time in hundredths of a second.
     duration = max(round(100 / fps), 1) * 10
     Pillow.fromarray(first).save(path, save_all=True, append_images=more, duration=duration, loop=0)
+
+
+def _write_webp(path: Path, first: Image, others: Iterator[Image], fps: float) -> None:
+    from PIL import Image as Pillow
+
+    more = [Pillow.fromarray(frame) for frame in others]
+    options = {"duration": max(round(1000 / fps), 1), "loop": 0, "quality": WEBP_QUALITY}  # milliseconds
+    Pillow.fromarray(first).save(path, format="WEBP", save_all=True, append_images=more, **options)

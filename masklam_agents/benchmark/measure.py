@@ -17,7 +17,7 @@ from masklam_agents.benchmark.shared import Shared, count_parameters, physics_di
 from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_agents.common.evaluation import episode_returns
 from masklam_agents.common.offline import OfflineAlgorithm
-from masklam_agents.common.pictures import frame_strips, prediction_grid, rollout_gif
+from masklam_agents.common.pictures import frame_strips, prediction_grid, rollout_video
 from masklam_agents.common.probe import NothingMovesError, effective_rank, linear_probe, moving
 from masklam_agents.common.schedules import RATES
 from masklam_agents.common.understanding import predicts
@@ -124,5 +124,5 @@ def draw_pictures(agent: OfflineAlgorithm, run: Run, shared: Shared, folder: Pat
     else:
         frame_strips(held_out, folder / "frames.png", folder / "masks.png")
     env = evaluation_env(run, ("pixels", "mask"))
-    rollout_gif(agent, env, folder / "rollout.gif", PICTURE_STEPS, seed=run.config["evaluation"]["seed"])
+    rollout_video(agent, env, folder / "rollout.webp", PICTURE_STEPS, seed=run.config["evaluation"]["seed"])
     env.close()

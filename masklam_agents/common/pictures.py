@@ -132,14 +132,14 @@ def _save(figure: Any, path: str | os.PathLike[str]) -> None:
         figure.savefig(part, format="png", dpi=100)
 
 
-def rollout_gif(
+def rollout_video(
     agent: Any, env: gym.Env[Any, Any], path: str | os.PathLike[str], steps: int = 100, seed: int = 0
 ) -> None:
-    """An episode's beginning as an animated GIF with the mask's outline.
+    """An episode's beginning with the mask's outline, 20 frames a second.
 
     :param agent: anything with SB3's ``predict``
     :param env: an environment with the keys ``pixels`` and ``mask``
-    :param path: GIF file
+    :param path: as of :func:`~masklam_envs.pictures.write_video`
     :param steps: frames
     :param seed: of the reset
     """

@@ -32,7 +32,7 @@ class RecordMaskVideo(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     :param episode_trigger: k: episodes 0, k, 2k, ...; or a function from an episode's number to whether it is recorded
         (with a function the ``spec`` does not survive JSON)
     :param name: beginning of the files' names
-    :param suffix: ``".mp4"`` (OpenCV) or ``".gif"``
+    :param suffix: ``".mp4"`` (OpenCV), ``".gif"`` or ``".webp"``
     :param scale: screen pixels of a frame's pixel, in [1, 32]
     :param outline: False: the frames without the mask's outline
     :param fps: frames a second; None: the environment's ``render_fps``, else 20

@@ -108,4 +108,4 @@ def draw_pictures(run: Path) -> None:
 
     shade = np.linspace(0, 255, 60 * 180 * 3).reshape(60, 180, 3).astype(np.uint8)
     Image.fromarray(shade).save(run / "predictions.png")
-    write_video(run / "rollout.gif", [shade[:, :60], shade[:, 60:120]], fps=5)
+    write_video(run / "rollout.webp", [shade[:, :60], shade[:, 60:120]], fps=5)

@@ -282,7 +282,7 @@ def test_a_video_that_browsers_do_not_play_is_told(tmp_path):
     write_video(found.folder / "rollout.mp4", [np.zeros((64, 64, 3), np.uint8)] * 3, fps=5)
     exhibits, notes = gather([found], 4)
     assert exhibits == []
-    assert "write rollout.gif" in notes[0]
+    assert "write rollout.webp" in notes[0]
     draw_pictures(found.folder)
     assert len(gather([found], 4)[0][0].pictures) == 2
 

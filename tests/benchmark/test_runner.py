@@ -69,7 +69,7 @@ def test_a_run_leaves_a_result_with_all_that_the_rules_ask_for(tmp_path):
     assert result.wall_seconds > 0 and result.cpu_seconds > 0
     assert f"--run {run.hash}" in result.command
     assert {path.name for path in run_folder(tmp_path, run).iterdir()} == {
-        *("result.json", "config.json", "lock", "agent.safetensors", "predictions.png", "rollout.gif"),
+        *("result.json", "config.json", "lock", "agent.safetensors", "predictions.png", "rollout.webp"),
     }
     assert not list((tmp_path / "shared" / "frames").iterdir())  # nobody needs them any more
     assert not list((tmp_path / "shared" / "agents").glob("*/"))
@@ -82,7 +82,7 @@ def test_methods_that_predict_no_frames_leave_pictures_of_what_they_saw(tmp_path
         shown = {name: imread(run_folder(tmp_path, run) / name) for name in ("frames.png", "masks.png")}
         assert shown["frames.png"].shape == shown["masks.png"].shape == (2 * 16, 6 * 2 * 16, 3)
         assert set(np.unique(shown["masks.png"])) == {0, 255} and len(np.unique(shown["frames.png"])) > 20
-        assert (run_folder(tmp_path, run) / "rollout.gif").is_file()
+        assert (run_folder(tmp_path, run) / "rollout.webp").is_file()
 
 
 def test_finished_runs_are_skipped(tmp_path, trained):

@@ -17,10 +17,11 @@ PICTURES = {
     "masks.png": "masks",
     "predictions.png": "frames, masks and predicted next frames",
     "rollout.mp4": "rollout with the mask's outline",
+    "rollout.webp": "rollout with the mask's outline",
     "rollout.gif": "rollout with the mask's outline",
 }
-_TYPES = {".png": "image/png", ".gif": "image/gif", ".mp4": "video/mp4"}
-_STARTS = {".png": b"\x89PNG\r\n\x1a\n", ".gif": b"GIF8"}
+_TYPES = {".png": "image/png", ".gif": "image/gif", ".webp": "image/webp", ".mp4": "video/mp4"}
+_STARTS = {".png": b"\x89PNG\r\n\x1a\n", ".gif": b"GIF8", ".webp": b"RIFF"}
 _PLAYABLE = (b"avc1", b"av01", b"vp09")  # browsers do not play OpenCV's MPEG-4
 
 
@@ -108,12 +109,12 @@ def _files(item: Found) -> Iterator[Path]:
 def _problem(path: Path) -> str | None:
     head = path.read_bytes()
     if path.suffix == ".mp4":
-        return None if any(code in head for code in _PLAYABLE) else "browsers do not play this codec; write rollout.gif"
+        return None if any(code in head for code in _PLAYABLE) else "browsers do not play it; write rollout.webp"
     return None if head.startswith(_STARTS[path.suffix]) else f"damaged, this is no {path.suffix[1:].upper()}"
 
 
 def _picture(path: Path, item: Found) -> Picture:
-    kind = {".gif": "moving", ".mp4": "video"}.get(path.suffix, "still")
+    kind = {".gif": "moving", ".webp": "moving", ".mp4": "video"}.get(path.suffix, "still")
     uri = f"data:{_TYPES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
     caption = PICTURES[path.name]
     return Picture(f"{caption}, {_name(item)}", caption, uri, kind)
