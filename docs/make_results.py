@@ -1,4 +1,4 @@
-"""Write the tables of docs/results/README.md from docs/results/cpu.jsonl; the words between them are written by hand.
+"""Write the tables of docs/results/README.md from the raw scores; the words between them are written by hand.
 
 Run ``python docs/make_results.py``; a test compares the file with what this would write.
 """
@@ -13,6 +13,7 @@ from masklam_agents.benchmark.measures import MEASURES, Comparison, Place, Row, 
 from masklam_agents.benchmark.result_files import read_results
 from masklam_agents.benchmark.results import Result
 from masklam_agents.benchmark.statistics import Interval
+from masklam_agents.benchmark.suite import load_suite
 
 FOLDER = Path(__file__).parent / "results"
 CORRELATED = ("action-0.6", "action-0.9", "action-1.0", "ghost")
@@ -46,21 +47,24 @@ def _ratio(row: Row | None) -> str:
 
 def places(results: Sequence[Result]) -> str:
     """MaskLAM beside LAPO in every place where both have runs."""
-    mine = [result for result in results if result.method in PAIR]
     by_place: dict[Place, list[Result]] = {}
-    for result in sorted(mine, key=lambda result: place_of(result).order()):
+    for result in sorted(_paired(results), key=lambda result: place_of(result).order()):
         by_place.setdefault(place_of(result), []).append(result)
     head = ["task", "distractor", "seeds", "NMSE: LAPO", "MaskLAM", "ratio", "return: LAPO", "MaskLAM", "ratio"]
-    lines = [cells for place, found in by_place.items() if (cells := _place_cells(place, found))]
-    return _table(head, lines)
+    return _table(head, [_place_cells(place, found) for place, found in by_place.items()])
+
+
+def _paired(results: Sequence[Result]) -> list[Result]:
+    """Those of both methods, of seeds that both have."""
+    found = {method: {(place_of(r), r.seed): r for r in results if r.method == method} for method in PAIR}
+    both = set.intersection(*(set(runs) for runs in found.values()))
+    return [run for runs in found.values() for key, run in runs.items() if key in both]
 
 
 def _place_cells(place: Place, found: Sequence[Result]) -> list[str]:
     cells = [place.task, place.distractor]
     for name in ("nmse", "normalized_return"):
         rows = {row.method: row for row in compare(found, MEASURES[name]).rows}
-        if set(PAIR) - rows.keys():
-            return []
         if name == "nmse":
             cells.append(str(rows[PAIR[0]].runs))
         cells += [f"{rows[method].aggregates['mean'].estimate:.3f}" for method in PAIR]
@@ -88,20 +92,32 @@ def _iqms(results: Sequence[Result], name: str) -> dict[str, str]:
     return {row.method: f"{row.aggregates['iqm'].estimate:.3f}" for row in rows}
 
 
+def progress(results: Sequence[Result]) -> str:
+    """How much of the suite is done."""
+    suite = load_suite("cpu")
+    of = len(suite.tasks) * len(suite.methods) * suite.seeds
+    done = {name: [r for r in results if r.distractor == name] for name in suite.distractors}
+    lines = [[f"`{name}`", f"{len(found)} of {of}", str(len({r.seed for r in found}))] for name, found in done.items()]
+    return _table(["distractor", "runs", "seeds"], lines)
+
+
 TABLES: dict[str, Callable[[Sequence[Result]], str]] = {
     "correlated": lambda results: pooled([result for result in results if result.distractor in CORRELATED]),
     "others": lambda results: pooled([result for result in results if result.distractor not in CORRELATED]),
     "places": places,
     "methods": methods,
+    "progress": progress,
 }
 
 
 def _extent(comparison: Comparison) -> str:
     count, of = len(comparison.places), comparison.of_places
-    return f"{count} of {of} places (task and distractor), at least {comparison.fewest} runs of each method in each."
+    return f"{count} of {of} places (task and distractor), each method has at least {comparison.fewest} in each."
 
 
 def _interval(found: Interval, digits: int) -> str:
+    if found.low == found.high:  # one run in every place: nothing to draw anew
+        return f"{found.estimate:.{digits}f}"
     return f"{found.estimate:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
 
 
@@ -111,7 +127,7 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 def document(text: str) -> str:
     """The page with its tables as the raw scores have them now."""
-    results = [result for result in read_results([FOLDER / "cpu.jsonl"]) if result.status == "ok"]
+    results = [result for result in read_results([FOLDER / "cpu" / "results.jsonl"]) if result.status == "ok"]
     made = {name: make(results) for name, make in TABLES.items() if f"<!-- table: {name} -->" in text}
     return BLOCK.sub(lambda found: f"{found[1]}\n{made[found[2]]}\n\n{found[3]}", text)
 

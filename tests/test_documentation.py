@@ -46,6 +46,14 @@ def test_the_experts_page_is_what_its_script_writes(repo):
     assert all(f"| {task} |" in wanted for task in TASKS)
 
 
+def test_the_tables_of_the_results_are_what_the_raw_scores_say(repo):
+    docs = repo / "docs"
+    text = (docs / "results" / "README.md").read_text()
+    wanted = runpy.run_path(str(docs / "make_results.py"))["document"](text)
+    assert text == wanted, "run `python docs/make_results.py`"
+    assert "<!-- table: places -->\n\n| task |" in text
+
+
 def test_the_page_has_every_task_and_its_measured_camera(page):
     for task in TASKS.values():
         assert f"\n## {task.id}\n" in page[0]

@@ -37,4 +37,5 @@ def write_headline(path: Path, summary: Summary) -> None:
 
 
 def _title(comparison: Comparison) -> str:
-    return f"{len(comparison.places)} of {comparison.of_places} places, at least {comparison.fewest} runs in each"
+    runs = "run" if comparison.fewest == 1 else "runs"
+    return f"{len(comparison.places)} of {comparison.of_places} places, at least {comparison.fewest} {runs} in each"
