@@ -45,7 +45,7 @@ class Args:
     episodes: int = 60
     """training episodes"""
     policy: str = "reference"
-    """whose: reference, or mixed, as in the suite cpu"""
+    """whose: reference, or mixed"""
     noise: float = 0.6
     """how badly the expert of mixed episodes sees, at most"""
     options: str = "{}"
