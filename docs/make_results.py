@@ -103,7 +103,6 @@ def progress(results: Sequence[Result]) -> str:
 
 TABLES: dict[str, Callable[[Sequence[Result]], str]] = {
     "correlated": lambda results: pooled([result for result in results if result.distractor in CORRELATED]),
-    "others": lambda results: pooled([result for result in results if result.distractor not in CORRELATED]),
     "places": places,
     "methods": methods,
     "progress": progress,
