@@ -30,7 +30,8 @@ class Method:
     :param algorithm: ``"module:Class"``, imported when an agent is made
     :param summary: what it is, and which known flaws of the original it keeps or repairs; docs/methods.md lists them
     :param options: keyword arguments of the class
-    :param clean: it sees the dataset without distractor: an upper bound
+    :param scene: the distractor that its dataset is drawn with, whatever the others see, so that it is an upper bound:
+        ``"none"``, the task's own scene, or ``"flat"``, the agent alone; empty: the dataset's own
     :param all_labels: it sees every true action, whatever others may: an upper bound
     :param mask_target: whose masks it is trained with: ``"foreground"``, or ``"parts"`` for masks that tell agent and
         objects apart (:class:`~masklam_envs.data.parts.PartFrames`); empty: the dataset's own
@@ -39,7 +40,7 @@ class Method:
     algorithm: str
     summary: str
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
-    clean: bool = False
+    scene: str = ""
     all_labels: bool = False
     mask_target: str = ""
 
@@ -138,7 +139,12 @@ METHODS: dict[str, Method] = {
         "the LAPO baseline of MaskLAM's paper in its sizes; repairs windows over episodes' ends",
         {**PAPER, "idm_input": "frames"},
     ),
-    "lapo-clean": Method(LAPO, "LAPO on the same trajectories without distractor: an upper bound", clean=True),
+    "lapo-clean": Method(LAPO, "LAPO on the same trajectories without distractor: an upper bound", scene="none"),
+    "lapo-flat": Method(
+        LAPO,
+        "LAPO on the same trajectories before one colour, without the task's ground: an upper bound",
+        scene="flat",
+    ),
     "masklam-fixed": Method(MASKLAM, "loss averaged within each sample, k from 1 .. 10; repairs flaws m, n and b"),
     "masklam-paper": Method(
         MASKLAM,
@@ -264,14 +270,14 @@ def make_agent(
     :param name: one of :data:`METHODS`
     :param policy: as in the classes
     :param env: likewise
-    :param dataset: likewise; it is drawn anew for methods of clean video, see :func:`clean_dataset`, and for those of
-        objects, see :func:`masked_dataset`
+    :param dataset: likewise; it is drawn anew for methods that have a scene of their own, see :func:`redrawn`, and for
+        those of objects, see :func:`masked_dataset`
     :param kwargs: arguments of the class that replace the preset's
     :raises ValueError: for an unknown name, options out of range, or a dataset that cannot be drawn anew
     """
     method = get_method(name)
-    if method.clean and dataset is not None:
-        dataset = clean_dataset(dataset, env)
+    if method.scene and dataset is not None:
+        dataset = redrawn(dataset, method.scene, env)
     if method.mask_target and dataset is not None:
         dataset = masked_dataset(dataset, method.mask_target, env)
     return method.load_class()(policy, env, dataset, **{**method.options, **kwargs})
@@ -294,8 +300,8 @@ def load_agent(path: Any, **kwargs: Any) -> OfflineAlgorithm:
     return _imported(known[wanted]).load(path, **kwargs)
 
 
-def clean_dataset(dataset: Source, env: Any = None) -> Dataset:
-    """The same trajectories and masks, drawn without distractor.
+def redrawn(dataset: Source, distractor: Any, env: Any = None) -> Dataset:
+    """The same trajectories and masks, drawn with another distractor.
 
     :param dataset: frames or recorded physics; all but ``LazyFrames`` do not know their camera and need ``env``
     :param env: an environment whose view (model, camera, masks) is drawn; not needed for ``LazyFrames``
@@ -305,18 +311,18 @@ def clean_dataset(dataset: Source, env: Any = None) -> Dataset:
     from masklam_envs.data.frames import LazyFrames, render_frames
     from masklam_envs.data.trajectories import Trajectories
 
-    clean = _view(dataset, env).again(distractor="none", correlation=None)
+    view = _view(dataset, env).again(distractor=distractor, correlation=None)
     if isinstance(dataset, Trajectories):
-        return open_frames(dataset, clean)
+        return open_frames(dataset, view)
     if isinstance(dataset, LazyFrames):
-        return LazyFrames(dataset.trajectories, clean, block=dataset.block)
-    return render_frames(dataset.trajectories, clean)
+        return LazyFrames(dataset.trajectories, view, block=dataset.block)
+    return render_frames(dataset.trajectories, view)
 
 
 def masked_dataset(dataset: Source, target: str, env: Any = None) -> Dataset:
     """The same trajectories and pixels with the simulator's masks of something else.
 
-    :param dataset: as in :func:`clean_dataset`
+    :param dataset: as in :func:`redrawn`
     :param target: ``"agent"``, ``"object"``, ``"foreground"``, or ``"parts"``: both, told apart
     :param env: likewise
     :raises ValueError: when there is no view to draw with, or the task has no object

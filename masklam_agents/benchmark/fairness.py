@@ -121,7 +121,7 @@ def _differing(place: list[Run]) -> Iterator[tuple[str, dict[str, Any]]]:
         if _several(values):
             yield f"samples of {stage}", values
     for part in PARTS:
-        values = {run.config["method"]: run.config[part] for run in place if not get_method(run.config["method"]).clean}
+        values = {run.config["method"]: run.config[part] for run in place if not get_method(run.config["method"]).scene}
         if _several(values):
             yield part, values
 
@@ -161,8 +161,8 @@ def _exceptions(runs: Iterable[Run]) -> list[str]:
     for run in runs:
         method = run.config["method"]
         row, trials[method] = get_method(method), run.config["tuning"]["trials"]
-        if row.clean:
-            told[f"{method} sees no distractor: an upper bound"] = None
+        if row.scene:
+            told[f"{method} sees the scene {row.scene!r}, whatever the distractor: an upper bound"] = None
         if row.all_labels:
             told[f"{method} sees every label: an upper bound"] = None
     each = ", ".join(f"{method} {count}" for method, count in trials.items())

@@ -152,8 +152,8 @@ def make_run(
     for variable, (_, setting) in (settings or {}).items():
         section, key = VARIABLES[variable]
         parts[section][key] = setting
-    if row.clean:
-        parts["view"] |= {"distractor": "none", "correlation": None}
+    if row.scene:
+        parts["view"] |= {"distractor": row.scene, "correlation": None}
         parts["evaluation"]["distractor"] = None
     stages = list(row.load_class().stages)
     found = {} if tuned is None else tuned.of(method)

@@ -11,7 +11,7 @@ from masklam_agents.common.augment import random_warps, to_patches, warp
 from masklam_agents.common.gather import gather
 from masklam_agents.common.policies import greyed
 from masklam_agents.common.warped import warped
-from masklam_agents.methods import METHODS, clean_dataset, get_method, register_method
+from masklam_agents.methods import METHODS, get_method, redrawn, register_method
 from masklam_envs import LazyFrames, Windows, collect, make_masked, render_frames
 from tests.agents.conftest import SIZE, make_env
 from tests.agents.test_training import StopAt, equal, weights
@@ -144,7 +144,7 @@ def test_errors_name_the_cure(frames):
     with pytest.raises(ValueError, match="unknown stage of max_grad_norm 'pretrian'. Did you mean 'pretrain'"):
         make("lapo", frames, max_grad_norm={"pretrian": 1.0})
     with pytest.raises(ValueError, match="draws? anew|drawn anew"):
-        clean_dataset(frames)
+        redrawn(frames, "none")
 
 
 def test_methods_of_objects_are_trained_with_the_masks_they_say(reacher):
@@ -190,9 +190,9 @@ def test_a_registered_method_is_made_and_loaded(monkeypatch, frames):
 
 def test_clean_frames_are_those_without_distractor_and_keep_the_mask(frames):
     plain = render_frames(frames.trajectories, make_masked("HalfCheetah-v5", **view_without_distractor()))
-    lazy = clean_dataset(LazyFrames(frames.trajectories, make_env()))
+    lazy = redrawn(LazyFrames(frames.trajectories, make_env()), "none")
     assert isinstance(lazy, LazyFrames)
-    for clean in (lazy.select(range(3)), clean_dataset(frames, make_env())):
+    for clean in (lazy.select(range(3)), redrawn(frames, "none", make_env())):
         assert np.array_equal(clean.rgbm, plain.rgbm)
         assert np.array_equal(clean.mask, frames.mask)
         assert not np.array_equal(clean.pixels, frames.pixels)

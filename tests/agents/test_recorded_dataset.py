@@ -67,11 +67,12 @@ def test_it_may_be_set_later_and_when_an_agent_is_loaded(recorded, folder):
     assert isinstance(BC.load("agent", env=make_env(), dataset=recorded).dataset, Frames)
 
 
-def test_methods_of_other_frames_draw_theirs(recorded, folder):
+@pytest.mark.parametrize(("method", "scene"), [("lapo-clean", "none"), ("lapo-flat", "flat")])
+def test_methods_of_other_frames_draw_theirs(recorded, folder, method, scene):
     env = gym.make("MaskCheetah-v0", image_size=SIZE, distractor="video")
-    agent = make_agent("lapo-clean", env=env, dataset=recorded, network="small")
-    clean = gym.make("MaskCheetah-v0", image_size=SIZE, distractor="none")
-    assert np.array_equal(agent.dataset.rgbm, render_frames(recorded, clean).rgbm)
+    agent = make_agent(method, env=env, dataset=recorded, network="small")
+    other = gym.make("MaskCheetah-v0", image_size=SIZE, distractor=scene)
+    assert np.array_equal(agent.dataset.rgbm, render_frames(recorded, other).rgbm)
 
 
 @pytest.mark.parametrize("make_other", [lambda: None, lambda: FakeImageEnv(SIZE, SIZE, n_channels=3, discrete=False)])

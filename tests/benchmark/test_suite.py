@@ -140,8 +140,10 @@ def test_runs_share_what_they_do_not_depend_on():
     assert len({run.stages_key for run in by_labels if run.config["method"] == "lapo"}) == 1
     unseen = make_runs(tiny(vary="{unseen: [none, video]}", methods="[lapo]"))
     assert len({run.agent_key for run in unseen}) == 1 and len({run.hash for run in unseen}) == 2
-    clean = make_runs(tiny(distractors="[none, video]", methods="[lapo-clean]"))
-    assert len({run.agent_key for run in clean}) == 1
+    for method, scene in (("lapo-clean", "none"), ("lapo-flat", "flat")):
+        runs = make_runs(tiny(distractors="[none, video]", methods=f"[{method}]"))
+        assert len({run.agent_key for run in runs}) == 1 and len({run.hash for run in runs}) == 2
+        assert {run.config["view"]["distractor"] for run in runs} == {scene}
 
 
 def test_methods_that_read_no_masks_are_trained_once_for_all_masks():
