@@ -47,6 +47,23 @@ it can move by itself, else scenery. `agent_bodies` and `object_bodies` name bod
 an unknown name is an error that lists the model's.
 """
 
+PLACED = """## Goals and fixtures that move
+
+Frames are drawn from the positions (`qpos`), live and again from recordings. Where a task puts a goal by writing into
+the model (`self.model.body("goal").pos = ...`), or by a mocap body, its place is in none of them: `make_masked` warns
+of a visible mocap body, and `collect` refuses an environment whose model changes while it runs. `PlacedEnv` gives each
+such thing a free joint in a model for drawing, and draws sites, the usual goal markers, too:
+
+```python
+from masklam_envs import PlacedEnv, make_masked
+
+env = make_masked(PlacedEnv(MyArm(), ["body:goal"]), mask_target="object", object_bodies=["goal"])
+```
+
+`"geom:target"`, `"site:goal"` and `"light:sun"` are the other kinds; all have to be fixed in the world. It reads the
+file that the environment names as Gymnasium's do (`fullpath`); `source=` takes another, or the XML itself.
+"""
+
 
 def document() -> str:
     """The whole page."""
@@ -58,6 +75,7 @@ def document() -> str:
         f"Names for `distractor`: {distractors()}. Their options: [distractors.md](distractors.md).\n",
         CAMERAS + measured,
         MASKS,
+        PLACED,
         *(describe(env_id, fold=30) for env_id in TASKS),
     ]
     return "\n".join(parts)

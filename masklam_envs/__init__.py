@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from masklam_envs.env import MaskEnv, make_masked
     from masklam_envs.experts import Expert, load_expert
     from masklam_envs.measure import measure_correlation
+    from masklam_envs.placed import PlacedEnv
 
 __version__ = "0.1.0"
 
@@ -36,6 +37,7 @@ _LAZY = {
     "Frames": "masklam_envs.data.frames",
     "LazyFrames": "masklam_envs.data.frames",
     "MaskEnv": "masklam_envs.env",
+    "PlacedEnv": "masklam_envs.placed",
     "Trajectories": "masklam_envs.data.trajectories",
     "Windows": "masklam_envs.data.windows",
     "collect": "masklam_envs.data.collect",
@@ -54,6 +56,7 @@ __all__ = [
     "Frames",
     "LazyFrames",
     "MaskEnv",
+    "PlacedEnv",
     "Trajectories",
     "Windows",
     "collect",

@@ -20,6 +20,7 @@ from masklam_envs.quiet import quiet_mujoco
 from masklam_envs.reference import action_reference, ground_alpha_of, velocity_reference
 from masklam_envs.registration import ANY_ID
 from masklam_envs.rendering.camera import CameraConfig
+from masklam_envs.unmoved import warn_of_mocap
 from masklam_envs.view import View, ViewConfig
 
 KEYS = ("pixels", "mask", "state", "clean")
@@ -129,6 +130,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
             RecordConstructorArgs.__init__(self, **self._arguments)
         self.base_kwargs = dict(base_kwargs or {})
         self._take_base(_make_base(base, base_kwargs))
+        warn_of_mocap(self._physics.model)
         self.view = View(
             self._physics.model,
             config,

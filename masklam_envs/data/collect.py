@@ -24,6 +24,7 @@ from masklam_envs.env import MaskEnv, checked_action, next_distractor_seed
 from masklam_envs.errors import unknown_name
 from masklam_envs.experts import Expert
 from masklam_envs.reference import action_reference, reference_expert
+from masklam_envs.unmoved import Unmoved
 from masklam_envs.variables import ONE_THREAD, environment
 from masklam_envs.view import DRAWING_VERSION
 
@@ -75,7 +76,8 @@ def collect(
     :param out: folder to which every episode is appended as soon as it is recorded; an interrupted recording goes on
         there when it is asked for again.  None: everything is kept in memory
     :param progress_bar: show one
-    :raises ValueError: for numbers out of range, a policy that the task does not have, or an ``out`` made otherwise
+    :raises ValueError: for numbers out of range, a policy that the task does not have, an ``out`` made otherwise, or an
+        environment that moves what its positions do not tell (:class:`masklam_envs.PlacedEnv` is the cure)
     :raises FileExistsError: when ``out`` exists and is no dataset
     :raises OSError: when the disk is full; the episodes before are kept
     """
@@ -160,6 +162,7 @@ class _Recorder:
         self.task = env.spec.id if env.spec is not None else None
         self.limit = _time_limit(env, plan.max_steps)
         self.space = cast(spaces.Box, masked.action_space)
+        self.unmoved = Unmoved(masked.physics.model)
         self.name, self.act, self.noise = _resolve_policy(masked, plan.policy, plan.noise)
         self.expert = reference_expert(masked.base, _strength(self.name))
         self.disturbance: Disturbance = noisy(self.noise)
@@ -189,6 +192,7 @@ class _Recorder:
         step, limit, label_of = base.step, self.limit, self._labeller(rng)
         data = base.unwrapped.data  # type: ignore[attr-defined]
         state, _ = base.reset(seed=reset_seed)
+        self.unmoved.check(data)
         qpos, qvel = [data.qpos.copy()], [data.qvel.copy()]
         actions, labels, rewards = [], [], []
         terminated = truncated = False
@@ -202,6 +206,7 @@ class _Recorder:
             labels.append(label)
             rewards.append(reward)
             truncated = truncated or len(rewards) == limit
+        self.unmoved.check(data)
         rows = {"qpos": np.array(qpos), "qvel": np.array(qvel, np.float32), "rewards": np.array(rewards, np.float32)}
         return rows | {"actions": np.array(actions), "labels": np.array(labels)}, bool(terminated)
 

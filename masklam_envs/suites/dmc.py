@@ -14,10 +14,10 @@ from gymnasium import spaces
 from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
+from masklam_envs.drawn_model import VISIBLE_GROUPS, DrawnModel
 from masklam_envs.optional import require
 from masklam_envs.quiet import quiet_mujoco
 from masklam_envs.suites.catalog import DMC_PLACED
-from masklam_envs.suites.drawn import VISIBLE_GROUPS, DrawnModel
 
 SMALL_SEED = 2**32  # numpy.random.RandomState takes seeds below this as they are
 

@@ -11,10 +11,10 @@ import numpy as np
 from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
+from masklam_envs.drawn_model import DrawnModel
 from masklam_envs.errors import unknown_name
 from masklam_envs.optional import require
 from masklam_envs.suites.catalog import METAWORLD_TASKS
-from masklam_envs.suites.drawn import DrawnModel
 
 HALF_TURN = np.array([0.0, 0.0, 0.0, 1.0])  # about the camera's own z axis
 
@@ -32,7 +32,7 @@ class MetaWorldEnv(gym.Env[NDArray[np.float64], NDArray[np.float32]], EzPickle):
     * Reward: in [0, 10] a step.  ``info["success"]`` is 1.0 where the task is solved.
     * An episode is truncated after 500 steps.
 
-    ``model`` and ``data`` are those for drawing (:class:`~masklam_envs.suites.drawn.DrawnModel`): goals and fixtures
+    ``model`` and ``data`` are those for drawing (:class:`~masklam_envs.drawn_model.DrawnModel`): goals and fixtures
     are a part of ``qpos``, and cameras that hang upside down, as ``corner`` does, are turned by 180 degrees.
 
     :param task: e.g. ``"push-v3"``

@@ -1,10 +1,10 @@
-"""A model for drawing, made of a physics model whose task moves fixtures about at each reset.
+"""A model for drawing, made of a physics model whose task moves fixtures about.
 
-Suites place a door, a target or a goal marker by writing into the compiled model (``model.body("door").pos = ...``).
-A frame would then depend on more than the position vector, and recorded physics could not be drawn again.  In the
-model for drawing such a thing hangs on a free joint of its own, so its place is a part of ``qpos`` like everything
-else.  It also shows as geoms what MuJoCo's viewer shows as sites: goal markers are sites, and the renderers of this
-package draw geoms only.
+Tasks place a door, a target or a goal marker by writing into the compiled model (``model.body("door").pos = ...``), or
+by a mocap body.  A frame would then depend on more than the position vector, and recorded physics could not be drawn
+again.  In the model for drawing such a thing hangs on a free joint of its own, so its place is a part of ``qpos`` like
+everything else.  It also shows as geoms what MuJoCo's viewer shows as sites: goal markers are sites, and the renderers
+of this package draw geoms only.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+KINDS = ("body", "geom", "site", "light")
 VISIBLE_GROUPS = 3  # MuJoCo's default view shows the groups below this one
 HIDDEN_GROUP = 4
 # A body on a joint needs a mass; it is never simulated.
@@ -28,9 +29,9 @@ class DrawnModel:
 
     :param spec: of the physics model; it is changed
     :param physics: the model compiled from the same source
-    :param placed: what the task places anew, all of it fixed in the world: ``"body:door"``, ``"geom:target"``,
-        ``"site:goal"``, ``"light:sun"``
-    :raises ValueError: when such a thing does not exist or is not fixed in the world
+    :param placed: what the task places anew, all of it fixed in the world: ``"body:door"`` (also a mocap body),
+        ``"geom:target"``, ``"site:goal"``, ``"light:sun"``
+    :raises ValueError: when such a thing does not exist, is not fixed in the world or has joints
     """
 
     def __init__(self, spec: Any, physics: mujoco.MjModel, placed: Iterable[str] = ()) -> None:
@@ -57,19 +58,24 @@ class DrawnModel:
         self.data = mujoco.MjData(self.model)
         roots = [self.model.body(thing.root).id for thing in self._placed]
         self._free = self.model.jnt_qposadr[self.model.body_jntadr[roots]].tolist()
+        self._mocap = [pair for pair in zip(self._placed, self._free, strict=True) if pair[0].mocap >= 0]
         self._qpos = _others(self.model.nq, self._free, 7)
         self._qvel = _others(self.model.nv, self.model.body_dofadr[roots].tolist(), 6)
 
     def place(self) -> None:
         """Take over where the task has put its fixtures: after each reset."""
         for thing, address in zip(self._placed, self._free, strict=True):
-            self.data.qpos[address : address + 7] = thing.pose(self.physics)
+            if thing.mocap < 0:
+                self.data.qpos[address : address + 7] = thing.pose(self.physics)
 
     def follow(self, data: mujoco.MjData) -> None:
-        """Take over the positions and velocities of the physics' data: after each step and reset."""
+        """Take over positions, velocities and mocap bodies of the physics' data: after each step and reset."""
         self.data.qpos[self._qpos] = data.qpos
         self.data.qvel[self._qvel] = data.qvel
         self.data.time = data.time
+        for thing, address in self._mocap:
+            self.data.qpos[address : address + 3] = data.mocap_pos[thing.mocap]
+            self.data.qpos[address + 3 : address + 7] = data.mocap_quat[thing.mocap]
 
 
 class _Placed:
@@ -77,13 +83,19 @@ class _Placed:
 
     def __init__(self, physics: mujoco.MjModel, text: str) -> None:
         self.kind, _, self.name = text.partition(":")
+        if self.kind not in KINDS or not self.name:
+            raise ValueError(f"what is placed is told as 'kind:name' with a kind of {', '.join(KINDS)}, got {text!r}")
         object_type = getattr(mujoco.mjtObj, f"mjOBJ_{self.kind.upper()}")
         self.index = mujoco.mj_name2id(physics, object_type, self.name)
         if self.index < 0:
             raise ValueError(f"the physics has no {self.kind} {self.name!r} to place")
+        #: which mocap body it is, -1: none
+        self.mocap = int(physics.body_mocapid[self.index]) if self.kind == "body" else -1
         parents = physics.body_parentid if self.kind == "body" else getattr(physics, f"{self.kind}_bodyid")
         if parents[self.index] != 0:
             raise ValueError(f"only what is fixed in the world can be placed; {self.kind} {self.name!r} is on a body")
+        if self.kind == "body" and physics.body_dofnum[self.index]:
+            raise ValueError(f"body {self.name!r} moves on joints, so its place is in qpos already; leave it out")
         self.root = self.name if self.kind == "body" else f"placed {self.kind} {self.name}"
 
     def pose(self, physics: mujoco.MjModel) -> NDArray[np.float64]:
@@ -96,6 +108,7 @@ class _Placed:
     def hang(self, spec: Any, physics: mujoco.MjModel) -> None:
         """Put it on a free joint; a geom or light is copied onto a body of its own and its original does not show."""
         if self.kind == "body":
+            spec.body(self.name).mocap = False
             spec.body(self.name).add_freejoint()
             return
         pose = self.pose(physics)

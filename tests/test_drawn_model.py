@@ -4,8 +4,8 @@ import mujoco
 import numpy as np
 import pytest
 
+from masklam_envs.drawn_model import DrawnModel
 from masklam_envs.rendering import RaycastRenderer
-from masklam_envs.suites.drawn import DrawnModel
 
 XML = """
 <mujoco>
