@@ -20,6 +20,7 @@ Cloning, decoding, probe, prediction and evaluation are the shared ones.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import json
@@ -39,6 +40,8 @@ from masklam_agents.common.networks import NetworkFamily
 from masklam_agents.common.offline import Source
 from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast
+from masklam_agents.common.processes import processes
+from masklam_agents.common.seeded import seeded
 from masklam_agents.methods import METHODS, register_method
 from masklam_envs.data.frames import Frames
 from masklam_envs.data.windows import Windows
@@ -205,7 +208,9 @@ class ExternalLAM(LatentActionAlgorithm):
 
     def _loss_of_inputs(self, inputs: Any, rng: np.random.Generator | None) -> th.Tensor:
         obs, next_obs, target = inputs
-        with autocast(self.config["precision"], self.device):
+        # Without random numbers of an update the model draws from torch's own.
+        drawn = contextlib.nullcontext() if rng is None else seeded(_seed_of(rng), self.device)
+        with drawn, autocast(self.config["precision"], self.device):
             loss: th.Tensor = self.policy.lam.loss(LAMBatch(obs, next_obs, target))
         return loss.float()
 
@@ -230,13 +235,15 @@ class ExternalLAM(LatentActionAlgorithm):
 
     def _encode(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> th.Tensor:
         lam = self.policy.lam
-        if self._is_module:
-            training = lam.training
-            lam.eval()  # the clone's targets are no sample of a dropout
-            z = lam.encode(*self._tensors(rgbm, index))
-            lam.train(training)
-        else:
-            z = lam.encode(*self._arrays(rgbm, index))
+        # A model that draws its latents gives the same ones again, so that a clone goes on with the targets it had.
+        with seeded(self.config["seed"], self.device):
+            if self._is_module:
+                training = lam.training
+                lam.eval()  # the clone's targets are no sample of a dropout
+                z = lam.encode(*self._tensors(rgbm, index))
+                lam.train(training)
+            else:
+                z = lam.encode(*self._arrays(rgbm, index))
         z = th.as_tensor(z, dtype=th.float32, device=self.device)
         want = (len(index), self.config["latent_dim"])
         if z.shape != want:
@@ -255,7 +262,12 @@ class ExternalLAM(LatentActionAlgorithm):
         if not self._is_module or not hasattr(lam, "predict_next"):
             raise NotImplementedError(f"model {self.config['lam']!r} has no predict_next(obs, z) and draws nothing")
         rgbm, index, batched = self._pair(obs, next_obs)
-        with th.no_grad():
+        with th.no_grad(), seeded(self.config["seed"], self.device):
             image = lam.predict_next(self._tensors(rgbm, index)[0], self._encode(rgbm, index))
         pixels = ((image.float() + 0.5) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
         return pixels if batched else pixels[0]
+
+
+def _seed_of(rng: np.random.Generator) -> int:
+    """Of what torch draws in an update: processes that share a batch draw different numbers for their parts."""
+    return int(rng.integers(2**62)) + processes().rank

@@ -12,6 +12,7 @@ from masklam_agents.common import external
 from masklam_agents.common.evaluation import episode_returns
 from masklam_envs import Windows
 from tests.agents.conftest import SIZE, make_env
+from tests.agents.test_training import StopAt
 
 TINY = {"latent_dim": 8, "batch_size": 16, "labels": 50}
 
@@ -39,6 +40,17 @@ class Linear(nn.Module):
         return ((self.predict_next(batch.obs, z) - batch.target["pixels"]) ** 2).mean()
 
 
+class Noisy(Linear):
+    """Draws a noise of its own in the loss, and its latents."""
+
+    def encode(self, obs, next_obs):
+        z = super().encode(obs, next_obs)
+        return z + 0.1 * th.randn_like(z)
+
+    def loss(self, batch):
+        return super().loss(batch) * (1 + 0.1 * th.rand(()))
+
+
 class Trained:
     """A model that has trained itself, in NumPy: mean colours of the change in the blocks of a grid."""
 
@@ -60,7 +72,7 @@ class Mute:
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
     """The models' names, gone again after the test: other tests go through every registered method."""
-    for cls in (Linear, Trained, Mute):
+    for cls in (Linear, Noisy, Trained, Mute):
         name = f"test-{cls.__name__.lower()}"
         for registry in (methods.METHODS, external._LAMS):
             monkeypatch.setitem(registry, name, None)  # notes that there was none, to be undone
@@ -150,6 +162,28 @@ def test_one_seed_gives_equal_weights_and_files_keep_them(lam, frames):
     assert equal(agent, loaded) and loaded.config == agent.config
     observation, _ = make_env().reset(seed=1)
     assert np.array_equal(agent.predict(observation)[0], loaded.predict(observation)[0])
+
+
+@pytest.mark.parametrize("stop", [2, 13])  # of 6 updates of stage 1 and 8 of stage 2
+def test_a_model_that_draws_noise_goes_on_to_the_same_weights(stop, frames):
+    whole = make(frames, "test-noisy").learn(16 * 20)
+    part = make(frames, "test-noisy").learn(16 * 20, callback=StopAt(stop))
+    part.save("part")
+    again = ExternalLAM.load("part", dataset=frames)
+    th.randn(stop)  # whatever else draws
+    assert equal(whole, again.learn(16 * 20, reset_num_timesteps=False))
+
+
+def test_the_seed_of_a_models_noise_moves_no_other_random_numbers(frames):
+    agent, other = make(frames, "test-noisy", seed=1), make(frames, "test-noisy", seed=2)
+    other.policy.load_state_dict(agent.policy.state_dict())
+    windows, values, before = Windows(frames, future_offset=1), [], th.get_rng_state()
+    inputs = agent._pretrain_inputs(frames, windows, windows.anchors[:16], windows.anchors[:16] + 1)
+    for each, update in ((agent, 0), (agent, 0), (agent, 1), (other, 0)):
+        rng = each._random_numbers("pretrain", update)
+        values.append((each._loss_of_inputs(inputs, rng).item(), each.latents(frames, windows.anchors[:1]).sum()))
+    assert th.equal(before, th.get_rng_state())
+    assert values[0] == values[1] and len({loss for loss, _ in values}) == 3 and len({z for _, z in values}) == 2
 
 
 def test_a_registered_model_is_a_method_by_its_name(frames):
