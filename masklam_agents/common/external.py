@@ -24,7 +24,7 @@ import contextlib
 import dataclasses
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -233,17 +233,28 @@ class ExternalLAM(LatentActionAlgorithm):
             seen.append(shown | ({"mask": part[..., 3]} if self._mask_channel else {}))
         return seen
 
+    @contextlib.contextmanager
+    def _asked(self) -> Iterator[None]:
+        """Within it the model answers: without dropout, and a model that draws numbers gives the same ones each time.
+
+        Else a clone that goes on would go on with other targets.
+        """
+        lam = self.policy.lam
+        training = getattr(lam, "training", False)
+        if self._is_module:
+            lam.eval()
+        try:
+            with seeded(self.config["seed"], self.device):
+                yield
+        finally:
+            if self._is_module:
+                lam.train(training)
+
     def _encode(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> th.Tensor:
         lam = self.policy.lam
-        # A model that draws its latents gives the same ones again, so that a clone goes on with the targets it had.
-        with seeded(self.config["seed"], self.device):
-            if self._is_module:
-                training = lam.training
-                lam.eval()  # the clone's targets are no sample of a dropout
-                z = lam.encode(*self._tensors(rgbm, index))
-                lam.train(training)
-            else:
-                z = lam.encode(*self._arrays(rgbm, index))
+        with self._asked():
+            seen = self._tensors(rgbm, index) if self._is_module else self._arrays(rgbm, index)
+            z = lam.encode(*seen)
         z = th.as_tensor(z, dtype=th.float32, device=self.device)
         want = (len(index), self.config["latent_dim"])
         if z.shape != want:
@@ -262,7 +273,7 @@ class ExternalLAM(LatentActionAlgorithm):
         if not self._is_module or not hasattr(lam, "predict_next"):
             raise NotImplementedError(f"model {self.config['lam']!r} has no predict_next(obs, z) and draws nothing")
         rgbm, index, batched = self._pair(obs, next_obs)
-        with th.no_grad(), seeded(self.config["seed"], self.device):
+        with th.no_grad(), self._asked():
             image = lam.predict_next(self._tensors(rgbm, index)[0], self._encode(rgbm, index))
         pixels = ((image.float() + 0.5) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
         return pixels if batched else pixels[0]
