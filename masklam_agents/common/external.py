@@ -21,7 +21,6 @@ Cloning, decoding, probe, prediction and evaluation are the shared ones.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import importlib
 import json
 from collections.abc import Callable, Iterator
@@ -36,6 +35,8 @@ from torch import nn
 
 from masklam_agents.common.base import LatentActionAlgorithm, without_effect
 from masklam_agents.common.gather import gather
+from masklam_agents.common.lam_protocol import LAMBatch as LAMBatch
+from masklam_agents.common.lam_protocol import Shown
 from masklam_agents.common.networks import NetworkFamily
 from masklam_agents.common.offline import Source
 from masklam_agents.common.policies import LatentActionPolicy
@@ -48,20 +49,6 @@ from masklam_envs.data.windows import Windows
 from masklam_envs.errors import unknown_name
 
 _LAMS: dict[str, str] = {}
-
-
-@dataclasses.dataclass(frozen=True)
-class LAMBatch:
-    """What a model's ``loss`` gets: float32 tensors on the agent's device.
-
-    :param obs: stacks that end at frame t: ``pixels`` (B, 3 * S, H, W) in [-0.5, 0.5], ``mask`` (B, S, H, W) in [0, 1]
-    :param next_obs: the same for stacks that end at t + k, k from 1 to the agent's ``future_offset``
-    :param target: frame t + 1: ``pixels`` (B, 3, H, W) and ``mask`` (B, 1, H, W)
-    """
-
-    obs: dict[str, th.Tensor]
-    next_obs: dict[str, th.Tensor]
-    target: dict[str, th.Tensor]
 
 
 def register_lam(name: str, entry_point: str, **options: Any) -> None:
@@ -214,23 +201,24 @@ class ExternalLAM(LatentActionAlgorithm):
             loss: th.Tensor = self.policy.lam.loss(LAMBatch(obs, next_obs, target))
         return loss.float()
 
-    def _tensors(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> list[dict[str, th.Tensor]]:
+    def _tensors(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> list[Shown[th.Tensor]]:
         """Frames (F, H, W, 4) by index (B, n) as observations of ``frame_stack`` frames, and of what is left over."""
         x = th.from_numpy(gather(rgbm, index, mask_channel=True, layout="image")).to(self.device)
         x = x.unflatten(-1, (index.shape[1], 4)).permute(0, 3, 4, 1, 2)
-        seen = [{"pixels": part[:, :, :3].flatten(1, 2)} for part in x.split(self.config["frame_stack"], dim=1)]
+        seen = [Shown(pixels=part[:, :, :3].flatten(1, 2)) for part in x.split(self.config["frame_stack"], dim=1)]
         if self._mask_channel:
             for shown, part in zip(seen, x.split(self.config["frame_stack"], dim=1), strict=True):
                 shown["mask"] = part[:, :, 3]
         return seen
 
-    def _arrays(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> list[dict[str, NDArray[np.uint8]]]:
+    def _arrays(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> list[Shown[NDArray[np.uint8]]]:
         """The same two observations as environments show them."""
         frames = rgbm[index].transpose(0, 2, 3, 1, 4)
-        seen = []
+        seen: list[Shown[NDArray[np.uint8]]] = []
         for part in np.split(frames, 2, axis=3):
-            shown = {"pixels": part[..., :3].reshape(*part.shape[:3], -1)}
-            seen.append(shown | ({"mask": part[..., 3]} if self._mask_channel else {}))
+            seen.append(Shown(pixels=part[..., :3].reshape(*part.shape[:3], -1)))
+            if self._mask_channel:
+                seen[-1]["mask"] = part[..., 3]
         return seen
 
     @contextlib.contextmanager

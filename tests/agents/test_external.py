@@ -125,6 +125,18 @@ def test_what_a_module_is_shown_are_the_datasets_frames(mask_channel, frames):
     assert not mask_channel or np.allclose(batch.target["mask"].numpy() * 255, target[:, 3:], atol=1e-3)
 
 
+@pytest.mark.parametrize("lam", ["test-linear", "test-trained"])
+def test_a_mask_that_is_not_shown_is_told_with_its_cure(lam, frames):
+    agent = make(frames, lam)
+    index = Windows(frames, future_offset=1).stack(np.array([5]))
+    shown = (agent._tensors if lam == "test-linear" else agent._arrays)(frames.rgbm, np.hstack((index, index)))[0]
+    assert "mask" not in shown and shown.get("mask") is None
+    with pytest.raises(KeyError, match=r"register_lam\(..., mask_channel=True\)"):
+        shown["mask"]
+    with pytest.raises(KeyError, match="Did you mean 'pixels'"):
+        shown["pixel"]
+
+
 def test_latents_of_a_dataset_are_what_encode_says_without_dropout(frames):
     agent = make(frames).learn(16 * 10)
     agent.policy.set_training_mode(True)
