@@ -444,7 +444,10 @@ def latent_basis(latents: th.Tensor, whiten: float | None) -> th.Tensor:
         the action. The number is added to every direction's variance, in units of their mean, so that directions of
         noise alone do not.
     :return: (D, D), invertible
+    :raises ValueError: when latents are not finite
     """
+    if not latents.isfinite().all():
+        raise ValueError("no policy can clone latents that are not finite: did stage 1 diverge? Lower learning_rate")
     variance = latents.var(dim=0).mean().clamp(min=1e-12)
     if whiten is None:
         return variance.sqrt() * th.eye(latents.shape[1], device=latents.device)

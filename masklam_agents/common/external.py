@@ -36,7 +36,7 @@ from torch import nn
 from masklam_agents.common.base import LatentActionAlgorithm, without_effect
 from masklam_agents.common.gather import gather
 from masklam_agents.common.lam_protocol import LAMBatch as LAMBatch
-from masklam_agents.common.lam_protocol import Shown
+from masklam_agents.common.lam_protocol import Shown, checked_latents, checked_loss, checked_prediction
 from masklam_agents.common.networks import NetworkFamily
 from masklam_agents.common.offline import Source
 from masklam_agents.common.policies import LatentActionPolicy
@@ -168,6 +168,19 @@ class ExternalLAM(LatentActionAlgorithm):
     def _policy_arguments(self) -> dict[str, Any]:
         return super()._policy_arguments() | {name: self.config[name] for name in ("lam", "lam_kwargs")}
 
+    def _make_optimizer(self, stage: str) -> th.optim.Optimizer:
+        lam = self.policy.lam
+        if stage == "pretrain" and not (self._is_module and any(True for _ in lam.parameters())):
+            what = "torch module with parameters" if self._is_module else "torch.nn.Module"
+            raise TypeError(
+                f"model {self.config['lam']!r} has a loss to be trained by, but {type(lam).__name__} is no {what}: "
+                "make it one, or leave loss out where the model has trained itself"
+            )
+        return super()._make_optimizer(stage)
+
+    def _loss_name(self, stage: str) -> str:
+        return f"loss() of model {self.config['lam']!r}" if stage == "pretrain" else super()._loss_name(stage)
+
     def _leaves_parameters(self, stage: str) -> bool:
         return stage == "pretrain"
 
@@ -198,8 +211,8 @@ class ExternalLAM(LatentActionAlgorithm):
         # Without random numbers of an update the model draws from torch's own.
         drawn = contextlib.nullcontext() if rng is None else seeded(_seed_of(rng), self.device)
         with drawn, autocast(self.config["precision"], self.device):
-            loss: th.Tensor = self.policy.lam.loss(LAMBatch(obs, next_obs, target))
-        return loss.float()
+            loss = self.policy.lam.loss(LAMBatch(obs, next_obs, target))
+        return checked_loss(loss, self.config["lam"]).float()
 
     def _tensors(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> list[Shown[th.Tensor]]:
         """Frames (F, H, W, 4) by index (B, n) as observations of ``frame_stack`` frames, and of what is left over."""
@@ -243,14 +256,7 @@ class ExternalLAM(LatentActionAlgorithm):
         with self._asked():
             seen = self._tensors(rgbm, index) if self._is_module else self._arrays(rgbm, index)
             z = lam.encode(*seen)
-        z = th.as_tensor(z, dtype=th.float32, device=self.device)
-        want = (len(index), self.config["latent_dim"])
-        if z.shape != want:
-            raise ValueError(
-                f"encode() of model {self.config['lam']!r} must return latents of shape {want}, got {tuple(z.shape)}; "
-                "is the agent's latent_dim the model's?"
-            )
-        return z
+        return checked_latents(z, self.config["lam"], (len(index), self.config["latent_dim"]), self.device)
 
     def predict_next(self, obs: Any, next_obs: Any) -> NDArray[np.uint8]:
         """The model's next frame (B, H, W, 3) uint8; arguments as in ``encode``.
@@ -263,6 +269,8 @@ class ExternalLAM(LatentActionAlgorithm):
         rgbm, index, batched = self._pair(obs, next_obs)
         with th.no_grad(), self._asked():
             image = lam.predict_next(self._tensors(rgbm, index)[0], self._encode(rgbm, index))
+        size = self.policy.image_size
+        image = checked_prediction(image, self.config["lam"], (len(index), 3, size, size))
         pixels = ((image.float() + 0.5) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
         return pixels if batched else pixels[0]
 

@@ -197,8 +197,11 @@ class StagedAlgorithm(BaseAlgorithm):
             for update, loss_of in enumerate(losses, first):
                 loss = self._update(stage, loss_of, update, updates)
                 bar.update()
-                if (update + 1) % log_interval == 0 or update + 1 == updates:
+                told = (update + 1) % log_interval == 0 or update + 1 == updates
+                if told or update == first:
                     value = float(together.mean(loss))
+                    self._check_loss(stage, value, update)
+                if told:
                     self._log(stage, value, update + 1)
                     bar.set_postfix(loss=f"{value:.4g}")
                 hook.update_locals(locals())
@@ -249,9 +252,22 @@ class StagedAlgorithm(BaseAlgorithm):
         self._n_updates += 1
         return loss.detach()
 
+    def _check_loss(self, stage: str, loss: float, update: int) -> None:
+        """Of an update, from 0: before the first no weight has moved, so no learning rate is to blame."""
+        if math.isfinite(loss):
+            return
+        if update:
+            raise FloatingPointError(f"stage {stage!r} has loss {loss} at update {update + 1}; lower its learning rate")
+        raise FloatingPointError(
+            f"{self._loss_name(stage)} is {loss} from the first update on: the loss itself is wrong, or what the "
+            "dataset shows it; another learning rate is no cure"
+        )
+
+    def _loss_name(self, stage: str) -> str:
+        """What a message calls a stage's loss."""
+        return f"the loss of stage {stage!r}"
+
     def _log(self, stage: str, loss: float, updates: int) -> None:
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"stage {stage!r} has loss {loss} at update {updates}; lower its learning rate")
         seconds = max((time.time_ns() - self.start_time) / 1e9, 1e-9)
         assert self._optimizer is not None
         self.logger.record(f"train/{stage}_loss", loss)

@@ -51,6 +51,59 @@ class Noisy(Linear):
         return super().loss(batch) * (1 + 0.1 * th.rand(()))
 
 
+class Wrong(Linear):
+    """Answers wrongly in the method and the way that it is told."""
+
+    def __init__(self, method, way, **kwargs):
+        super().__init__(**kwargs)
+        self.method, self.way = method, WAYS[way]
+
+    def encode(self, obs, next_obs):
+        z = super().encode(obs, next_obs)
+        return self.way(z) if self.method == "encode" else z
+
+    def predict_next(self, obs, z):
+        image = super().predict_next(obs, z)
+        return self.way(image) if self.method == "predict_next" else image
+
+    def loss(self, batch):
+        value = super().loss(batch)
+        return self.way(value) if self.method == "loss" else value
+
+
+WAYS = {
+    "dict": lambda x: {"total": x, "kl": 0},
+    "tuple": lambda x: (x, None),
+    "float": lambda x: x.mean().item(),
+    "none": lambda x: None,
+    "vector": lambda x: x.expand(16),
+    "detached": lambda x: x.detach(),
+    "text": lambda x: np.full(x.shape, "x"),
+    "nan": lambda x: th.where(th.arange(x.numel()).view_as(x) == 3, th.nan, x),
+    "stack": lambda x: x.repeat(1, 3, 1, 1),
+    "array": lambda x: x.numpy(),
+    "bytes": lambda x: x.byte(),
+}
+
+
+class Modest:
+    """Has a loss, and nothing that torch could train."""
+
+    def __init__(self, **kwargs):
+        pass
+
+    def encode(self, obs, next_obs):
+        return np.zeros((len(obs["pixels"]), 8), np.float32)
+
+    def loss(self, batch):
+        return th.zeros(())
+
+
+class Bare(Modest, nn.Module):
+    def __init__(self, **kwargs):
+        nn.Module.__init__(self)
+
+
 class Trained:
     """A model that has trained itself, in NumPy: mean colours of the change in the blocks of a grid."""
 
@@ -72,7 +125,7 @@ class Mute:
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
     """The models' names, gone again after the test: other tests go through every registered method."""
-    for cls in (Linear, Noisy, Trained, Mute):
+    for cls in (Linear, Noisy, Wrong, Modest, Bare, Trained, Mute):
         name = f"test-{cls.__name__.lower()}"
         for registry in (methods.METHODS, external._LAMS):
             monkeypatch.setitem(registry, name, None)  # notes that there was none, to be undone
@@ -252,3 +305,74 @@ def test_mistakes_are_named(frames):
     agent.policy.lam.size = 5
     with pytest.raises(ValueError, match=r"latents of shape \(4, 8\), got \(4, 5\)"):
         agent.latents(frames, Windows(frames, future_offset=1).anchors[:4])
+
+
+@pytest.mark.parametrize(
+    ("way", "message"),
+    [
+        ("dict", "return a scalar tensor with a gradient, got a dict of 'total', 'kl': return one tensor"),
+        ("tuple", r"got a tuple of Tensor \w+ of shape \(\), None: return one tensor"),
+        ("float", r"got a float: return one tensor, without item\(\)"),
+        ("none", "got None: return one tensor"),
+        ("vector", r"got Tensor float32 of shape \(16,\): take its mean\(\) or sum\(\)"),
+        ("detached", "got one that depends on no parameter"),
+    ],
+)
+def test_a_loss_of_another_kind_is_refused_at_the_first_update(way, message, frames):
+    agent = make(frames, "test-wrong", lam_kwargs={"method": "loss", "way": way})
+    with pytest.raises((TypeError, ValueError), match=rf"loss\(\) of model 'test-wrong' must .*{message}"):
+        agent.learn(16 * 10)
+    assert not agent.num_timesteps
+
+
+@pytest.mark.parametrize(
+    ("way", "message"),
+    [
+        ("dict", "must return latents of shape .* a tensor or a NumPy array, got a dict of 'total', 'kl'"),
+        ("tuple", r"got a tuple of Tensor \w+ of shape \(\d+, 8\), None: return the latents alone"),
+        ("none", "got None"),
+        ("text", r"got ndarray <U1 of shape \(\d+, 8\)"),
+        ("nan", r"latents of model 'test-wrong' are not finite: 1 of \d+ numbers"),
+    ],
+)
+def test_latents_of_another_kind_are_refused(way, message, frames):
+    agent = make(frames, "test-wrong", lam_kwargs={"method": "encode", "way": way})
+    with pytest.raises((TypeError, ValueError), match=message):
+        agent.clone(16 * 10)
+
+
+@pytest.mark.parametrize(
+    ("way", "message"),
+    [
+        ("stack", r"\(2, 3, 32, 32\) in \[-0.5, 0.5\], got Tensor float32 of shape \(2, 9, 32, 32\)"),
+        ("array", r"a tensor of real numbers, got ndarray float32 of shape \(2, 3, 32, 32\)"),
+        ("bytes", "a tensor of real numbers, got Tensor uint8"),
+    ],
+)
+def test_predictions_of_another_kind_are_refused(way, message, frames):
+    agent = make(frames, "test-wrong", lam_kwargs={"method": "predict_next", "way": way})
+    windows = Windows(frames, future_offset=1)
+    here, there = windows.observation(windows.anchors[:2]), windows.observation(windows.anchors[:2] + 1)
+    with pytest.raises((TypeError, ValueError), match=rf"predict_next\(\) of model 'test-wrong' .*{message}"):
+        agent.predict_next(here, there)
+
+
+@pytest.mark.parametrize(
+    ("lam", "message"),
+    [("test-modest", "Modest is no torch.nn.Module"), ("test-bare", "Bare is no torch module with parameters")],
+)
+def test_what_torch_cannot_train_is_refused_for_stage_1_alone(lam, message, frames):
+    agent = make(frames, lam)
+    with pytest.raises(TypeError, match=f"model '{lam}' has a loss to be trained by, but {message}.*leave loss out"):
+        agent.learn(16 * 10)
+    agent.clone(16)
+
+
+def test_a_loss_that_is_not_finite_is_told_by_when_it_began(frames):
+    agent = make(frames)
+    agent.policy.lam.gain = float("nan")
+    with pytest.raises(FloatingPointError, match=r"loss\(\) of model 'test-linear' is nan from the first update on"):
+        agent.learn(16 * 1000)
+    assert agent.progress["pretrain"] == 1
+    with pytest.raises(FloatingPointError, match="'pretrain' has loss .* at update 50; lower its learning rate"):
+        make(frames, learning_rate=1e20).learn(16 * 1000)

@@ -458,3 +458,13 @@ def test_who_learns_from_masks_warns_of_useless_ones_before_training(method, tol
         warnings.simplefilter("always")
         agent.learn(16)
     assert any("masks are of little use for training" in str(warning.message) for warning in caught) == told
+
+
+def test_latents_and_losses_that_are_not_finite_are_told(frames):
+    agent = make(LAPO, frames)
+    with th.no_grad():
+        next(agent.policy.idm.parameters()).fill_(th.nan)
+    with pytest.raises(ValueError, match="latents that are not finite.*Lower learning_rate"):
+        agent.clone(16)
+    with pytest.raises(FloatingPointError, match="the loss of stage 'pretrain' is nan from the first update on"):
+        agent.pretrain(16 * 100)
