@@ -21,6 +21,7 @@ Cloning, decoding, probe, prediction and evaluation are the shared ones.
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib
 import json
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from torch import nn
 
+from masklam_agents.common.ahead import LossOf
 from masklam_agents.common.base import LatentActionAlgorithm, without_effect
 from masklam_agents.common.gather import gather
 from masklam_agents.common.lam_protocol import LAMBatch as LAMBatch
@@ -42,7 +44,7 @@ from masklam_agents.common.offline import Source
 from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.processes import processes
-from masklam_agents.common.seeded import seeded
+from masklam_agents.common.seeded import seeded, streams_kept
 from masklam_agents.methods import METHODS, register_method
 from masklam_envs.data.frames import Frames
 from masklam_envs.data.windows import Windows
@@ -134,6 +136,7 @@ class ExternalLAM(LatentActionAlgorithm):
         "decode": ("decoder",),
     }
     policy: ExternalPolicy
+    _tried_out = False
 
     def __init__(
         self,
@@ -200,6 +203,35 @@ class ExternalLAM(LatentActionAlgorithm):
             raise ValueError(f"model {self.config['lam']!r} has no loss, so it has trained itself: begin with clone()")
         return super().pretrain(total_timesteps, callback, **kwargs)
 
+    def _begin_pretrain(self, frames: Frames) -> LossOf:
+        if not self._tried_out and self._is_module:
+            self._try_out(frames)
+        self._tried_out = True
+        return super()._begin_pretrain(frames)
+
+    def _try_out(self, frames: Frames) -> None:
+        """Ask the model everything once, so that a mistake in ``encode`` does not wait for the end of stage 1.
+
+        It is a copy that is asked: a loss may change buffers and counters of the model's.
+        """
+        lam, windows = self.policy.lam, self._windows(frames)
+        anchors = processes().share(np.resize(windows.anchors, self.config["batch_size"]))
+        index = np.concatenate((windows.stack(anchors), windows.stack(anchors + 1)), axis=1)
+        if (copied := _copied(lam)) is None:
+            return
+        self.policy.lam = copied
+        try:
+            with streams_kept():
+                with th.no_grad(), autocast(self.config["precision"], self.device):
+                    self._encode(frames.rgbm, index)
+                    if hasattr(lam, "predict_next"):
+                        self._predicted(frames.rgbm, index)
+                # As an update does it: in training mode, with gradients.
+                inputs = self._pretrain_inputs(frames, windows, anchors, anchors + 1)
+                self._loss_of_inputs(inputs, self._random_numbers("pretrain", 0))
+        finally:
+            self.policy.lam = lam
+
     def _pretrain_inputs(
         self, frames: Frames, windows: Windows, anchors: NDArray[np.int64], future: NDArray[np.int64]
     ) -> Any:
@@ -258,6 +290,13 @@ class ExternalLAM(LatentActionAlgorithm):
             z = lam.encode(*seen)
         return checked_latents(z, self.config["lam"], (len(index), self.config["latent_dim"]), self.device)
 
+    def _predicted(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> th.Tensor:
+        """The next frames (B, 3, H, W) of pairs of stacks, by index as in ``_encode``."""
+        size = self.policy.image_size
+        with self._asked():
+            image = self.policy.lam.predict_next(self._tensors(rgbm, index)[0], self._encode(rgbm, index))
+        return checked_prediction(image, self.config["lam"], (len(index), 3, size, size))
+
     def predict_next(self, obs: Any, next_obs: Any) -> NDArray[np.uint8]:
         """The model's next frame (B, H, W, 3) uint8; arguments as in ``encode``.
 
@@ -267,10 +306,8 @@ class ExternalLAM(LatentActionAlgorithm):
         if not self._is_module or not hasattr(lam, "predict_next"):
             raise NotImplementedError(f"model {self.config['lam']!r} has no predict_next(obs, z) and draws nothing")
         rgbm, index, batched = self._pair(obs, next_obs)
-        with th.no_grad(), self._asked():
-            image = lam.predict_next(self._tensors(rgbm, index)[0], self._encode(rgbm, index))
-        size = self.policy.image_size
-        image = checked_prediction(image, self.config["lam"], (len(index), 3, size, size))
+        with th.no_grad():
+            image = self._predicted(rgbm, index)
         pixels = ((image.float() + 0.5) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
         return pixels if batched else pixels[0]
 
@@ -278,3 +315,14 @@ class ExternalLAM(LatentActionAlgorithm):
 def _seed_of(rng: np.random.Generator) -> int:
     """Of what torch draws in an update: processes that share a batch draw different numbers for their parts."""
     return int(rng.integers(2**62)) + processes().rank
+
+
+def _copied(lam: nn.Module) -> nn.Module | None:
+    """A copy to be tried out; None of a model that cannot be copied."""
+    parts = [value for part in lam.modules() for value in vars(part).values()]
+    computed = [value for value in parts if isinstance(value, th.Tensor) and not value.is_leaf]
+    try:
+        # deepcopy refuses tensors with a history, which a model may note down of its last batch.
+        return copy.deepcopy(lam, {id(tensor): tensor.detach().clone() for tensor in computed})
+    except Exception:  # an open file, a lock, whatever a model holds; or no memory for two: it is no mistake
+        return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Iterator
 
+import numpy as np
 import torch as th
 
 
@@ -25,3 +27,14 @@ def seeded(seed: int, device: th.device) -> Iterator[None]:
             with th.cuda.device(gpu):
                 th.cuda.manual_seed(seed)
         yield
+
+
+@contextlib.contextmanager
+def streams_kept() -> Iterator[None]:
+    """After it the global generators of Python and NumPy are where they were."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)

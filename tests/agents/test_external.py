@@ -1,6 +1,8 @@
 """Models that are not ours: the protocol, what it shows them, and what the shared base makes of them."""
 
+import random
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -81,6 +83,8 @@ WAYS = {
     "text": lambda x: np.full(x.shape, "x"),
     "nan": lambda x: th.where(th.arange(x.numel()).view_as(x) == 3, th.nan, x),
     "stack": lambda x: x.repeat(1, 3, 1, 1),
+    "undefined": lambda x: x * th.nan,
+    "wider": lambda x: x[:, [0, *range(x.shape[1])]],
     "array": lambda x: x.numpy(),
     "bytes": lambda x: x.byte(),
 }
@@ -104,6 +108,26 @@ class Bare(Modest, nn.Module):
         nn.Module.__init__(self)
 
 
+class Keeping(Linear):
+    """Changes in training what no update changes, and draws from every generator; can be kept from being copied."""
+
+    def __init__(self, lock=False, **kwargs):
+        super().__init__(**kwargs)
+        self.norm = nn.BatchNorm1d(kwargs["latent_dim"])
+        self.register_buffer("calls", th.zeros(()))
+        self.notes, self.last = [], None
+        self.lock = threading.Lock() if lock else None
+
+    def encode(self, obs, next_obs):
+        self.notes.append(self.training)
+        return self.norm(super().encode(obs, next_obs)) + random.random()
+
+    def loss(self, batch):
+        self.calls += 1
+        self.last = super().loss(batch) * np.random.uniform(1, 2)
+        return self.last
+
+
 class Trained:
     """A model that has trained itself, in NumPy: mean colours of the change in the blocks of a grid."""
 
@@ -125,7 +149,7 @@ class Mute:
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
     """The models' names, gone again after the test: other tests go through every registered method."""
-    for cls in (Linear, Noisy, Wrong, Modest, Bare, Trained, Mute):
+    for cls in (Linear, Noisy, Wrong, Modest, Bare, Keeping, Trained, Mute):
         name = f"test-{cls.__name__.lower()}"
         for registry in (methods.METHODS, external._LAMS):
             monkeypatch.setitem(registry, name, None)  # notes that there was none, to be undone
@@ -369,10 +393,40 @@ def test_what_torch_cannot_train_is_refused_for_stage_1_alone(lam, message, fram
 
 
 def test_a_loss_that_is_not_finite_is_told_by_when_it_began(frames):
-    agent = make(frames)
-    agent.policy.lam.gain = float("nan")
-    with pytest.raises(FloatingPointError, match=r"loss\(\) of model 'test-linear' is nan from the first update on"):
+    agent = make(frames, "test-wrong", lam_kwargs={"method": "loss", "way": "undefined"})
+    with pytest.raises(FloatingPointError, match=r"loss\(\) of model 'test-wrong' is nan from the first update on"):
         agent.learn(16 * 1000)
     assert agent.progress["pretrain"] == 1
     with pytest.raises(FloatingPointError, match="'pretrain' has loss .* at update 50; lower its learning rate"):
         make(frames, learning_rate=1e20).learn(16 * 1000)
+
+
+@pytest.mark.parametrize(
+    ("method", "way", "message"),
+    [("encode", "wider", r"latents of shape \(16, 8\), got \(16, 9\)"), ("predict_next", "stack", "next frame alone")],
+)
+def test_a_wrong_answer_is_refused_before_stage_1_whatever_method_gives_it(method, way, message, frames):
+    agent = make(frames, "test-wrong", lam_kwargs={"method": method, "way": way})
+    with pytest.raises(ValueError, match=message):
+        agent.learn(16 * 1000)
+    assert not agent.num_timesteps
+
+
+def test_a_model_is_tried_out_and_nothing_of_it_moves(frames):
+    agent = make(frames, "test-keeping").learn(16 * 10)  # its last loss has a history, which no deepcopy takes
+    lam, before = agent.policy.lam, {name: x.clone() for name, x in agent.policy.state_dict().items()}
+    calls, notes, seen, last = lam.calls.item(), len(lam.notes), lam.seen, lam.last
+    assert calls == 3 and lam.notes[:3] == [True] * 3
+    streams = random.getstate(), np.random.get_state()[1:3], th.get_rng_state()
+    agent._try_out(frames)
+    assert agent.policy.lam is lam and (len(lam.notes), lam.calls.item()) == (notes, calls)
+    assert lam.seen is seen and lam.last is last
+    assert all(th.equal(x, before[name]) for name, x in agent.policy.state_dict().items())
+    assert random.getstate() == streams[0] and th.equal(th.get_rng_state(), streams[2])
+    assert all(np.array_equal(*pair) for pair in zip(np.random.get_state()[1:3], streams[1], strict=True))
+    assert external._copied(lam).last is not None
+
+
+def test_a_model_that_cannot_be_copied_is_trained_without_being_tried_out(frames):
+    agent = make(frames, "test-keeping", lam_kwargs={"lock": True}).learn(16 * 10)
+    assert agent.policy.lam.calls == 3
