@@ -56,6 +56,9 @@ _LAMS: dict[str, str] = {}
 def register_lam(name: str, entry_point: str, **options: Any) -> None:
     """Make a latent action model available by name, also to ``make_agent`` and everything else that takes a method.
 
+    The same model again, as when a notebook's cell is run anew, takes the options that it is given now; agents that are
+    made already keep theirs.
+
     :param name: what configurations, agent files and tables of methods call it
     :param entry_point: ``"module:Class"``, imported when the name is first used and called with the keyword arguments
         ``image_size``, ``frame_stack``, ``latent_dim`` and the agent's ``lam_kwargs``
@@ -66,10 +69,10 @@ def register_lam(name: str, entry_point: str, **options: Any) -> None:
     module, _, attribute = entry_point.partition(":")
     if not (name and module and attribute):
         raise ValueError(f"entry point {entry_point!r} of model {name!r} must be 'module:Class'")
-    if _LAMS.get(name) == entry_point:
-        return
     if name in METHODS:
-        raise ValueError(f"{name!r} is registered already ({METHODS[name].summary}); choose another name")
+        if _LAMS.get(name) != entry_point:
+            raise ValueError(f"{name!r} is registered already ({METHODS[name].summary}); choose another name")
+        del METHODS[name]
     _LAMS[name] = entry_point
     register_method(name, "masklam_agents:ExternalLAM", f"the model {entry_point}", lam=name, **options)
 

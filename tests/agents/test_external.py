@@ -298,6 +298,16 @@ def test_a_registered_model_is_a_method_by_its_name(frames):
         register_lam("lapo", "elsewhere:LAPO")
 
 
+def test_a_model_registered_again_takes_its_new_options(frames):
+    first = make_agent("test-linear", dataset=frames, **TINY)
+    register_lam("test-linear", f"{__name__}:Linear", mask_channel=True, latent_dim=4)
+    again = make_agent("test-linear", dataset=frames)
+    assert (again.config["mask_channel"], again.config["latent_dim"], again.config["lam"]) == (True, 4, "test-linear")
+    assert not first.config["mask_channel"]
+    register_lam("test-linear", f"{__name__}:Linear")
+    assert methods.METHODS["test-linear"].options == {"lam": "test-linear"}
+
+
 def test_a_file_has_no_unregistered_model_imported(frames, monkeypatch):
     make(frames, lam_kwargs={"gain": 2.0}).save("external")
     monkeypatch.delitem(sys.modules["masklam_agents.common.external"]._LAMS, "test-linear")
