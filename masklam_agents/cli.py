@@ -13,10 +13,16 @@ from typing import Annotated, Any
 
 import typer
 
+from masklam_agents.plugins import load_plugins
+
 PACKAGES = (
     *("masklam", "gymnasium", "mujoco", "numpy", "numba", "torch", "stable-baselines3", "safetensors"),
     *("opencv-python-headless", "opencv-python", "rembg", "onnxruntime", "transformers"),
 )
+
+Plugins = Annotated[
+    list[str] | None, typer.Option("--plugin", help="module that registers methods, tasks, masks of yours; repeat it")
+]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Latent action models under visual distractors.")
 
@@ -289,6 +295,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="write the numbers into this JSON file")] = None,
     pictures: Annotated[Path | None, typer.Option(help="folder: draw predictions, errors and a map of latents")] = None,
     umap: Annotated[bool, typer.Option(help="with --pictures: map latents by UMAP too (extra umap)")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Measure what an agent's latents carry: action, background, rank, codes; and what its forward model predicts."""
     with _mistakes_told():
@@ -302,6 +309,7 @@ def evaluate(
         from masklam_envs.data.store import read_manifest
         from masklam_envs.whole import whole_file
 
+        load_plugins(plugin or ())
         loaded = load_agent(agent)
         if not isinstance(loaded, LatentActionAlgorithm):
             raise ValueError(f"{agent} holds a {type(loaded).__name__} agent, which has no latent actions")
@@ -384,7 +392,7 @@ def benchmark(
     launcher: Annotated[str, typer.Option(help="local or ray")] = "local",
     workers: Annotated[int | None, typer.Option(min=0, help="processes of local; one a core; 0: in this one")] = None,
     address: Annotated[str | None, typer.Option(help="of a Ray cluster, e.g. auto")] = None,
-    plugin: Annotated[list[str] | None, typer.Option(help="module that registers your methods or tasks")] = None,
+    plugin: Plugins = None,
     keep_agents: Annotated[bool, typer.Option(help="keep every agent in its run's folder")] = False,
     retry: Annotated[bool, typer.Option(help="run again what failed")] = False,
     tune: Annotated[bool, typer.Option(help="choose hyperparameters by the suite's grid instead")] = False,

@@ -79,6 +79,26 @@ def plugin(repo, tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
+def forget_yours():
+    """As in a process that has not imported the example."""
+    del methods.METHODS["yours"], external._LAMS["yours"]
+    for name in ("mine", "your_lam"):
+        del sys.modules[name]
+
+
+def test_an_agent_of_your_method_is_evaluated_with_the_plugin_that_registers_it(tmp_path, plugin):
+    importlib.import_module(plugin)
+    collect("MaskCheetah-v0", 3, max_steps=30).save(tmp_path / "data")
+    env = gym.make("MaskCheetah-v0", image_size=32)
+    methods.make_agent("yours", env=env, latent_dim=8).save(tmp_path / "agent")
+    forget_yours()
+    given = ["evaluate", str(tmp_path / "agent"), "--data", str(tmp_path / "data")]
+    unknown = CliRunner().invoke(app, given, env={"COLUMNS": "400", "TERMINAL_WIDTH": "400"})
+    assert unknown.exit_code == 2 and "--plugin with the module that does so" in unknown.output
+    done = CliRunner().invoke(app, [*given, "--plugin", plugin])
+    assert done.exit_code == 0 and "ExternalLAM: 8 numbers a latent" in done.output, done.output
+
+
 @pytest.mark.slow
 def test_yours_are_benchmarked_beside_ours_without_training_ours_again(tmp_path, plugin):
     """Workers import the plugin; what needs none of it keeps its results."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from masklam_agents.benchmark.execute import Options, finished, load_plugins
+from masklam_agents.benchmark.execute import Options, finished
 from masklam_agents.benchmark.fairness import check_fair, check_results
 from masklam_agents.benchmark.known import take_over
 from masklam_agents.benchmark.launchers import make_launcher
@@ -21,6 +21,7 @@ from masklam_agents.benchmark.suite import Suite, load_suite
 from masklam_agents.benchmark.table import Table
 from masklam_agents.benchmark.tune import choose, make_trials
 from masklam_agents.benchmark.tuned import load_tuned, merged, write_tuned
+from masklam_agents.plugins import load_plugins
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import os
 import shutil
 import time
@@ -18,6 +17,7 @@ from masklam_agents.benchmark.provenance import commit, installed_versions, mach
 from masklam_agents.benchmark.result_files import FILE, ResultError, read_result, write_result
 from masklam_agents.benchmark.results import Evaluation, Result, Training, Tuning
 from masklam_agents.benchmark.stop import Stop, StoppedError
+from masklam_agents.plugins import load_plugins
 
 Status = Literal["ok", "failed", "busy", "stopped", "full", "died"]
 
@@ -69,20 +69,6 @@ def finished(out: str | os.PathLike[str], run: Run) -> Result | None:
     """
     folder = run_folder(out, run)
     return read_result(folder) if (folder / FILE).exists() else None
-
-
-def load_plugins(plugins: list[str]) -> None:
-    """Import the modules that register methods, tasks, distractors or mask sources.
-
-    :raises ImportError: when there is no such module
-    """
-    for plugin in plugins:
-        try:
-            importlib.import_module(plugin)
-        except ModuleNotFoundError as error:
-            if error.name != plugin:  # one that the plugin itself imports
-                raise
-            raise ImportError(f"{plugin}: no such module; PYTHONPATH says where modules of yours are") from error
 
 
 def execute(run: Run, options: Options, stop: Stop | None = None) -> Outcome:

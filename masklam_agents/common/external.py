@@ -83,7 +83,10 @@ def lam_class(name: str) -> Callable[..., Any]:
     :raises ValueError: when there is none
     """
     if name not in _LAMS:
-        raise ValueError(f"{unknown_name('model', name, _LAMS)}. Register it first: register_lam(name, 'module:Class')")
+        raise ValueError(
+            f"{unknown_name('model', name, _LAMS)}. Register it first: register_lam(name, 'module:Class'), or on a "
+            "command line --plugin with the module that does so"
+        )
     module, _, attribute = _LAMS[name].partition(":")
     made: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
     return made
