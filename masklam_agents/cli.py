@@ -133,11 +133,13 @@ def convert(
     view: Annotated[str, typer.Option(help='JSON of its arguments, e.g. {"distractor": "video"}')] = "{}",
     masks: Annotated[str | None, typer.Option(help="column of masks to write; the dataset's own")] = None,
     option: Annotated[list[str] | None, typer.Option("--option", "-o", help="name=value of the layout")] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Write a dataset in another layout, or read one into ours (--to masklam)."""
     from masklam_envs.data.formats.convert import convert_dataset, parse_options
 
     with _mistakes_told():
+        load_plugins(plugin or ())
         options = parse_options(option or [])
         seen = {"env": env, "view": json.loads(view), "masks": masks}
         convert_dataset(source, target, to, layout=layout, **seen, **options)
@@ -154,11 +156,13 @@ def import_(
     stride: Annotated[int, typer.Option(min=1, help="take every so many-th frame")] = 1,
     longest: Annotated[int, typer.Option(min=2, help="frames of an episode; longer clips become several")] = 1_000,
     skip_damaged: Annotated[bool, typer.Option(help="leave out clips that cannot be read")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Make an action-free dataset of your own videos; stage 1 of a latent action model trains on it."""
     from masklam_envs.data.formats.convert import import_dataset, parse_options
 
     with _mistakes_told():
+        load_plugins(plugin or ())
         if mask_source is not None:
             _tell_providers({"name": mask_source, **parse_options(mask_option or [])})
         frames = import_dataset(
@@ -202,12 +206,14 @@ def segment_(
         Path | None,
         typer.Option(help="PNG file: draw some of the masks, and those of other columns of these frames"),
     ] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Add masks to a dataset, beside those it has; a run that was interrupted goes on."""
     from masklam_envs.data.formats.convert import parse_options
     from masklam_envs.data.mask_columns import comparable_columns, draw_sheet, segment_dataset
 
     with _mistakes_told(), warnings.catch_warnings(record=True) as told:
+        load_plugins(plugin or ())
         warnings.simplefilter("always", UserWarning)
         arguments = json.loads(view)
         config = {"name": mask_source, **parse_options(option or [])}
@@ -245,6 +251,7 @@ def train_segmenter(
     base: Annotated[int, typer.Option(min=1, help="channels of the network at half resolution")] = 16,
     rembg: Annotated[Path | None, typer.Option(help="also write it for rembg's u2net_custom: this .onnx file")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    plugin: Plugins = None,
 ) -> None:
     """Train a small segmentation network for live use, in minutes, on whatever masks a dataset has."""
     from masklam_agents.segmenter import train_segmenter as train
@@ -252,6 +259,7 @@ def train_segmenter(
     from masklam_envs.masks.student import default_student
 
     with _mistakes_told():
+        load_plugins(plugin or ())
         views = [json.loads(each) for each in view or ["{}"]]
         data = [open_own(dataset, view=each, env=env, masks=masks) for each in views]
         target = out or default_student()
@@ -269,12 +277,14 @@ def inspect_(
     env: Annotated[str | None, typer.Option(help="id to draw recorded physics with; as recorded")] = None,
     view: Annotated[str, typer.Option(help='JSON of its arguments, e.g. {"distractor": "video"}')] = "{}",
     masks: Annotated[str | None, typer.Option(help="column of masks to look at; the dataset's own")] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Check every byte, measure what is in it, and flag what would make a result meaningless."""
     from masklam_envs.data.audit import audit
     from masklam_envs.data.audit_report import text_of, write_report
 
     with _mistakes_told():
+        load_plugins(plugin or ())
         found = audit(dataset, env=env, view=json.loads(view), masks=masks)
         if out is not None:
             write_report(found, out)

@@ -80,9 +80,9 @@ def plugin(repo, tmp_path, monkeypatch):
 
 
 def forget_yours():
-    """As in a process that has not imported the example."""
-    del methods.METHODS["yours"], external._LAMS["yours"]
-    for name in ("mine", "your_lam"):
+    """As in a process that has imported no plugin."""
+    del methods.METHODS["yours"], external._LAMS["yours"], presets._PARTS["shake"], sources._KNOWN["colour-key"]
+    for name in ("mine", *(script.removesuffix(".py") for script in EXAMPLES)):
         del sys.modules[name]
 
 
@@ -97,6 +97,23 @@ def test_an_agent_of_your_method_is_evaluated_with_the_plugin_that_registers_it(
     assert unknown.exit_code == 2 and "--plugin with the module that does so" in unknown.output
     done = CliRunner().invoke(app, [*given, "--plugin", plugin])
     assert done.exit_code == 0 and "ExternalLAM: 8 numbers a latent" in done.output, done.output
+
+
+def test_commands_take_names_of_a_plugin(tmp_path, plugin):
+    """Mask sources and distractors alike, also in the processes that segment."""
+    data = str(tmp_path / "data")
+    collect("MaskCheetah-v0", 2, max_steps=10).save(data)
+    shaken, cli = ["--view", '{"distractor": "shake", "image_size": 32}'], CliRunner()
+    for command in (
+        ["segment", data, "--mask-source", "colour-key", "--workers", "2", *shaken],
+        ["inspect", data, *shaken],
+        ["convert", data, str(tmp_path / "drawn"), "--to", "folder", *shaken],
+    ):
+        unknown = cli.invoke(app, command)
+        assert unknown.exit_code == 2 and "unknown" in unknown.output, unknown.output
+        done = cli.invoke(app, [*command, "--plugin", plugin])
+        assert done.exit_code == 0, done.output
+        forget_yours()
 
 
 @pytest.mark.slow
