@@ -13,9 +13,9 @@ given anew.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from typing import TYPE_CHECKING, Any
 
+from masklam_envs.entry_points import entry_point_for, load
 from masklam_envs.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class Method:
 
     def load_class(self) -> type[OfflineAlgorithm]:
         """The class."""
-        return _imported(self.algorithm)
+        name = next((name for name, row in METHODS.items() if row is self), self.summary)
+        return _imported(f"method {name!r}", self.algorithm)
 
 
 LAPO, MASKLAM = "masklam_agents.lapo:LAPO", "masklam_agents.masklam:MaskLAM"
@@ -242,20 +243,20 @@ def get_method(name: str) -> Method:
     return METHODS[name]
 
 
-def register_method(name: str, algorithm: str, summary: str, **options: Any) -> None:
-    """Give a method a name.
+def register_method(name: str, algorithm: str | type[OfflineAlgorithm], summary: str, **options: Any) -> None:
+    """Give a method a name; the same row once more changes nothing.
 
     :param name: new
-    :param algorithm: ``"module:Class"`` of a subclass of ``OfflineAlgorithm``
+    :param algorithm: ``"module:Class"`` of a subclass of ``OfflineAlgorithm``, or one at the top of a module
     :param summary: one sentence
     :param options: keyword arguments of the class
     :raises ValueError: when the name is taken or ``algorithm`` is no ``"module:Class"``
     """
-    if name in METHODS:
-        raise ValueError(f"method {name!r} exists already; choose another name")
-    if algorithm.count(":") != 1:
-        raise ValueError(f"algorithm must be 'module:Class', got {algorithm!r}")
-    METHODS[name] = Method(algorithm, summary, options)
+    row = Method(entry_point_for("method", name, algorithm), summary, options)
+    if METHODS.setdefault(name, row) != row:
+        raise ValueError(
+            f"method {name!r} exists already, as another row ({METHODS[name].algorithm}); choose another name"
+        )
 
 
 def make_agent(
@@ -297,7 +298,7 @@ def load_agent(path: Any, **kwargs: Any) -> OfflineAlgorithm:
     known = {entry_point.split(":")[1]: entry_point for entry_point in entry_points}
     if wanted not in known:
         raise ValueError(f"{path}: {unknown_name('class of agents', wanted, known)}")
-    return _imported(known[wanted]).load(path, **kwargs)
+    return _imported(f"the class of {path}", known[wanted]).load(path, **kwargs)
 
 
 def redrawn(dataset: Source, distractor: Any, env: Any = None) -> Dataset:
@@ -362,7 +363,6 @@ def _view(dataset: Source, env: Any) -> View:
     return view
 
 
-def _imported(entry_point: str) -> type[OfflineAlgorithm]:
-    module, name = entry_point.split(":")
-    found: type[OfflineAlgorithm] = getattr(importlib.import_module(module), name)
+def _imported(what: str, entry_point: str) -> type[OfflineAlgorithm]:
+    found: type[OfflineAlgorithm] = load(what, entry_point)
     return found

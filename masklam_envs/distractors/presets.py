@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from masklam_envs.distractors.compose import Distractor
 from masklam_envs.distractors.facts import SceneFacts
 from masklam_envs.distractors.options import checked_integer, checked_seed
 from masklam_envs.distractors.reference import ActionReference
+from masklam_envs.entry_points import entry_point_for, load
 from masklam_envs.errors import unknown_name
 
 Config = str | Mapping[str, Any] | list[Any] | tuple[Any, ...] | None
@@ -82,19 +82,21 @@ def is_registered_by_others(name: str) -> bool:
     return name in _PARTS and not _PARTS[name].startswith("masklam_envs.")
 
 
-def register_distractor(name: str, entry_point: str) -> None:
+def register_distractor(name: str, entry_point: str | type[Part]) -> None:
     """Make a :class:`~masklam_envs.distractors.base.Part` available by name.
 
+    The same name with the same entry point once more changes nothing.
+
     :param name: what configurations call it
-    :param entry_point: ``"module:Class"``, imported when the name is first used
+    :param entry_point: ``"module:Class"``, imported when the name is first used, or a class at the top of a module,
+        which stands for that text
     :raises ValueError: when the name is taken or the entry point has another form
     """
-    if name in _PARTS or name in PRESETS:
-        raise ValueError(f"a distractor named {name!r} is registered already; choose another name")
-    module, _, attribute = entry_point.partition(":")
-    if not (name and module and attribute):
-        raise ValueError(f"entry point {entry_point!r} of distractor {name!r} must be 'module:Class'")
-    _PARTS[name] = entry_point
+    text = entry_point_for("distractor", name, entry_point)
+    if name in PRESETS or _PARTS.get(name, text) != text:
+        known = "a preset" if name in PRESETS else repr(_PARTS[name])
+        raise ValueError(f"a distractor named {name!r} is registered already, as {known}; choose another name")
+    _PARTS[name] = text
 
 
 def make_distractor(
@@ -169,8 +171,7 @@ def _with_options(preset: str, options: dict[str, Any]) -> list[dict[str, Any]]:
 def _part_class(name: Any) -> type[Part]:
     if not isinstance(name, str) or name not in _PARTS:
         raise ValueError(unknown_name("distractor", name, distractor_names()))
-    module, _, attribute = _PARTS[name].partition(":")
-    found = getattr(importlib.import_module(module), attribute)
+    found = load(f"distractor {name!r}", _PARTS[name])
     if not (isinstance(found, type) and issubclass(found, Part)):
         raise TypeError(f"distractor {name!r} ({_PARTS[name]}) must be a subclass of masklam_envs.distractors.Part")
     return found

@@ -12,7 +12,6 @@ A source turns the frames of one video into soft masks.  Each is an estimate: sc
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -20,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from masklam_envs.entry_points import entry_point_for, load
 from masklam_envs.errors import unknown_name
 from masklam_envs.masks.threshold import hard as hard
 
@@ -59,20 +59,19 @@ _KNOWN: dict[str, str] = {
 }
 
 
-def register_mask_source(name: str, entry_point: str) -> None:
+def register_mask_source(name: str, entry_point: str | type) -> None:
     """Give a source of yours a name, for environments, ``masklam segment`` and everything else.
 
     :param name: not one of ours, unless it is registered with the same entry point again
-    :param entry_point: ``"module:Class"``; the module is imported when the source is first made, and the class's
-        keyword arguments are the options of a configuration
+    :param entry_point: ``"module:Class"``, imported when the source is first made, or a class at the top of a module,
+        which stands for that text; the class's keyword arguments are the options of a configuration
     :raises ValueError: when the name is taken or the entry point has another form
     """
-    module, colon, attribute = entry_point.partition(":")
-    if not (module and colon and attribute):
-        raise ValueError(f"entry_point must be 'module:Class', got {entry_point!r}")
-    if name in (SIMULATOR, NONE) or _KNOWN.get(name, entry_point) != entry_point:
-        raise ValueError(f"there is a mask source {name!r} already; give yours another name")
-    _KNOWN[name] = entry_point
+    text = entry_point_for("mask source", name, entry_point)
+    if name in (SIMULATOR, NONE) or _KNOWN.get(name, text) != text:
+        known = f" ({_KNOWN[name]})" if name in _KNOWN else ""
+        raise ValueError(f"there is a mask source {name!r} already{known}; give yours another name")
+    _KNOWN[name] = text
 
 
 def entry_point_of(name: str) -> str:
@@ -256,8 +255,4 @@ def _checked_masks(source: MaskSource, masks: Any, frames: Frames) -> SoftMasks:
 
 
 def _class_of(name: str) -> Any:
-    module, _, attribute = _KNOWN[name].partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except AttributeError as error:
-        raise ValueError(f"mask source {name!r} is registered as {_KNOWN[name]!r}, and that is not there") from error
+    return load(f"mask source {name!r}", _KNOWN[name])
