@@ -112,23 +112,23 @@ class Backdrop:
     :param qpos: (nq,) the agent's positions in this frame; not to be changed
     """
 
-    # Defaults live in the class: a part pays for what it sets.
-    footage: Footage | None = None
-    clip: int = 0
-    index: int = 0
-    opacity: float = 1.0
-    x: float = 0.0
-    y: float = 0.0
-    turn: float = 0.0
-    zoom: float = 0.0
-    camera: CameraChange | None = None
-    colours: Float64Array | None = None
-    light: LightChange | None = None
-    ghosts: tuple[Ghost, ...] = ()
-    overlays: tuple[Image, ...] = ()
+    # An attribute that is none of these is a mistake, not one more that nobody reads.
+    __slots__ = (
+        "camera", "clip", "colours", "footage", "ghosts", "index", "light", "opacity", "overlays", "qpos", "turn", "x",
+        "y", "zoom",
+    )  # fmt: skip
 
     def __init__(self, qpos: Float64Array) -> None:
         self.qpos = qpos
+        self.footage: Footage | None = None
+        self.clip = self.index = 0
+        self.opacity = 1.0
+        self.x = self.y = self.turn = self.zoom = 0.0
+        self.camera: CameraChange | None = None
+        self.colours: Float64Array | None = None
+        self.light: LightChange | None = None
+        self.ghosts: tuple[Ghost, ...] = ()
+        self.overlays: tuple[Image, ...] = ()
 
 
 class Backdrops:
@@ -140,10 +140,11 @@ class Backdrops:
     :param count: n
     """
 
-    footage: Footage | None = None
-    opacity: float = 1.0
+    __slots__ = ("clip", "footage", "index", "opacity", "turn", "x", "y", "zoom")
 
     def __init__(self, count: int) -> None:
+        self.footage: Footage | None = None
+        self.opacity = 1.0
         self.clip, self.index = np.zeros((2, count), np.int64)
         self.x, self.y, self.turn, self.zoom = np.zeros((4, count))
 
@@ -177,8 +178,10 @@ class Part(ABC):
 
     A part sets ``width``, the number of its columns; ``lag`` and ``state_lag``, how many steps late it hears of the
     actions and the states (before the first it hears the reference's mean and the first state); and ``ground_alpha``,
-    how opaque the scene's ground is over its background, in [0, 1], or None for no say in it.  Configurations may give
-    any part ``split``, which its context then says, and ``seed``, which takes the place of the episode's.
+    how opaque the scene's ground is over its background, in [0, 1], or None for no say in it.  One whose columns never
+    change, and which therefore has neither ``advance`` nor ``increments``, says ``stands_still = True``.
+    Configurations may give any part ``split``, which its context then says, and ``seed``, which takes the place of the
+    episode's.  A part of others is tried when it is made (:mod:`masklam_envs.distractors.trial`).
 
     :param context: what every part is told
     """
@@ -187,6 +190,7 @@ class Part(ABC):
     lag: int = 0
     state_lag: int = 0
     ground_alpha: float | None = None
+    stands_still: bool = False
     seed: int | None = None
 
     def __init__(self, context: Context) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from masklam_envs.distractors.base import Backdrop, Backdrops, Context, Float32Array, Float64Array, Image, Part
+from masklam_envs.distractors.trial import checked_shape
 from masklam_envs.rendering.look import Look, Plate
 
 NO_POSE = np.zeros(0)
@@ -60,7 +61,7 @@ class Distractor:
         :param actions: (T, A) float32
         :param states: (T + 1, S) float32, ``concat(qpos, qvel)``
         :return: (T + 1, D) float64
-        :raises ValueError: when the shapes do not fit
+        :raises ValueError: when the shapes do not fit, or a part gives rows of another shape than its own
         """
         acted, seen = np.asarray(actions, np.float64), np.asarray(states, np.float32)
         size = self.context.action_reference.size
@@ -70,10 +71,12 @@ class Distractor:
                 "an episode has one state more than it has actions"
             )
         rows = np.empty((len(acted) + 1, self.width))
-        for part, columns, rng in zip(self.parts, self.columns, self._streams(seed), strict=True):
+        for i, (part, rng) in enumerate(zip(self.parts, self._streams(seed), strict=True)):
+            columns, name = self.columns[i], str(self._config[i].get("name"))
             rows[0, columns] = part.start(rng)
             if len(acted):
-                rows[1:, columns] = part.advance(rng, rows[0, columns], *self._heard(part, acted, seen[:-1]))
+                moved = part.advance(rng, rows[0, columns], *self._heard(part, acted, seen[:-1]))
+                rows[1:, columns] = checked_shape(name, "advance", moved, (len(acted), part.width))
         return rows
 
     def live(self, seed: int) -> LiveTrack:

@@ -36,6 +36,7 @@ class SceneFacts:
     :param ground_alpha: how opaque the ground is over a background in the Distracting Control Suite
     :param velocities: finds the statistics of the reference policy's joint velocities that are heard of so many steps
         late; None: there is no way to
+    :param pose: (nq,) float64, the model's own positions; None: not known
     """
 
     nq: int
@@ -47,6 +48,7 @@ class SceneFacts:
     azimuth: float = -math.pi / 2
     ground_alpha: float = GROUND_ALPHA
     velocities: Callable[[int], Whitening] | None = None
+    pose: NDArray[np.float64] | None = None
 
 
 def scene_facts(
@@ -69,8 +71,9 @@ def scene_facts(
     polar, azimuth = math.acos(min(max(float(back[2]), -1.0), 1.0)), math.atan2(float(back[1]), float(back[0]))
     travel = _travel(model, agent)
     return SceneFacts(
-        model.nq, model.nv, colours, paints, travel, round(polar, 9), round(azimuth, 9), ground_alpha, velocities
-    )
+        model.nq, model.nv, colours, paints, travel, round(polar, 9), round(azimuth, 9), ground_alpha, velocities,
+        model.qpos0.copy(),
+    )  # fmt: skip
 
 
 def _paints(model: mujoco.MjModel) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -12,6 +12,7 @@ from masklam_envs.distractors.compose import Distractor
 from masklam_envs.distractors.facts import SceneFacts
 from masklam_envs.distractors.options import checked_integer, checked_seed
 from masklam_envs.distractors.reference import ActionReference
+from masklam_envs.distractors.trial import try_out
 from masklam_envs.entry_points import entry_point_for, load
 from masklam_envs.errors import unknown_name
 
@@ -119,7 +120,8 @@ def make_distractor(
     :param image_size: side of the square image in pixels, at least 1
     :param scene: facts of the model, which ``camera``, ``colour``, ``ghost`` and ``state`` cannot do without
     :raises ValueError: for an unknown name or option, a number out of range, a ``correlation`` that no part takes or
-        that contradicts the configuration
+        that contradicts the configuration; for a part of others that does not do in a trial what it has to, see
+        :mod:`masklam_envs.distractors.trial`
     :raises TypeError: when a configuration is of another type
 
     >>> reference = ActionReference.uniform([-1, -1], [1, 1])
@@ -207,6 +209,8 @@ def _made(config: dict[str, Any], cls: type[Part], context: Context) -> tuple[di
     if "split" in common:
         context = dataclasses.replace(context, split=_check_split(common["split"]))
     part = cls(context, **options)
+    if is_registered_by_others(name):
+        try_out(name, part, options, own)
     if "seed" in common:
         part.seed = checked_seed(name, common["seed"])
     return {"name": name, **options, **common}, part

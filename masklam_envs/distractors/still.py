@@ -28,6 +28,7 @@ class Still(Part):
     """
 
     width = 2
+    stands_still = True
 
     def __init__(
         self,
@@ -100,6 +101,7 @@ class Flat(Part):
     """
 
     width = 3
+    stands_still = True
 
     def __init__(
         self,
