@@ -80,12 +80,14 @@ class Context:
     :param action_reference: statistics of the actions that correlations refer to
     :param image_size: side of the square image in pixels
     :param scene: facts of the model; None where a distractor is made without one
+    :param of_preset: the part's options whose values are a preset's, not those of whoever named it
     """
 
     split: str
     action_reference: ActionReference
     image_size: int
     scene: SceneFacts | None = None
+    of_preset: frozenset[str] = frozenset()
 
     def scene_for(self, part: str) -> SceneFacts:
         """The facts, for a part that cannot do without.

@@ -131,14 +131,16 @@ def make_distractor(
     _check_split(split)
     size = checked_integer("distractor", "image_size", image_size, 1, 2**14)
     context = Context(split, action_reference, size, scene)
-    wanted = [(part, _part_class(part["name"])) for part in _expanded(config)]
+    expanded = _expanded(config)
+    wanted = [(part, _part_class(part["name"])) for part, _ in expanded]
     if correlation is not None:
         _set_correlation(wanted, correlation)
-    return Distractor([_made(part, cls, context) for part, cls in wanted], context)
+    contexts = [dataclasses.replace(context, of_preset=of_preset) for _, of_preset in expanded]
+    return Distractor([_made(part, cls, own) for (part, cls), own in zip(wanted, contexts, strict=True)], context)
 
 
-def _expanded(config: Config) -> list[dict[str, Any]]:
-    """The configuration as a list of ``{"name": <a part>, option: value}``."""
+def _expanded(config: Config) -> list[tuple[dict[str, Any], frozenset[str]]]:
+    """The configuration as ``{"name": <a part>, option: value}``, each with those options that are a preset's."""
     if config is None:
         return []
     if isinstance(config, (list, tuple)):
@@ -151,21 +153,24 @@ def _expanded(config: Config) -> list[dict[str, Any]]:
         raise ValueError(f"the distractor {dict(config)!r} has no 'name'; known: {', '.join(distractor_names())}")
     name, options = config["name"], {key: value for key, value in config.items() if key != "name"}
     if name not in PRESETS:
-        return [{"name": name, **options}]
+        return [({"name": name, **options}, frozenset())]
     if options and not PRESETS[name]:
         raise ValueError(f"distractor {name!r} takes no option, got {sorted(options)}")
     return _with_options(name, options)
 
 
-def _with_options(preset: str, options: dict[str, Any]) -> list[dict[str, Any]]:
-    """A preset's parts, each with those of the options that it takes."""
+def _with_options(preset: str, options: dict[str, Any]) -> list[tuple[dict[str, Any], frozenset[str]]]:
+    """A preset's parts, each with those of the options that it takes, and which of its own stay."""
     parts = PRESETS[preset]
     taken = [{*_options(_part_class(part["name"])), *OF_EVERY_PART} for part in parts]
     known = {option for options_of in taken for option in options_of}
     for option in options.keys() - known:
         raise ValueError(unknown_name(f"option of distractor {preset!r}", option, known))
     return [
-        {**part, **{option: value for option, value in options.items() if option in options_of}}
+        (
+            {**part, **{option: value for option, value in options.items() if option in options_of}},
+            frozenset(part.keys() - options.keys()),
+        )
         for part, options_of in zip(parts, taken, strict=True)
     ]
 

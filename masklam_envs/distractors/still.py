@@ -21,7 +21,7 @@ class Still(Part):
 
     :param footage: ``"procedural"``, or a path or list of paths to pictures, video files, folders of these or the DAVIS
         root
-    :param videos: how many of the split's clips may be shown, the first by name; None: all of them
+    :param videos: as for ``video``
     :param ground_alpha: as for ``video``
     :param opacity: as for ``video``
     :raises ValueError: when an option is out of its range or no clip is found
@@ -41,7 +41,7 @@ class Still(Part):
     ) -> None:
         super().__init__(context)
         self.footage = open_footage(footage_name("still", footage), context)
-        self.clips = chosen_clips("still", self.footage.clips(context.split), videos)
+        self.clips = chosen_clips("still", self.footage.clips(context.split), videos, footage, context)
         self.ground_alpha = checked_alpha("still", ground_alpha, context)
         self.opacity = checked_number("still", "opacity", opacity, 0.0, 1.0)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,8 @@ class BouncingVideo(Part):
 
     :param footage: ``"procedural"``, or a path or list of paths to video files, folders of images or the DAVIS root
     :param speed: frames a step, in [0, 100]
-    :param videos: how many of the split's clips may be shown, the first by name; None: all of them
+    :param videos: how many of the split's clips may be shown, the first by name; None: all of them; where there are
+        fewer, these, with a warning
     :param ground_alpha: how opaque the scene's ground is over the background, in [0, 1]; ``"task"``: as the Distracting
         Control Suite has it for the task; None: as earlier parts say, else 0
     :param opacity: of the clip over the scene's own sky, in [0, 1] (the suite's ``video_alpha``)
@@ -45,7 +48,7 @@ class BouncingVideo(Part):
     ) -> None:
         super().__init__(context)
         self.footage = open_footage(footage_name("video", footage), context)
-        self.clips = chosen_clips("video", self.footage.clips(context.split), videos)
+        self.clips = chosen_clips("video", self.footage.clips(context.split), videos, footage, context)
         self.speed = checked_number("video", "speed", speed, 0.0, MAX_SPEED)
         self.ground_alpha = checked_alpha("video", ground_alpha, context)
         self.opacity = checked_number("video", "opacity", opacity, 0.0, 1.0)
@@ -79,9 +82,35 @@ class BouncingVideo(Part):
         return np.diff(rows[:, 1:], axis=0)
 
 
-def chosen_clips(part: str, clips: tuple[int, ...], videos: int | None) -> tuple[int, ...]:
-    """The first ``videos`` of a split's clips, all of them for None or where there are fewer."""
-    return clips if videos is None else clips[: checked_integer(part, "videos", videos, 1, MAX_VIDEOS)]
+def chosen_clips(
+    part: str, clips: tuple[int, ...], videos: int | None, footage: Any, context: Context
+) -> tuple[int, ...]:
+    """The first ``videos`` of a split's clips, all of them for None or where there are fewer, with a warning.
+
+    There is none where the number is a preset's: the suite's counts are those of its own footage.
+
+    :param part: for messages
+    :param clips: of the split
+    :param videos: the option
+    :param footage: where the clips come from, for messages
+    :param context: of the part
+    """
+    if videos is None:
+        return clips
+    count = checked_integer(part, "videos", videos, 1, MAX_VIDEOS)
+    if count > len(clips) and "videos" not in context.of_preset:
+        warn_once(
+            f"{part}: videos is {count}, but the split {context.split!r} of the footage {footage!r} has {len(clips)} "
+            "clips, which are all shown: give footage of your own that has more (footage='FOLDER'), or leave videos out"
+        )
+    return clips[:count]
+
+
+# Python's own "once" forgets what it has shown whenever some package changes the filters, as gym.make does.
+@functools.cache
+def warn_once(message: str) -> None:
+    """Warn of something when a process says it first, not with every environment."""
+    warnings.warn(message, stacklevel=3)
 
 
 def bounced(place: int, length: int) -> int:

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from masklam_envs.distractors import ActionReference, make_distractor
+from masklam_envs.distractors import PRESETS, ActionReference, make_distractor
 from masklam_envs.distractors.base import Backdrop
 from masklam_envs.distractors.facts import SceneFacts
 from masklam_envs.distractors.occluders import COLUMNS, _folded
 from masklam_envs.distractors.reference import Whitening
 from masklam_envs.distractors.shapes import paint_shapes
+from masklam_envs.distractors.video import warn_once
 
 NQ, NV, ACTIONS, STEPS = 4, 3, 5, 40
 REFERENCE = ActionReference.uniform(-np.ones(ACTIONS), np.ones(ACTIONS))
@@ -316,6 +317,30 @@ def test_videos_limits_the_clips_to_the_first():
     for name in ("video", "still"):
         seen = {int(made({"name": name, "videos": 4}).live(seed).row[0]) for seed in range(60)}
         assert seen == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("config", "split", "message"),
+    [
+        ({"name": "video", "videos": 500}, "train", "video: videos is 500, but the split 'train' .* has 24 clips"),
+        ({"name": "still", "videos": 13}, "test", "still: videos is 13, but the split 'test' .* has 12 clips"),
+        ({"name": "dcs-hard", "videos": 25}, "train", "videos is 25, .*'procedural' has 24 clips.*footage of your own"),
+    ],
+)
+def test_more_clips_than_there_are_is_a_warning_with_both_counts(config, split, message):
+    warn_once.cache_clear()
+    with pytest.warns(UserWarning, match=message) as told:
+        for _ in range(3):
+            made(config, split=split)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("config", [*PRESETS, {"name": "dcs-hard", "scale": 0.2}, {"name": "video", "videos": 24}])
+def test_a_preset_s_number_of_clips_and_one_that_there_is_are_no_warning(config, recwarn):
+    warn_once.cache_clear()
+    distractor = made(config)
+    assert not recwarn.list
+    assert config != "dcs-hard" or (distractor.config[0]["videos"], len(distractor.parts[0].clips)) == (60, 24)
 
 
 def test_the_ground_is_as_the_task_says():
