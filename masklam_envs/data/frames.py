@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
 from collections.abc import Iterable, Sequence
@@ -19,6 +20,7 @@ from masklam_envs.data.store import EpisodeWriter, open_store, read_manifest
 from masklam_envs.data.trajectories import Trajectories, physics_of, replace_dataset
 from masklam_envs.env import MaskEnv
 from masklam_envs.masks import Seen
+from masklam_envs.masks.sources import is_source_of_others, make_live_source, source_config
 from masklam_envs.view import View
 
 if TYPE_CHECKING:
@@ -129,7 +131,7 @@ class LazyFrames:
     """Trajectories whose frames are drawn when they are asked for: any number of episodes in little memory.
 
     Training draws ``block`` episodes at a time, takes as many samples of them as they have transitions and goes on to
-    the next; see :class:`~masklam_envs.data.blocks.Blocks`.
+    the next; see :class:`~masklam_envs.data.blocks.Blocks`.  A pickled copy has physics and view, and draws for itself.
 
     :param trajectories: the physics
     :param env: an environment of this package (only its view is used: model, camera, distractor), or a
@@ -160,6 +162,19 @@ class LazyFrames:
             # What the view would make of masks is not shown: spare the work.
             self.view = self.view.again(mask_source="simulator", mask_faults=None)
         self._episodes: dict[int, _Episode] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle, at any time: physics and view, without what was made to draw it."""
+        view = copy.copy(self.view)
+        view.__dict__.pop("renderer", None)
+        if not is_source_of_others(source_config(view.config.mask_source)["name"]):
+            view.mask_source = None  # made again by its name: a session of ONNX Runtime cannot be sent
+        return {**self.__dict__, "view": view, "_episodes": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.view.mask_source is None:
+            self.view.mask_source = make_live_source(self.view.config.mask_source)
 
     def twin(self) -> LazyFrames:
         """The same frames by a renderer of its own: what another thread needs."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from gymnasium import make
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 import masklam_envs  # noqa: F401
 from masklam_envs import Frames, LazyFrames, Trajectories, Windows, collect, render_frames
 from masklam_envs.data import Blocks
+from masklam_envs.data.parts import PartFrames
 from tests.helpers import made_up_frames
 
 EPISODES = 5
@@ -54,6 +57,27 @@ def test_windows_read_both_alike(lazy, frames):
     chosen = one.anchors[::4]
     assert np.array_equal(one.batch(chosen).pixels, other.batch(chosen).pixels)
     assert np.array_equal(one.observation(chosen)["mask"], other.observation(chosen)["mask"])
+
+
+@pytest.mark.parametrize("renderer", ["raycast", "opengl"])
+def test_frames_can_be_pickled_before_and_after_they_were_drawn(request, recorded, renderer):
+    if renderer == "opengl":
+        request.getfixturevalue("needs_opengl")
+    lazy = LazyFrames(recorded, make("MaskCheetah-v0", distractor="everything", renderer=renderer, image_size=32))
+    fresh, index = pickle.dumps(lazy), np.array([3, 11])
+    want, _ = lazy.rows(index)
+    used = pickle.dumps(lazy)
+    assert len(used) <= len(fresh) + 1000  # neither a renderer nor what it drew
+    for copy in map(pickle.loads, (fresh, used)):
+        assert np.array_equal(copy.rows(index)[0], want)
+    assert np.array_equal(lazy.rows(index)[0], want)  # it goes on
+
+
+def test_frames_of_parts_can_be_pickled_too():
+    env = make("MaskReacher-v0", image_size=32)
+    parts, index = PartFrames(collect(env, 1, max_steps=4), env), np.arange(3)
+    want, _ = parts.rows(index)
+    assert np.array_equal(pickle.loads(pickle.dumps(parts)).rows(index)[0], want)
 
 
 def test_a_pass_of_blocks_has_every_episode_once_and_passes_differ(lazy, recorded):

@@ -11,7 +11,8 @@ import torch as th
 from masklam_agents.segmenter import SegmenterNet, train_segmenter
 from masklam_agents.segmenter.export import export_onnx, onnx_bytes
 from masklam_agents.segmenter.onnx_file import FLOAT, UINT8, Graph
-from masklam_envs.data.frames import Frames, pixel_trajectories
+from masklam_envs import collect
+from masklam_envs.data.frames import Frames, LazyFrames, pixel_trajectories
 from masklam_envs.masks import make_mask_source, segment
 from masklam_envs.masks.quality import measure
 from masklam_envs.masks.student import Student
@@ -95,6 +96,15 @@ def test_an_environment_uses_it_live(file):
 def test_a_copy_of_such_an_environment_is_one(file):
     env = gym.make("MaskHopper-v0", image_size=32, mask_source={"name": "student", "path": str(file)})
     assert_same(rollout(pickle.loads(pickle.dumps(env)), 1, 2)[0], rollout(env, 1, 2)[0])
+
+
+def test_frames_that_it_masks_are_sent_to_other_processes(file):
+    """Its session cannot be: the other process makes one of its own."""
+    env = gym.make("MaskHopper-v0", image_size=32, mask_source={"name": "student", "path": str(file)})
+    frames = LazyFrames(collect("MaskHopper-v0", 1, max_steps=4), env)
+    want, _ = frames.rows(np.arange(3))
+    assert want[..., 3].any()
+    assert np.array_equal(pickle.loads(pickle.dumps(frames)).rows(np.arange(3))[0], want)
 
 
 def test_a_missing_file_is_named_with_folder_and_command(monkeypatch, tmp_path):
