@@ -10,7 +10,7 @@ from masklam_envs.data.replay import check_replay
 from masklam_envs.data.store import EpisodeWriter
 from masklam_envs.data.subsets import Splits, labelled_anchors, split_episodes, split_frames
 from masklam_envs.data.trajectories import Trajectories
-from masklam_envs.data.windows import WindowBatch, Windows
+from masklam_envs.data.windows import Window, WindowBatch, Windows
 
 __all__ = [
     "Blocks",
@@ -19,6 +19,7 @@ __all__ = [
     "LazyFrames",
     "Splits",
     "Trajectories",
+    "Window",
     "WindowBatch",
     "WindowLoader",
     "Windows",

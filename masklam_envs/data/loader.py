@@ -23,6 +23,8 @@ class WindowLoader:
     Batch ``number`` is a function of the seed and the number alone: not of ``workers``, and not of where one begins, so
     an interrupted training goes on with the batch it would have seen.
 
+    It is a loader already: iterate it, and give ``windows`` itself, not this, to torch's ``DataLoader``.
+
     :param windows: of frames in memory, mapped from a file, or drawn on the fly
     :param batch_size: windows of a batch; a pass leaves out what does not fill one
     :param seed: of the order

@@ -82,6 +82,47 @@ def test_a_batch_equals_windows_cut_by_hand(windows):
         assert np.array_equal(batch.actions[i], windows.frames.trajectories.actions[steps])
 
 
+@given(windows(), st.data())
+def test_a_window_by_its_number_is_that_of_its_anchor(windows, data):
+    number = data.draw(st.integers(-len(windows), len(windows) - 1))
+    want = windows.batch([windows.anchors[number].item()])  # a list does too
+    for name, found in windows[number]._asdict().items():
+        assert np.array_equal(found, getattr(want, name)[0]), name
+    for outside in (len(windows), -len(windows) - 1):
+        with pytest.raises(IndexError, match=f"windows are numbered 0 to {len(windows) - 1}: index {outside} is out"):
+            windows[outside]
+    assert len(list(windows)) == len(windows)  # an iteration ends
+
+
+@given(windows(), st.data())
+def test_frames_at_which_no_window_fits_are_refused_and_no_others(windows, data):
+    frames = data.draw(st.lists(st.integers(-40, 60), min_size=1, max_size=4))
+    if {*frames} <= {*windows.anchors.tolist()}:
+        assert len(windows.batch(frames).time) == len(frames)
+    else:
+        with pytest.raises(ValueError, match=r"take anchors of windows\.anchors"):
+            windows.batch(frames)
+
+
+@pytest.mark.parametrize(
+    ("anchors", "message"),
+    [
+        ([0, 5], "frame 5 is no anchor: a window needs 2 .* number 0, whose anchors are 0 to 3; take anchors of"),
+        ([7], "frame 7 is no anchor: .* number 1, which is too short for any"),
+        ([8, 12], "there is no frame 12 among 0 to 11"),
+        ([-1], "there is no frame -1 among"),
+        (3, r"whole numbers \(B,\), .* got int64 of shape \(\): give \[3\] for one"),
+        ([1.0], "got float64 of shape"),
+        ([], r"at least one, of windows.anchors, got float64 of shape \(0,\)"),
+        ([True], "windows.anchors.where. for booleans"),
+    ],
+)
+def test_a_wrong_anchor_is_named_with_those_there_are(anchors, message):
+    windows = Windows(made_up_frames([5, 1, 3]), future_offset=2)
+    with pytest.raises(ValueError, match=message):
+        windows.batch(anchors)
+
+
 @given(windows())
 def test_a_batch_has_the_documented_shapes(windows):
     batch, count = windows.batch(windows.anchors[:2]), len(windows.anchors[:2])
