@@ -349,13 +349,13 @@ def masked_dataset(dataset: Source, target: str, env: Any = None) -> Dataset:
 
 def _view(dataset: Source, env: Any) -> View:
     """What a dataset is drawn with."""
+    from masklam_agents.common.shown import shown_view
     from masklam_envs.data.frames import LazyFrames
-    from masklam_envs.view import View
 
     if isinstance(dataset, LazyFrames):
         return dataset.view
-    view = None if env is None or isinstance(env, str) else getattr(env.unwrapped, "view", None)
-    if not isinstance(view, View):
+    view = None if isinstance(env, str) else shown_view(env)
+    if view is None:
         raise ValueError(
             "these frames are drawn anew from physics: give LazyFrames(trajectories, env) as dataset, or an "
             "environment of masklam_envs as env"

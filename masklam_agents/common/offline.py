@@ -27,6 +27,7 @@ from masklam_agents.common.precision import autocast, trains_in_bf16
 from masklam_agents.common.processes import processes
 from masklam_agents.common.saving import read_agent, space_from_json, space_to_json, write_agent
 from masklam_agents.common.schedules import STAGES, check_schedules
+from masklam_agents.common.shown import check_colours, shown_view
 from masklam_agents.common.stacking import PredictState, frames_of, push
 from masklam_agents.common.staged import StagedAlgorithm
 from masklam_envs.data.blocks import Blocks
@@ -37,7 +38,6 @@ from masklam_envs.data.replay import warn_of_other_mujoco
 from masklam_envs.data.trajectories import Trajectories
 from masklam_envs.data.windows import Windows, warn_of_short_episodes
 from masklam_envs.errors import unknown_name
-from masklam_envs.view import View
 
 LABELS_STREAM = 3  # of the seed; the stages have those before it
 #: constructor arguments that are not configuration: no agent file records them
@@ -126,6 +126,7 @@ class OfflineAlgorithm(StagedAlgorithm):
                 "env is one of Gymnasium's vector environments, and agents take those of Stable-Baselines3: use "
                 "masklam_agents.MaskVecEnv(id, num_envs), DummyVecEnv, or a single environment"
             )
+        check_colours(env)
         super().__init__(
             config | {"network": named(config["network"])},
             policy="MultiInputPolicy" if isinstance(policy, str) and policy == "CnnPolicy" else policy,
@@ -206,8 +207,9 @@ class OfflineAlgorithm(StagedAlgorithm):
 
         :param env: with frames of the agent's size and its action space; any number of environments side by side
         :param force_reset: as in SB3
-        :raises ValueError: when they are others
+        :raises ValueError: when they are others, or not in colour
         """
+        check_colours(env)
         wrapped = self._wrap_env(env, self.verbose)
         size, space = _image_size(wrapped.observation_space), wrapped.action_space
         if (size, space) != (self.policy.image_size, self.action_space):
@@ -248,9 +250,12 @@ class OfflineAlgorithm(StagedAlgorithm):
         self._dataset = dataset
 
     def _opened(self, recorded: Trajectories) -> Dataset:
-        """The frames of recorded physics as the agent's environment shows them."""
-        view = self.env.get_attr("view")[0] if self.env is not None and self.env.has_attr("view") else None
-        if not isinstance(view, View):
+        """The frames of recorded physics as the agent's environment shows them.
+
+        :raises ValueError: when it is none of ``masklam_envs``, or a wrapper round it changes frames or actions
+        """
+        view = shown_view(self.env)
+        if view is None:
             raise ValueError(
                 "recorded physics is seen through an environment: pass env= (one of masklam_envs), or the frames "
                 "themselves as dataset=open_frames(trajectories, env)"

@@ -24,6 +24,7 @@ from torch import nn
 from masklam_agents.common.gather import PATCH, SCALE
 from masklam_agents.common.networks import get_network
 from masklam_agents.common.policies import DECODER_HIDDEN, ActionDecoder
+from masklam_agents.common.shown import check_colours
 from masklam_agents.common.stacking import PredictState, frames_of, push
 from masklam_agents.common.vec_env import MaskVecEnv
 from masklam_agents.common.whitening import WhitenedLinear
@@ -231,6 +232,7 @@ def stacked_env(env: GymEnv | str, frame_stack: int, image_size: int) -> Stacked
     :param frame_stack: frames of a stack
     :param image_size: side of a frame, pixels
     """
+    check_colours(env)
     if isinstance(env, str):
         env = MaskVecEnv(env, NUM_ENVS)
     if not isinstance(env, VecEnv):

@@ -12,6 +12,7 @@ import gymnasium as gym
 import mujoco
 import numpy as np
 from gymnasium import spaces
+from gymnasium.wrappers import TimeLimit
 from numpy.typing import NDArray
 
 import masklam_envs
@@ -27,6 +28,7 @@ from masklam_envs.reference import action_reference, reference_expert
 from masklam_envs.unmoved import Unmoved
 from masklam_envs.variables import ONE_THREAD, environment
 from masklam_envs.view import DRAWING_VERSION
+from masklam_envs.wrappers.outside import ACTIONS, REWARDS, check_outside, wrappers_of
 
 StatePolicy = Callable[[Any], NDArray[np.float32]]
 POLICIES = ("expert", "medium", "mixed", "random", "reference")
@@ -76,12 +78,15 @@ def collect(
     :param out: folder to which every episode is appended as soon as it is recorded; an interrupted recording goes on
         there when it is asked for again.  None: everything is kept in memory
     :param progress_bar: show one
-    :raises ValueError: for numbers out of range, a policy that the task does not have, an ``out`` made otherwise, or an
-        environment that moves what its positions do not tell (:class:`masklam_envs.PlacedEnv` is the cure)
+    :raises ValueError: for numbers out of range, a policy that the task does not have, an ``out`` made otherwise, a
+        wrapper outside the environment that changes actions or rewards, or an environment that moves what its positions
+        do not tell (:class:`masklam_envs.PlacedEnv` is the cure)
     :raises FileExistsError: when ``out`` exists and is no dataset
     :raises OSError: when the disk is full; the episodes before are kept
     """
-    plan = _Plan(gym.make(env) if isinstance(env, str) else env, policy, noise, seed, max_steps)
+    env = gym.make(env) if isinstance(env, str) else env
+    check_outside(env, "collect records", (ACTIONS, REWARDS))
+    plan = _Plan(env, policy, noise, seed, max_steps)
     if episodes < 1 or workers < 1 or (max_steps is not None and max_steps < 1):
         raise ValueError(
             f"episodes, workers and max_steps must be at least 1, got {episodes}, {workers} and {max_steps}"
@@ -252,8 +257,10 @@ def _expert_record(expert: Expert | None) -> dict[str, Any] | None:
 
 
 def _time_limit(env: gym.Env[Any, Any], max_steps: int | None) -> int | None:
+    """The smallest limit of the id, of the wrappers and of the recording."""
     own = env.spec.max_episode_steps if env.spec is not None else None
-    limits = [limit for limit in (own, max_steps) if limit is not None and limit > 0]
+    wrapped = [wrapper._max_episode_steps for wrapper in wrappers_of(env) if isinstance(wrapper, TimeLimit)]
+    limits = [limit for limit in (own, max_steps, *wrapped) if limit is not None and limit > 0]
     return min(limits) if limits else None
 
 

@@ -22,6 +22,7 @@ from masklam_envs.env import MaskEnv
 from masklam_envs.masks import Seen
 from masklam_envs.masks.sources import is_source_of_others, make_live_source, source_config
 from masklam_envs.view import View
+from masklam_envs.wrappers.outside import FRAMES, check_outside
 
 if TYPE_CHECKING:
     from masklam_envs.data.mask_columns import MaskColumn
@@ -139,7 +140,8 @@ class LazyFrames:
     :param block: episodes in memory at a time; 25 of 1,000 steps take 0.4 GB at 64x64
     :param masks: masks of all these frames instead of the view's, see
         :class:`~masklam_envs.data.mask_columns.MaskColumn`; there is a warning when they are of little use
-    :raises ValueError: when the physics is of another model, ``block`` is below 1, or the masks are of other frames
+    :raises ValueError: when the physics is of another model, ``block`` is below 1, the masks are of other frames, or a
+        wrapper outside the environment changes its frames
     """
 
     def __init__(
@@ -221,7 +223,7 @@ def render_frames(trajectories: Trajectories, env: MaskEnv | View | Any, *, prog
     :param env: an environment of this package (only its view is used: model, camera, distractor), or a
         :class:`~masklam_envs.view.View`
     :param progress_bar: show one
-    :raises ValueError: when the physics is of another model
+    :raises ValueError: when the physics is of another model, or a wrapper outside the environment changes its frames
     """
     from tqdm.auto import trange
 
@@ -302,7 +304,7 @@ def _check_fits(column: MaskColumn, count: int, size: int) -> None:
 
 
 def _view_of(env: MaskEnv | View | Any, trajectories: Trajectories) -> View:
-    view: View = env if isinstance(env, View) else env.unwrapped.view  # type: ignore[union-attr]
+    view = view_of(env)
     if view is not env:  # a bare view is what blocks of an opened dataset are drawn with, over and over
         warn_of_other_mujoco(trajectories)
     if not trajectories.qpos.shape[1]:
@@ -312,6 +314,21 @@ def _view_of(env: MaskEnv | View | Any, trajectories: Trajectories) -> View:
             f"the trajectories have {trajectories.qpos.shape[1]} positions, the model has {view.model.nq}: "
             f"they were recorded in {trajectories.meta.get('base')}"
         )
+    return view
+
+
+def view_of(env: MaskEnv | View | Any) -> View:
+    """What an environment's frames are drawn with; a view is itself.
+
+    :raises ValueError: when a wrapper outside changes what they show
+    :raises TypeError: when the environment is none of this package
+    """
+    if isinstance(env, View):
+        return env
+    check_outside(env, "frames are drawn by", (FRAMES,))
+    view = getattr(getattr(env, "unwrapped", None), "view", None)
+    if not isinstance(view, View):
+        raise TypeError(f"frames are drawn by an environment of masklam_envs, got {env!r}; see make_masked")
     return view
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from masklam_envs.data.trajectories import Trajectories
 from masklam_envs.quiet import quiet_mujoco
+from masklam_envs.wrappers.outside import wrappers_of
 
 STANDARD_WRAPPERS = ("OrderEnforcing", "PassiveEnvChecker", "TimeLimit")
 
@@ -85,10 +86,7 @@ def _verdict(replay: Replay, recorded: str) -> str:
 
 def foreign_wrappers(base: gym.Env[Any, Any]) -> list[str]:
     """Names of the wrappers around a base environment that an id does not bring along."""
-    names = []
-    while isinstance(base, gym.Wrapper):
-        names.append(type(base).__name__)
-        base = base.env
+    names = [type(wrapper).__name__ for wrapper in wrappers_of(base)]
     return [name for name in names if name not in STANDARD_WRAPPERS]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklam_envs.data.frames import LazyFrames
+from masklam_envs.data.frames import LazyFrames, view_of
 from masklam_envs.data.trajectories import Trajectories
 from masklam_envs.data.windows import Windows
 from masklam_envs.errors import unknown_name
@@ -122,8 +122,7 @@ def split_frames(
 
 def view_of_split(env: Any, split: str) -> View:
     """An environment's view with the backgrounds of a split, one of :data:`masklam_envs.distractors.base.SPLITS`."""
-    view: View = env if isinstance(env, View) else env.unwrapped.view
-    return view.again(split=split)
+    return view_of(env).again(split=split)
 
 
 def _chosen(rng: np.random.Generator, what: NDArray[np.int64], count: int, name: str) -> NDArray[np.int64]:

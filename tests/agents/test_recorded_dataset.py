@@ -5,14 +5,17 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.wrappers import RescaleAction
 from stable_baselines3.common.envs import FakeImageEnv
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 from masklam_agents import BC, MaskLAM
 from masklam_agents.common.vec_env import MaskVecEnv
 from masklam_agents.methods import make_agent
 from masklam_envs import Frames, LazyFrames, collect, render_frames
 from masklam_envs.data import cache
+from masklam_envs.wrappers import FrameStack, Grayscale, MaskedPixels, MaskFaults
 from tests.agents.conftest import SIZE, make_env
 from tests.agents.test_training import TINY, equal, weights
 
@@ -79,3 +82,53 @@ def test_methods_of_other_frames_draw_theirs(recorded, folder, method, scene):
 def test_without_an_environment_of_ours_the_cure_is_named(recorded, make_other):
     with pytest.raises(ValueError, match=r"seen through an environment: pass env=.*dataset=open_frames"):
         BC("MultiInputPolicy", make_other(), dataset=recorded)._need_dataset()
+
+
+WRAPPED = [lambda env: env, lambda env: DummyVecEnv([lambda: env])]
+
+
+@pytest.mark.parametrize("around", WRAPPED, ids=["one", "several"])
+@pytest.mark.parametrize(
+    ("wrap", "message"),
+    [
+        (MaskedPixels, "MaskedPixels, which changes the frames: leave it out"),
+        (lambda env: MaskFaults(env, "erosion"), "MaskFaults, which changes the frames: give the environment mask_f"),
+        (lambda env: RescaleAction(env, -2, 2), "RescaleAction, which changes the actions: put it round the base"),
+    ],
+)
+def test_physics_is_not_seen_through_wrappers_that_would_be_left_out(recorded, wrap, message, around):
+    agent = make(around(wrap(make_env())), recorded, BC)
+    with pytest.raises(ValueError, match=f"recorded physics is that of the environment inside {message}"):
+        agent.learn(16)
+    with pytest.raises(ValueError, match=message):
+        make_agent("lapo-flat", env=around(wrap(make_env())), dataset=recorded, network="small")
+
+
+@pytest.mark.parametrize("around", WRAPPED, ids=["one", "several"])
+def test_an_agent_sees_colours(frames, around):
+    env = around(FrameStack(Grayscale(make_env()), 3))  # three channels, and no red, green and blue
+    message = "agents are for the environment inside Grayscale, which changes the colours: leave it out"
+    with pytest.raises(ValueError, match=message):
+        BC(env=env)
+    agent = BC(dataset=frames, batch_size=16)
+    with pytest.raises(ValueError, match=message):
+        agent.set_env(env)
+    with pytest.raises(ValueError, match=message):
+        agent.finetune(env, 10)
+
+
+def test_stacks_and_statistics_round_the_environment_are_no_matter(recorded, folder):
+    env = Monitor(FrameStack(make_env(), 3))
+    assert np.array_equal(make(env, recorded, BC).dataset.rgbm, render_frames(recorded, make_env()).rgbm)
+
+
+@pytest.mark.slow
+def test_wrappers_of_environments_in_other_processes_are_found_too(recorded):
+    env = SubprocVecEnv([masked_pixels])
+    with pytest.raises(ValueError, match="inside MaskedPixels, which changes the frames"):
+        make(env, recorded, BC).learn(16)
+    env.close()
+
+
+def masked_pixels():
+    return MaskedPixels(make_env())
