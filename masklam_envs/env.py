@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import inspect
 import math
 from collections.abc import Sequence
@@ -10,6 +12,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
@@ -220,6 +223,14 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         return self._physics
 
     @property
+    def base_id(self) -> str | None:
+        """The base environment's id, with its module where it was given so; None where it has none."""
+        given = self._arguments["base"]
+        if isinstance(given, str) and ":" in given:
+            return given
+        return self.base.spec.id if self.base.spec is not None else None
+
+    @property
     def track(self) -> LiveTrack:
         """The distractor's track of this episode.
 
@@ -292,8 +303,40 @@ def make_masked(env: str | gym.Env[Any, Any], **kwargs: Any) -> gym.Env[Any, Any
     """
     if not isinstance(env, str):
         return MaskEnv(env, **kwargs)
-    limit = gym.spec(env).max_episode_steps
+    limit = spec_of(env).max_episode_steps
     return gym.make(ANY_ID, base=env, max_episode_steps=limit if limit is not None else -1, **kwargs)
+
+
+def make_by_id(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
+    """One of this package's environments by its id; any other MuJoCo environment's as by :func:`make_masked`.
+
+    :param env_id: a Gymnasium id, also ``"module:Id"``
+    :param kwargs: keyword arguments of :class:`MaskEnv`
+    :raises TypeError: when the environment is no MuJoCo environment
+    """
+    return gym.make(env_id, **kwargs) if _is_masked(env_id) else make_masked(env_id, **kwargs)
+
+
+def spec_of(env_id: str) -> EnvSpec:
+    """What is registered under an id, ``"module:Id"`` too, which ``gymnasium.spec`` does not know."""
+    module, _, name = env_id.rpartition(":")
+    if module:
+        importlib.import_module(module)
+    return gym.spec(name)
+
+
+def _is_masked(env_id: str) -> bool:
+    """Whether an id is that of a :class:`MaskEnv`, or of nothing, which Gymnasium says best."""
+    try:
+        creator: Any = spec_of(env_id).entry_point
+    except gym.error.Error:
+        return True
+    if isinstance(creator, str):
+        creator = load_env_creator(creator)
+    if isinstance(creator, type):
+        return issubclass(creator, MaskEnv)
+    with contextlib.closing(gym.make(env_id)) as made:  # a function tells by what it returns
+        return isinstance(made.unwrapped, MaskEnv)
 
 
 def next_distractor_seed(seeds: np.random.SeedSequence) -> int:

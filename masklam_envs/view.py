@@ -133,9 +133,9 @@ class View:
             scene=self.facts,
         )
 
-    def again(self, **changes: Any) -> View:
+    def again(self, *, reference: ActionReference | None = None, **changes: Any) -> View:
         """A view of its own of the same model; ``changes`` replace fields of the configuration."""
-        return View(self.model, dataclasses.replace(self.config, **changes), self.reference, **self._about)
+        return View(self.model, dataclasses.replace(self.config, **changes), reference or self.reference, **self._about)
 
     @functools.cached_property
     def renderer(self) -> Any:

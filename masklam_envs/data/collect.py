@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 import os
 import pickle
 from collections.abc import Callable, Iterator
@@ -229,8 +231,8 @@ class _Recorder:
         base = self.env.base
         return {
             "task": self.task,
-            "base": base.spec.id if base.spec else None,
-            "base_kwargs": self.env.base_kwargs,
+            "base": self.env.base_id,
+            "base_kwargs": self.env.base_kwargs or _own_kwargs(base),
             "base_wrappers": foreign_wrappers(base),
             "policy": self.name,
             "noise": self.noise,
@@ -247,6 +249,18 @@ class _Recorder:
                 "renderer": DRAWING_VERSION,
             },
         }
+
+
+def _own_kwargs(base: gym.Env[Any, Any]) -> dict[str, Any]:
+    """What a base environment that came as an object was made with beside what its id says, where JSON can hold it."""
+    if base.spec is None or base.spec.id not in gym.registry:
+        return {}
+    registered, found = gym.registry[base.spec.id].kwargs, {}
+    for name, value in base.spec.kwargs.items():
+        with contextlib.suppress(TypeError, ValueError):
+            if name not in registered or registered[name] != value:
+                found[name] = json.loads(json.dumps(value))
+    return found
 
 
 def _expert_record(expert: Expert | None) -> dict[str, Any] | None:

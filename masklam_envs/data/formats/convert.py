@@ -10,11 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
-
 from masklam_envs.data.formats.episodes import write_episodes
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.data.mask_columns import MaskColumn
+from masklam_envs.data.recorded import make_recorded
 from masklam_envs.data.store import is_dataset, read_manifest
 from masklam_envs.data.trajectories import Trajectories, replace_dataset
 from masklam_envs.errors import unknown_name
@@ -93,7 +92,7 @@ def open_own(
     """A dataset of ours: its pixels, or its physics seen through an environment's view.
 
     :param view: keyword arguments of the environment, see :func:`convert_dataset`
-    :param env: its id; None: the one it was recorded in
+    :param env: its id, of ours or of any MuJoCo environment; None: the one it was recorded in
     :param masks: name of a column of masks (``masklam segment``) to use instead
     :raises ValueError: when a view is given for a dataset of pixels, no environment is known, or no such masks are
     """
@@ -102,11 +101,8 @@ def open_own(
             raise ValueError(f"{folder} holds pixels, which cannot be seen otherwise: leave out env and view")
         return Frames.load(folder, masks=masks)
     recorded = Trajectories.load(folder)
-    env = env or recorded.meta.get("task") or _task_of(recorded.meta.get("base"))
-    if env is None:
-        raise ValueError(f"{folder} does not say in which environment it was recorded: give env (--env ID)")
     column = None if masks is None else MaskColumn.load(folder, masks)
-    return LazyFrames(recorded, gym.make(env, **(view or {})), masks=column)
+    return LazyFrames(recorded, make_recorded(recorded.meta, view or {}, env), masks=column)
 
 
 def detect_format(source: Any) -> str:
@@ -210,10 +206,3 @@ def _is_minari(name: str) -> bool:
     root = os.environ.get("MINARI_DATASETS_PATH")
     base = Path(root) if root else Path.home() / ".minari" / "datasets"
     return (base / name / "data" / "metadata.json").is_file()
-
-
-def _task_of(base: str | None) -> str | None:
-    from masklam_envs.tasks import task_of_base
-
-    task = task_of_base(base) if base else None
-    return task.id if task else None

@@ -28,6 +28,7 @@ from masklam_envs.data.formats.episodes import (
     warn_without_masks,
 )
 from masklam_envs.data.frames import Frames, LazyFrames
+from masklam_envs.data.recorded import recorded_in
 from masklam_envs.variables import environment
 
 EPISODES_AT_ONCE = 8
@@ -231,14 +232,12 @@ def _buffer(buffer_type: Any, number: int, episode: Episode) -> Any:
 
 def _environment(frames: Frames | LazyFrames) -> Any:
     """The environment that Minari is to make again, or None where only pixels are known."""
-    task = frames.trajectories.meta.get("task")
-    if task is None or not isinstance(frames, LazyFrames):
+    meta = frames.trajectories.meta
+    known = recorded_in(meta) if isinstance(frames, LazyFrames) else None
+    if known is None or meta.get("base_wrappers") or not isinstance(frames, LazyFrames):
         return None
-    import masklam_envs  # noqa: F401 - registers the environments
-
     config = {name: value for name, value in frames.view.config.to_json().items() if value is not None}
-    own = gym.spec(task).kwargs
-    return gym.make(task, **{**own, **config}).spec
+    return gym.make(known[0], **{**gym.spec(known[0]).kwargs, **known[1], **config}).spec
 
 
 def _versions(meta: dict[str, Any]) -> list[str]:
