@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from masklam_agents.bc import BC
     from masklam_agents.common.external import ExternalLAM, register_lam
+    from masklam_agents.common.online import stacked_env
     from masklam_agents.common.processes import join_torchrun
+    from masklam_agents.common.vec_env import MaskVecEnv
     from masklam_agents.idm import IDM
     from masklam_agents.laom import LAOM
     from masklam_agents.lapo import LAPO
@@ -31,12 +33,14 @@ _LAZY = {
     "LAPO": "lapo",
     "LatentActionEnv": "latent_env",
     "MaskLAM": "masklam",
+    "MaskVecEnv": "common.vec_env",
     "RandomLatents": "random_latents",
     "RobustMaskLAM": "masklam",
     "join_torchrun": "common.processes",
     "load_agent": "methods",
     "make_agent": "methods",
     "register_lam": "common.external",
+    "stacked_env": "common.online",
 }
 
 __all__ = [
@@ -47,12 +51,14 @@ __all__ = [
     "ExternalLAM",
     "LatentActionEnv",
     "MaskLAM",
+    "MaskVecEnv",
     "RandomLatents",
     "RobustMaskLAM",
     "join_torchrun",
     "load_agent",
     "make_agent",
     "register_lam",
+    "stacked_env",
 ]
 
 

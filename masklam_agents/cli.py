@@ -93,7 +93,9 @@ def _described(name: str) -> str:
 
 @app.command()
 def collect(
-    task: Annotated[str, typer.Argument(help="an id that `masklam envs` lists")],
+    task: Annotated[
+        str, typer.Argument(help="an id that `masklam envs` lists, or of any MuJoCo environment; module:ID imports it")
+    ],
     out: Annotated[Path, typer.Option(help="folder of the dataset; a recording that was interrupted goes on there")],
     episodes: Annotated[int, typer.Option(min=1)] = 100,
     policy: Annotated[str, typer.Option(help="reference, expert, medium, mixed or random")] = "reference",

@@ -9,6 +9,7 @@ import numpy as np
 
 from masklam_envs.correlation import Correlation, correlation_of
 from masklam_envs.data.collect import StatePolicy, collect
+from masklam_envs.env import make_by_id
 
 
 def measure_correlation(
@@ -21,7 +22,7 @@ def measure_correlation(
     yet, are left out.  Physics is simulated, frames are not drawn: a distractor's rows are a function of its seed, the
     actions and the states.
 
-    :param env: an environment of this package, or its id
+    :param env: an environment of this package, or its id, or that of any other MuJoCo environment
     :param steps: at least so many transitions; the measured number's standard error is about ``1 / sqrt(steps)``
     :param policy: as in :func:`masklam_envs.collect`; the set correlation holds under ``"reference"``
     :param seed: of the rollouts
@@ -30,7 +31,7 @@ def measure_correlation(
         moves
     """
     if isinstance(env, str):
-        env = gym.make(env)
+        env = make_by_id(env)
     motions, actions, count, i = [], [], 0, 0
     while count < steps:
         part = collect(env, 1, policy=policy, seed=seed + i)

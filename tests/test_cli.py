@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from masklam_agents.cli import app
 from masklam_envs import Trajectories
 from masklam_envs.documentation import describe
+from masklam_envs.registration import ANY_ID
 from masklam_envs.rendering import gl
 from masklam_envs.suites.catalog import suite_ids
 from masklam_envs.tasks import TASKS, Task
@@ -60,6 +61,13 @@ def test_collect_writes_a_dataset_and_says_so(tmp_path):
     assert (recorded.episodes, recorded.meta["seed"], recorded.meta["base"]) == (2, 3, "Hopper-v5")
 
 
+def test_collect_takes_the_id_of_any_mujoco_environment(tmp_path):
+    done = masklam("collect", "Swimmer-v5", "--out", tmp_path / "data", "--episodes", 1, "--max-steps", 4)
+    assert done.exit_code == 0, done.output
+    meta = Trajectories.load(tmp_path / "data").meta
+    assert (meta["task"], meta["base"]) == (ANY_ID, "Swimmer-v5")
+
+
 def test_collect_goes_on_with_an_interrupted_recording(tmp_path):
     command = ("collect", "MaskHopper-v0", "--out", tmp_path / "data", "--max-steps", 5)
     assert masklam(*command, "--episodes", 2).exit_code == 0
@@ -104,7 +112,7 @@ def test_a_task_without_an_expert_is_a_message(tmp_path, monkeypatch):
     ("arguments", "message"),
     [
         (["MaskCheeta-v0"], "Did you mean: `MaskCheetah`?"),
-        (["CartPole-v1"], "collect needs an environment of masklam_envs, got CartPoleEnv"),
+        (["CartPole-v1"], "CartPoleEnv is no MuJoCo environment"),
         (["MaskHopper-v0", "--policy", "exprt"], "Did you mean 'expert'?"),
         (["MaskHopper-v0", "--noise", -1], "noise must be a standard deviation >= 0"),
         (["MaskHopper-v0", "--episodes", 0], "Invalid value for '--episodes'"),

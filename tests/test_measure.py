@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from masklam_envs import collect, measure_correlation
+from masklam_envs import collect, make_masked, measure_correlation
 from masklam_envs.correlation import correlation_of
 from masklam_envs.measure import motion_of
 
@@ -73,4 +73,8 @@ def test_motion_has_one_row_a_transition():
 
 def test_another_environment_is_a_type_error():
     with pytest.raises(TypeError, match="needs an environment of masklam_envs"):
-        measure_correlation("CartPole-v1")
+        measure_correlation(gym.make("CartPole-v1"))
+
+
+def test_the_id_of_a_base_environment_is_measured_as_make_masked_makes_it():
+    assert measure_correlation("Reacher-v5", steps=100) == measure_correlation(make_masked("Reacher-v5"), steps=100)

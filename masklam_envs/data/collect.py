@@ -23,7 +23,7 @@ from masklam_envs.data.disturbance import Disturbance, mixed, noisy
 from masklam_envs.data.replay import foreign_wrappers
 from masklam_envs.data.store import EpisodeWriter
 from masklam_envs.data.trajectories import Trajectories
-from masklam_envs.env import MaskEnv, checked_action, next_distractor_seed
+from masklam_envs.env import MaskEnv, checked_action, make_by_id, next_distractor_seed
 from masklam_envs.errors import unknown_name
 from masklam_envs.experts import Expert
 from masklam_envs.reference import action_reference, reference_expert
@@ -63,7 +63,8 @@ def collect(
 ) -> Trajectories:
     """Record whole episodes.
 
-    :param env: an id or environment of this package, e.g. ``"MaskCheetah-v0"``
+    :param env: an id or environment of this package, e.g. ``"MaskCheetah-v0"``; the id of any other MuJoCo environment,
+        ``"Swimmer-v5"`` or ``"module:Id"``, is what :func:`~masklam_envs.env.make_masked` makes of it
     :param episodes: how many, at least 1
     :param policy: ``"reference"`` (the task's expert with its reference noise, or uniform random actions where the
         task ships no expert), ``"expert"`` (also Meta-World's scripted ones), ``"medium"`` (a policy about half way
@@ -86,7 +87,7 @@ def collect(
     :raises FileExistsError: when ``out`` exists and is no dataset
     :raises OSError: when the disk is full; the episodes before are kept
     """
-    env = gym.make(env) if isinstance(env, str) else env
+    env = make_by_id(env) if isinstance(env, str) else env
     check_outside(env, "collect records", (ACTIONS, REWARDS))
     plan = _Plan(env, policy, noise, seed, max_steps)
     if episodes < 1 or workers < 1 or (max_steps is not None and max_steps < 1):

@@ -12,9 +12,10 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from masklam_agents import BC, LAPO, LatentActionEnv, MaskLAM
+import masklam_agents
+from masklam_agents import BC, LAPO, LatentActionEnv, MaskLAM, stacked_env
 from masklam_agents.common.gather import gather
-from masklam_agents.common.online import StackedPixels, network_input, online_model, stacked_env
+from masklam_agents.common.online import StackedPixels, network_input, online_model
 from masklam_agents.common.stacking import push
 from masklam_envs.wrappers import FrameStack
 from tests.agents.conftest import SIZE, make_env
@@ -31,6 +32,11 @@ def trained(frames):
         "BC": BC(dataset=frames, **TINY).learn(16 * 60),
         "impala": LAPO(dataset=frames, network="impala", **LATENT).learn(16 * 8),
     }
+
+
+@pytest.mark.parametrize("name", masklam_agents.__all__)
+def test_public_names_exist(name):
+    assert getattr(masklam_agents, name).__name__ == name
 
 
 def weights(module) -> dict[str, th.Tensor]:

@@ -314,7 +314,24 @@ def test_bad_arguments_say_what_is_wrong(kwargs, message):
 
 def test_another_environment_is_a_type_error():
     with pytest.raises(TypeError, match="needs an environment of masklam_envs, got CartPoleEnv; see make_masked"):
+        collect(gym.make("CartPole-v1"), 1)
+    with pytest.raises(TypeError, match="CartPoleEnv is no MuJoCo environment"):
         collect("CartPole-v1", 1)
+
+
+def test_the_id_of_a_base_environment_is_what_make_masked_makes_of_it():
+    assert_same_episodes(short("Swimmer-v5"), short(make_masked("Swimmer-v5")))
+    assert short("gymnasium:Swimmer-v5").meta["base"] == "gymnasium:Swimmer-v5"
+
+
+def made_by_function(**kwargs):
+    return gym.make("MaskHopper-v0", **kwargs)
+
+
+def test_a_function_that_makes_one_of_ours_is_known_by_what_it_makes(monkeypatch):
+    spec = gym.envs.registration.EnvSpec("Made-v0", f"{__name__}:made_by_function")
+    monkeypatch.setitem(gym.registry, "Made-v0", spec)
+    assert short("Made-v0").meta["base"] == "Hopper-v5"
 
 
 def test_frames_of_another_model_are_refused():

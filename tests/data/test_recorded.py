@@ -38,6 +38,15 @@ def record(env, out, **kwargs):
     return collect(env, 2, policy="random", out=out, max_steps=12, **kwargs)
 
 
+def test_the_command_records_a_base_of_your_own_and_opens_it(tmp_path, my_arm):
+    done = masklam("collect", my_arm, "--out", tmp_path / "data", "--episodes", 1)
+    assert done.exit_code == 0, done.output
+    recorded = Trajectories.load(tmp_path / "data")
+    assert (recorded.lengths.tolist(), recorded.meta["base"]) == ([6], my_arm)
+    forget_arm()
+    assert masklam("inspect", tmp_path / "data").exit_code == 0
+
+
 @pytest.mark.parametrize("base", ["Swimmer-v5", "my_arm:MyArm-v0"])
 def test_the_commands_open_what_was_recorded_through_make_masked(tmp_path, my_arm, base):
     record(make_masked(base), tmp_path / "data")
