@@ -23,6 +23,13 @@ docstring of the environment that `gym.make` returns (`env.unwrapped.__doc__`); 
 ([suites.md](suites.md)) have the same sections.
 """
 
+ARGUMENTS = """Names for `distractor`: {distractors}. Their options: [distractors.md](distractors.md).
+
+Any other argument is an error that says where it belongs: one of the base environment's into `base_kwargs`
+(`base_kwargs={{"forward_reward_weight": 2}}`), `frame_stack` to the wrapper [`FrameStack`](wrappers.md), `num_envs` to
+`gym.make_vec` ([vector.md](vector.md)).
+"""
+
 CAMERAS = """## Cameras
 
 A camera is chosen so that the agent stays inside the frame and is as large in it as that allows. `camera=` takes the
@@ -72,7 +79,7 @@ def document() -> str:
         HEAD,
         summary() + "\n",
         "## Arguments of every environment\n\n" + arguments() + "\n",
-        f"Names for `distractor`: {distractors()}. Their options: [distractors.md](distractors.md).\n",
+        ARGUMENTS.format(distractors=distractors()),
         CAMERAS + measured,
         MASKS,
         PLACED,

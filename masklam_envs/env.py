@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -16,6 +16,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
+from masklam_envs.arguments import unknown_argument
 from masklam_envs.distractors import LiveTrack
 from masklam_envs.errors import unknown_name
 from masklam_envs.masks import EpisodeFaults
@@ -78,7 +79,8 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
     :param render_mode: None or ``"rgb_array"``: ``render()`` returns the last step's pixels
     :raises ValueError: for an unknown name, key, camera or body, a number out of range, or a mask of an object where
         there is none
-    :raises TypeError: when the base environment is no MuJoCo environment
+    :raises TypeError: when the base environment is no MuJoCo environment or masked already, for actions that are no
+        bounded vector, or for a keyword argument that is not known
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
@@ -103,7 +105,9 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         split: str = "train",
         base_kwargs: dict[str, Any] | None = None,
         render_mode: str | None = None,
+        **unknown: Any,
     ) -> None:
+        _refuse(unknown, base)
         self.keys = _checked_keys(observation)
         if render_mode not in (None, "rgb_array"):
             raise ValueError(unknown_name("render_mode", render_mode, ("rgb_array",)))
@@ -294,7 +298,8 @@ MaskEnv.__doc__ = _Docstring(MaskEnv.__doc__ or "")  # type: ignore[assignment]
 def make_masked(env: str | gym.Env[Any, Any], **kwargs: Any) -> gym.Env[Any, Any]:
     """Any MuJoCo Gymnasium environment with distractor and mask; see :class:`MaskEnv` for the keyword arguments.
 
-    :param env: a Gymnasium id, whose time limit is kept, or an environment, whose wrappers are kept
+    :param env: a Gymnasium id, also ``"module:Id"``, whose time limit is kept unless ``max_episode_steps`` is another,
+        or an environment, whose wrappers are kept
     :return: an environment; one made from an id has a ``spec`` that round-trips through JSON
 
     >>> env = make_masked("Hopper-v5", distractor="video", image_size=84)
@@ -304,7 +309,7 @@ def make_masked(env: str | gym.Env[Any, Any], **kwargs: Any) -> gym.Env[Any, Any
     if not isinstance(env, str):
         return MaskEnv(env, **kwargs)
     limit = spec_of(env).max_episode_steps
-    return gym.make(ANY_ID, base=env, max_episode_steps=limit if limit is not None else -1, **kwargs)
+    return gym.make(ANY_ID, base=env, **{"max_episode_steps": limit if limit is not None else -1, **kwargs})
 
 
 def make_by_id(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
@@ -365,6 +370,15 @@ def checked_action(action: Any, space: spaces.Space[Any]) -> NDArray[np.float32]
     return np.asarray(action, np.float32)
 
 
+def _refuse(unknown: dict[str, Any], base: str | gym.Env[Any, Any]) -> None:
+    """Say of the first keyword argument that nobody knows what may have been meant."""
+    for name, value in unknown.items():
+        parameters = inspect.signature(MaskEnv).parameters.values()
+        known = [each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY]
+        maker = spec_of(base).entry_point if isinstance(base, str) else base
+        raise TypeError(unknown_argument(name, value, known, maker))
+
+
 def _remade(arguments: dict[str, Any]) -> MaskEnv:
     return MaskEnv(**arguments)
 
@@ -372,6 +386,8 @@ def _remade(arguments: dict[str, Any]) -> MaskEnv:
 def _checked_keys(observation: Sequence[str]) -> tuple[str, ...]:
     if isinstance(observation, str):
         observation = (observation,)
+    if not isinstance(observation, Iterable):
+        raise ValueError(f"observation must be some of {', '.join(KEYS)}, got {observation!r}")
     keys = tuple(observation)
     for key in keys:
         if key not in KEYS:
@@ -393,6 +409,12 @@ def _make_base(base: str | gym.Env[Any, Any], base_kwargs: dict[str, Any] | None
 
 def _physics_of(base: gym.Env[Any, Any]) -> Any:
     physics: Any = base.unwrapped
+    if isinstance(physics, MaskEnv):
+        masked = physics.spec.id if physics.spec is not None else type(physics).__name__
+        raise TypeError(
+            f"{masked} is masked already: use it as it is, with its own arguments, or mask its base environment, "
+            f"{physics.base_id or physics.base!r}"
+        )
     if not (hasattr(physics, "model") and hasattr(physics, "data")):
         raise TypeError(
             f"{type(physics).__name__} is no MuJoCo environment (no `model` and `data`): "

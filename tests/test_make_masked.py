@@ -1,5 +1,8 @@
 """`make_masked` on other MuJoCo environments, by id and by object."""
 
+import functools
+import re
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -129,11 +132,73 @@ def test_an_expert_that_does_not_fit_is_not_the_reference(env):
     assert reference_of(made) == ActionReference.uniform(made.action_space.low, made.action_space.high)
 
 
-@pytest.mark.parametrize("env", ["CartPole-v1", "MaskCheetah-v0"])
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        ("CartPole-v1", "is no MuJoCo environment .* give a Gymnasium MuJoCo id"),
+        (
+            "MaskCheetah-v0",
+            "MaskCheetah-v0 is masked already: .* or mask its base environment, 'HalfCheetah-v5'",
+        ),
+    ],
+)
 @pytest.mark.parametrize("by_object", [False, True])
-def test_another_kind_of_environment_is_a_type_error(env, by_object):
-    with pytest.raises(TypeError, match=r"is no MuJoCo environment .* give a Gymnasium MuJoCo id"):
+def test_another_kind_of_environment_is_a_type_error(env, message, by_object):
+    with pytest.raises(TypeError, match=message):
         make_masked(gym.make(env) if by_object else env)
+
+
+UNKNOWN = {
+    "forward_reward_weight": "is an argument of the base environment: give base_kwargs={'forward_reward_weight': 2}",
+    "frame_stack": "frames are stacked by a wrapper, masklam_envs.wrappers.FrameStack(env, frame_stack=2)",
+    "num_envs": "several environments are made by gymnasium.make_vec(id, num_envs=2)",
+    "seed": "the seed is given to env.reset(seed=2)",
+    "distractors": "unknown argument 'distractors'. Did you mean 'distractor'? Known: agent_bodies, base_kwargs",
+    "nonsense": "unknown argument 'nonsense'. Known: agent_bodies",
+}
+
+
+@pytest.mark.parametrize(("name", "message"), UNKNOWN.items())
+@pytest.mark.parametrize(
+    "make",
+    [functools.partial(gym.make, "MaskCheetah-v0"), functools.partial(make_masked, "HalfCheetah-v5")],
+    ids=["gym.make", "make_masked"],
+)
+def test_an_unknown_argument_says_what_was_meant(make, name, message):
+    with pytest.raises(TypeError, match=re.escape(message)):
+        make(**{name: 2})
+
+
+def test_a_vector_environment_says_so_too():
+    with pytest.raises(TypeError, match=re.escape(UNKNOWN["frame_stack"])):
+        gym.make_vec("MaskCheetah-v0", num_envs=2, frame_stack=2)
+
+
+def test_of_a_base_that_is_there_its_arguments_are_given_where_it_is_made():
+    with pytest.raises(TypeError, match="'frame_skip' is an argument of the base environment: give it where you make"):
+        make_masked(rescaled("Hopper-v5"), frame_skip=2)
+    with pytest.raises(TypeError, match=r"is a wrapper of the base, gymnasium.wrappers.TimeLimit\(base, 3"):
+        make_masked(rescaled("Hopper-v5"), max_episode_steps=3)
+
+
+def test_by_id_another_time_limit_may_be_given():
+    assert make_masked("Reacher-v5", max_episode_steps=3).spec.max_episode_steps == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"distractor": {"name": ["video", "ghost"]}},
+            "the name of a distractor is one text, got ['video', 'ghost']; ",
+        ),
+        ({"mask_source": {"name": ["motion"]}}, "unknown mask source ['motion']. Did you mean 'motion'?"),
+        ({"observation": 3}, "observation must be some of pixels, mask, state, clean, got 3"),
+    ],
+)
+def test_a_value_of_another_type_is_named(arguments, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make_masked("Reacher-v5", **arguments)
 
 
 def test_an_unbounded_action_space_is_a_type_error():

@@ -151,6 +151,10 @@ def _expanded(config: Config) -> list[tuple[dict[str, Any], frozenset[str]]]:
         raise TypeError(f"a distractor is a name, a dict with a 'name', or a list of these, got {config!r}")
     if "name" not in config:
         raise ValueError(f"the distractor {dict(config)!r} has no 'name'; known: {', '.join(distractor_names())}")
+    if not isinstance(config["name"], str):
+        raise ValueError(
+            f"the name of a distractor is one text, got {config['name']!r}; a list composes several: ['video', 'ghost']"
+        )
     name, options = config["name"], {key: value for key, value in config.items() if key != "name"}
     if name not in PRESETS:
         return [({"name": name, **options}, frozenset())]

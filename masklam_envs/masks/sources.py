@@ -102,7 +102,7 @@ def source_config(config: Any) -> dict[str, Any]:
     if name in (SIMULATOR, NONE):
         if len(given) > 1:
             raise ValueError(f"mask source {name!r} has no options, got {sorted(given.keys() - {'name'})}")
-    elif name not in _KNOWN:
+    elif not isinstance(name, str) or name not in _KNOWN:
         raise ValueError(unknown_name("mask source", name, (*_KNOWN, SIMULATOR, NONE)))
     return given
 
