@@ -7,6 +7,7 @@ import importlib
 import inspect
 import math
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from typing import Any
 
 import gymnasium as gym
@@ -173,20 +174,23 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         """Start an episode.
 
         :param seed: fixes physics and distractor; later resets without a seed go on from there
-        :param options: ``{"distractor_seed": int}`` sets this episode's distractor; other entries go to the base
+        :param options: ``{"distractor_seed": int}``, a number in [0, 2**63), sets this episode's distractor; other
+            entries go to the base
         :return: observation, and the base's info with ``distractor_seed`` (int) added
+        :raises ValueError: for another ``distractor_seed``; nothing has changed then
         """
         state, info = self.begin(seed=seed, options=options)
         return self._observe(state, self.track.row), info
 
     def begin(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """As :meth:`reset`, but nothing is drawn: the base environment's observation, and the info."""
+        options = dict(options or {})
+        given = _checked_seed(options.pop("distractor_seed")) if "distractor_seed" in options else None
         super().reset(seed=seed)
         if seed is not None or self._seeds is None:
             self._seeds = np.random.SeedSequence(seed)
-        distractor_seed = next_distractor_seed(self._seeds)
-        options = dict(options or {})
-        distractor_seed = int(options.pop("distractor_seed", distractor_seed))
+        own = next_distractor_seed(self._seeds)
+        distractor_seed = own if given is None else given
         state, info = self.base.reset(seed=seed, options=options or None)
         self._faults = self.view.episode_faults(distractor_seed)
         self._track = self.view.distractor.live(distractor_seed)
@@ -347,6 +351,12 @@ def _is_masked(env_id: str) -> bool:
 def next_distractor_seed(seeds: np.random.SeedSequence) -> int:
     """The next episode's distractor seed, below 2**63: a child of the reset seed's sequence."""
     return int(seeds.spawn(1)[0].generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _checked_seed(value: Any) -> int:
+    if isinstance(value, Integral) and not isinstance(value, bool) and 0 <= int(value) < 2**63:
+        return int(value)
+    raise ValueError(f"options['distractor_seed'] must be a whole number in [0, 2**63), got {value!r}")
 
 
 def physics_state(physics: Any) -> NDArray[np.float32]:

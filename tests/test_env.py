@@ -4,12 +4,14 @@ import copy
 import functools
 import itertools
 import pickle
+import re
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from hypothesis import given
+from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from masklam_envs.env import KEYS
@@ -86,6 +88,22 @@ def test_a_distractor_seed_fixes_the_background_alone():
     assert info["distractor_seed"] == 11
     assert np.array_equal(a["pixels"], c["pixels"]) and not np.array_equal(a["pixels"], b["pixels"])
     assert np.array_equal(a["state"], b["state"])
+
+
+@pytest.mark.parametrize("value", [-1, 1.7, "x", 2**63, 2**64, True, None])
+def test_a_distractor_seed_out_of_range_is_refused_and_changes_nothing(value):
+    env, other = make(), make()
+    env.reset(seed=0), other.reset(seed=0)
+    message = f"options['distractor_seed'] must be a whole number in [0, 2**63), got {value!r}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        env.reset(options={"distractor_seed": value})
+    assert_same([env.reset()[0]], [other.reset()[0]])
+
+
+@given(st.integers(0, 2**63 - 1))
+def test_every_distractor_seed_in_range_is_taken(value):
+    assert state_env().reset(options={"distractor_seed": value})[1]["distractor_seed"] == value
+    assert state_env().reset(options={"distractor_seed": np.int64(value)})[1]["distractor_seed"] == value
 
 
 def test_a_chosen_distractor_seed_leaves_the_next_episode_alone():
@@ -410,8 +428,3 @@ def test_an_unknown_render_mode_is_refused():
 def test_arguments_of_another_type_or_name_are_type_errors(kwargs):
     with pytest.raises(TypeError):
         make(**kwargs)
-
-
-def test_a_distractor_seed_below_zero_is_refused():
-    with pytest.raises(ValueError, match="non-negative"):
-        make().reset(seed=0, options={"distractor_seed": -1})

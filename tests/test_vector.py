@@ -260,6 +260,8 @@ def test_options_reach_every_environment() -> None:
     envs = make_ours("MaskCheetah-v0", 3)
     _, infos = envs.reset(seed=0, options={"distractor_seed": 7})
     assert infos["distractor_seed"].tolist() == [7, 7, 7]
+    with pytest.raises(ValueError, match=r"must be a whole number in \[0, 2\*\*63\), got 1.7"):
+        envs.reset(options={"distractor_seed": 1.7})
 
 
 def test_fresh_arrays_unless_asked() -> None:
