@@ -14,6 +14,7 @@ from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
 from masklam_envs.wrappers.checks import checked_whole, image_space, is_image
+from masklam_envs.wrappers.outside import wrappers_of
 
 __all__ = ["FrameStack"]
 
@@ -28,7 +29,7 @@ class FrameStack(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 
     :param env: an environment with image observations
     :param frame_stack: n, how many frames, in [1, 64]
-    :raises ValueError: when the number is out of range or the observation holds no image
+    :raises ValueError: when the number is out of range, the observation holds no image, or frames are stacked already
 
     >>> import gymnasium as gym, masklam_envs
     >>> from masklam_envs.wrappers import FrameStack
@@ -41,6 +42,11 @@ class FrameStack(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 
     def __init__(self, env: gym.Env[Any, Any], frame_stack: int = 3) -> None:
         frame_stack = checked_whole("FrameStack", "frame_stack", frame_stack, 1, 64)
+        if inner := next((each for each in wrappers_of(env) if isinstance(each, FrameStack)), None):
+            raise ValueError(
+                f"FrameStack: the frames are stacked already, {inner.frame_stack} of them; give that wrapper another "
+                "frame_stack instead"
+            )
         space = env.observation_space
         found = space.spaces if isinstance(space, spaces.Dict) else {"": space}
         keys = [key for key, part in found.items() if is_image(part)]
@@ -48,7 +54,7 @@ class FrameStack(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             raise ValueError(f"FrameStack needs images Box(0, 255, (H, W, C), uint8) in the observation, got {space}")
         RecordConstructorArgs.__init__(self, frame_stack=frame_stack)
         gym.Wrapper.__init__(self, env)
-        self.frame_stack = frame_stack
+        self.frame_stack: int = frame_stack
         stacked: dict[str, Any] = {**found, **{key: _stacked(found[key], frame_stack) for key in keys}}
         self.observation_space = spaces.Dict(stacked) if isinstance(space, spaces.Dict) else stacked[""]
         self._frames: dict[str, deque[np.ndarray]] = {key: deque(maxlen=frame_stack) for key in keys}

@@ -90,6 +90,12 @@ def test_a_stack_needs_an_image():
         FrameStack(gym.make("Hopper-v5"))
 
 
+def test_frames_are_stacked_once():
+    for env in (FrameStack(hopper(), 2), MaskChannel(FrameStack(hopper(), 2)), Grayscale(FrameStack(hopper(), 2))):
+        with pytest.raises(ValueError, match="the frames are stacked already, 2 of them; give that wrapper another"):
+            FrameStack(env)
+
+
 # One image
 
 
