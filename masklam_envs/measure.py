@@ -26,20 +26,34 @@ def measure_correlation(
     :param steps: at least so many transitions; the measured number's standard error is about ``1 / sqrt(steps)``
     :param policy: as in :func:`masklam_envs.collect`; the set correlation holds under ``"reference"``
     :param seed: of the rollouts
-    :raises ValueError: when the distractor is later than episodes are long
+    :raises ValueError: when the distractor is later than episodes are long, or there are too few steps
     :return: for ``action`` and ``state`` distractors ``multiple_correlation`` is their ``correlation``; 0 where nothing
         moves
     """
     if isinstance(env, str):
         env = make_by_id(env)
-    motions, actions, count, i = [], [], 0, 0
+    motions, actions, longest, count, i = [], [], 0, 0, 0
     while count < steps:
         part = collect(env, 1, policy=policy, seed=seed + i)
+        longest = max(longest, len(part))
+        if len(part) == part.meta["max_steps"]:  # no episode is longer
+            _check_lag(env, longest)
         moved, acted = motion_of(part, env)
         motions.append(moved)
         actions.append(acted)
         count, i = count + len(part), i + 1
+    _check_lag(env, longest)
     return correlation_of(np.concatenate(motions), np.concatenate(actions))
+
+
+def _check_lag(env: gym.Env[Any, Any], longest: int) -> None:
+    """Complain of a distractor that hears of nothing before its longest episode ends."""
+    lag = env.unwrapped.view.distractor.silent_steps  # type: ignore[attr-defined]
+    if lag >= longest:
+        raise ValueError(
+            f"the distractor is {lag} steps late and the longest episode has {longest}: nothing drives it; give it a "
+            f"lag below {longest}, or the environment longer episodes (max_episode_steps)"
+        )
 
 
 def motion_of(trajectories: Any, env: gym.Env[Any, Any]) -> tuple[np.ndarray, np.ndarray]:

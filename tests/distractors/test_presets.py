@@ -168,6 +168,11 @@ def test_short_episodes_measure_a_late_motion_too(name):
 
 
 def test_a_lag_longer_than_every_episode_cannot_be_measured():
-    env = gym.make("MaskReacher-v0", distractor={"name": "action", "lag": 50})
-    with pytest.raises(ValueError, match="0 samples are too few"):
-        measure_correlation(env, steps=200)
+    for lag in (50, 60):
+        env = gym.make("MaskReacher-v0", distractor={"name": "action", "lag": lag})
+        message = f"is {lag} steps late and the longest episode has 50: nothing drives it; give it a lag below 50"
+        with pytest.raises(ValueError, match=message):
+            measure_correlation(env)
+    env = gym.make("MaskInvertedPendulum-v0", distractor={"name": "state", "lag": 900})
+    with pytest.raises(ValueError, match="is 900 steps late and the longest episode has "):
+        measure_correlation(env, steps=50, policy="random")
