@@ -27,6 +27,10 @@ GROUND_ALPHAS = {"cheetah": 1.0, "walker": 1.0, "hopper": 1.0, "reacher": 0.0, "
 # Steps of the rollout that finds the velocities' statistics, and where an episode without a limit is cut.
 VELOCITY_STEPS = 10_000
 EPISODE_STEPS = 1_000
+_WRAP = (
+    "wrap the base environment: make_masked(gymnasium.wrappers.TransformAction(base, function, "
+    "gymnasium.spaces.Box(low, high, (A,), numpy.float32)))"
+)
 
 
 def reference_expert(base: gym.Env[Any, Any], strength: str = "expert") -> Expert | None:
@@ -48,12 +52,18 @@ def action_reference(base: gym.Env[Any, Any]) -> ActionReference:
     """
     space = base.action_space
     if not isinstance(space, spaces.Box) or len(space.shape) != 1:
-        raise TypeError(f"the action space must be a Box of shape (A,), got {space}")
+        raise TypeError(
+            f"the action space must be a Box of shape (A,) under every distractor, got {space}: actions are kept as "
+            f"vectors; {_WRAP} with a function that makes the environment's action of a vector"
+        )
     expert = reference_expert(base)
     if expert is not None:
         return ActionReference.from_covariance(expert.action_mean, expert.action_covariance)
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
-        raise TypeError(f"the action space must be bounded so that actions can be whitened, got {space}")
+        raise TypeError(
+            f"the action space must be bounded under every distractor, so that actions can be whitened, got {space}; "
+            f"{_WRAP} with the bounds that matter (RescaleAction needs some itself, ClipAction leaves none)"
+        )
     return ActionReference.uniform(space.low, space.high)
 
 

@@ -7,9 +7,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.wrappers import RescaleAction, TimeLimit
+from gymnasium.wrappers import RescaleAction, TimeLimit, TransformAction
 
-from masklam_envs import make_masked
+from masklam_envs import collect, make_masked
 from masklam_envs.distractors import ActionReference
 from masklam_envs.experts import load_expert
 from masklam_envs.masks import make_mask_source, segment
@@ -201,18 +201,37 @@ def test_a_value_of_another_type_is_named(arguments, message):
         make_masked("Reacher-v5", **arguments)
 
 
-def test_an_unbounded_action_space_is_a_type_error():
-    base = gym.make("Hopper-v5")
-    base.action_space = gym.spaces.Box(-np.inf, np.inf, (3,), np.float32)
-    with pytest.raises(TypeError, match="must be bounded"):
-        make_masked(base)
+def hopper_of(space, act):
+    """A Hopper whose actions are of another space."""
+
+    class Other(gym.ActionWrapper):
+        action_space = space
+
+        def action(self, action):
+            return np.asarray(act(action), np.float32)
+
+    return Other(gym.make("Hopper-v5"))
 
 
-def test_discrete_actions_are_a_type_error():
-    base = gym.make("Hopper-v5")
-    base.action_space = gym.spaces.Discrete(3)
-    with pytest.raises(TypeError, match=r"must be a Box of shape \(A,\), got Discrete"):
-        make_masked(base)
+@pytest.mark.parametrize(
+    ("space", "act", "message", "function"),
+    [
+        (
+            gym.spaces.Box(-np.inf, np.inf, (3,)),
+            np.tanh,
+            "must be bounded under every .*, got Box",
+            lambda action: action,
+        ),
+        (gym.spaces.Discrete(3), lambda leg: np.eye(3)[leg], "must be a Box of .* every .*, got Discrete", np.argmax),
+    ],
+    ids=["unbounded", "discrete"],
+)
+def test_actions_that_are_no_bounded_vector_are_a_type_error_whose_cure_works(space, act, message, function):
+    base = hopper_of(space, act)
+    with pytest.raises(TypeError, match=rf"{message}.* make_masked\(gymnasium.wrappers.TransformAction\(base, "):
+        make_masked(base, distractor="none")
+    env = make_masked(TransformAction(base, function, gym.spaces.Box(-1, 1, (3,), np.float32)))
+    assert len(collect(env, 1, policy="random", max_steps=3)) == 3
 
 
 def test_base_kwargs_belong_to_an_id():
