@@ -16,11 +16,12 @@ HEAD = """# Environments
 
 <!-- Written by docs/make_environments.py; change masklam_envs/tasks.py or masklam_envs/documentation/ instead. -->
 
-`import masklam_envs`, then `gym.make("MaskAnt-v0", distractor="action", correlation=0.9)`. Physics, actions, rewards
-and time limits are those of Gymnasium's v5 MuJoCo environments, untouched; `make_masked("Ant-v5")` is the same with
-another camera. `masklam envs` lists the ids, `masklam envs MaskAnt-v0` prints what stands here, which is also the
-docstring of the environment that `gym.make` returns (`env.unwrapped.__doc__`); those of dm_control and Meta-World
-([suites.md](suites.md)) have the same sections.
+`import masklam_envs`, then `gym.make("MaskAnt-v0", distractor="action", correlation=0.9)`. Physics, rewards and time
+limits are those of Gymnasium's v5 MuJoCo environments, untouched. Actions are cut to the bounds of the action space
+before the base environment sees them, so that a recording holds what was applied: of an action outside, the reward has
+the control cost of the cut one. `make_masked("Ant-v5")` is the same with another camera. `masklam envs` lists the ids,
+`masklam envs MaskAnt-v0` prints what stands here, which is also the docstring of the environment that `gym.make`
+returns (`env.unwrapped.__doc__`); those of dm_control and Meta-World ([suites.md](suites.md)) have the same sections.
 """
 
 ARGUMENTS = """Names for `distractor`: {distractors}. Their options: [distractors.md](distractors.md).
@@ -28,6 +29,29 @@ ARGUMENTS = """Names for `distractor`: {distractors}. Their options: [distractor
 Any other argument is an error that says where it belongs: one of the base environment's into `base_kwargs`
 (`base_kwargs={{"forward_reward_weight": 2}}`), `frame_stack` to the wrapper [`FrameStack`](wrappers.md), `num_envs` to
 `gym.make_vec` ([vector.md](vector.md)).
+"""
+
+OTHERS = """## Any other MuJoCo environment
+
+`make_masked("Ant-v5")`, `make_masked("my_module:MyArm-v0")` or `make_masked(env)` does the same to any Gymnasium
+environment whose `unwrapped` has MuJoCo's `model` and `data`; `masklam collect my_module:MyArm-v0` records one. What
+changes actions or rewards goes inside, round the base ([wrappers.md](wrappers.md#inside-or-outside)).
+
+Its actions must be a bounded vector, `Box(low, high, (A,))`, under every distractor, also `"none"`: they are recorded
+as vectors and whitened by the bounds. Other ones (`Discrete`, without bounds) are an error; the base is wrapped first:
+
+```python
+bounded = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
+env = make_masked(gymnasium.wrappers.TransformAction(base, lambda action: action, bounded))         # was unbounded
+env = make_masked(gymnasium.wrappers.TransformAction(base, lambda action: int(action.argmax()), bounded))  # Discrete(3)
+```
+
+What is not seen:
+
+* sites: both renderers draw geoms only (those of dm_control and Meta-World are made geoms, [suites.md](suites.md));
+* a colour or size that the environment changes in its model at run time: both are taken when the renderer is made;
+* textures of solids under the ray caster, which shows their mean colour: `renderer="opengl"` shows them;
+* tendons, shadows, reflections and haze, and geoms of group 3 and above, as [rendering.md](rendering.md) says.
 """
 
 CAMERAS = """## Cameras
@@ -80,6 +104,7 @@ def document() -> str:
         summary() + "\n",
         "## Arguments of every environment\n\n" + arguments() + "\n",
         ARGUMENTS.format(distractors=distractors()),
+        OTHERS,
         CAMERAS + measured,
         MASKS,
         PLACED,

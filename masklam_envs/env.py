@@ -34,8 +34,9 @@ KEYS = ("pixels", "mask", "state", "clean")
 class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArgs):
     """A MuJoCo environment whose observation is a frame under a distractor and the agent's mask.
 
-    Physics, actions and rewards are the base environment's, untouched: the distractor draws from its own random
-    stream, made from the reset seed.
+    Physics and rewards are the base environment's, untouched: the distractor draws from its own random stream, made
+    from the reset seed.  Actions are cut to the bounds of the action space before the base sees them, so a reward has
+    the control cost of what was applied.
 
     ## Observation
 
@@ -199,6 +200,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
     def step(self, action: NDArray[np.float32]) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """One step of the base environment; the distractor moves with it.
 
+        :param action: (A,), cut to the bounds of the action space before the base sees it
         :raises ValueError: when an action has another shape or is not finite
         :raises gymnasium.error.ResetNeeded: before the first reset
         """

@@ -268,6 +268,17 @@ def test_actions_beyond_the_bounds_act_as_the_bounds():
     assert beyond[1] == bound[1]
 
 
+def test_the_base_s_reward_is_of_the_action_as_it_was_cut():
+    rewards = []
+    for action in ([1, -1, 0.5], [9, -9, 0.5]):
+        base = gym.make("Hopper-v5")
+        base.reset(seed=0)
+        rewards.append(base.step(np.array(action, np.float32))[1])
+    env = make()
+    env.reset(seed=0)
+    assert env.step(np.array([9, -9, 0.5], np.float32))[1] == rewards[0] != rewards[1]
+
+
 @pytest.mark.parametrize(
     ("action", "message"),
     [
