@@ -48,7 +48,9 @@ env = make_masked(gymnasium.wrappers.TransformAction(base, lambda action: int(ac
 
 What is not seen:
 
-* sites: both renderers draw geoms only (those of dm_control and Meta-World are made geoms, [suites.md](suites.md));
+* sites: both renderers draw geoms only; [`PlacedEnv`](#goals-and-fixtures-that-move) makes geoms of them, as
+  dm_control's and Meta-World's are ([suites.md](suites.md));
+* a mocap body, and what is moved by writing into the model: `PlacedEnv` again;
 * a colour or size that the environment changes in its model at run time: both are taken when the renderer is made;
 * textures of solids under the ray caster, which shows their mean colour: `renderer="opengl"` shows them;
 * tendons, shadows, reflections and haze, and geoms of group 3 and above, as [rendering.md](rendering.md) says.
