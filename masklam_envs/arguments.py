@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
+import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
 
 from masklam_envs.errors import unknown_name
@@ -27,22 +28,21 @@ def unknown_argument(name: str, value: Any, known: Iterable[str], base: Any) -> 
     :param known: the names of those that are
     :param base: the base environment, or the entry point that its id is registered with
     """
-    taker = getattr(base, "unwrapped", base)
     if name in ELSEWHERE:
         return f"{name!r} is no argument of a masked environment: {ELSEWHERE[name].format(value=value)}"
-    if name in base_arguments(taker):
-        cure = "give it where you make the base" if taker is not base else f"give base_kwargs={{{name!r}: {value!r}}}"
+    made = isinstance(base, gym.Env)
+    if name in base_arguments(type(base.unwrapped) if made else base):
+        cure = "give it where you make the base" if made else f"give base_kwargs={{{name!r}: {value!r}}}"
         return f"{name!r} is an argument of the base environment: {cure}"
     return unknown_name("argument", name, known)
 
 
-def base_arguments(base: Any) -> tuple[str, ...]:
+def base_arguments(creator: Any) -> tuple[str, ...]:
     """The names of what a base environment is made with.
 
-    :param base: the environment, or its entry point: a class, a function, or ``"module:name"`` of one
+    :param creator: its class, a function that makes it, or ``"module:name"`` of one
     """
-    creator = load_env_creator(base) if isinstance(base, str) else base
-    made = creator if callable(creator) else type(creator)
-    parameters = inspect.signature(made).parameters.values()
+    if isinstance(creator, str):
+        creator = load_env_creator(creator)
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return tuple(each.name for each in parameters if each.kind in named)
+    return tuple(each.name for each in inspect.signature(creator).parameters.values() if each.kind in named)

@@ -175,10 +175,18 @@ def test_a_vector_environment_says_so_too():
 
 
 def test_of_a_base_that_is_there_its_arguments_are_given_where_it_is_made():
-    with pytest.raises(TypeError, match="'frame_skip' is an argument of the base environment: give it where you make"):
-        make_masked(rescaled("Hopper-v5"), frame_skip=2)
+    for base in (rescaled("Hopper-v5"), gym.make("Hopper-v5").unwrapped):
+        with pytest.raises(TypeError, match="'frame_skip' is an argument of the base environment: give it where"):
+            make_masked(base, frame_skip=2)
     with pytest.raises(TypeError, match=r"is a wrapper of the base, gymnasium.wrappers.TimeLimit\(base, 3"):
         make_masked(rescaled("Hopper-v5"), max_episode_steps=3)
+
+
+def test_a_base_that_is_registered_by_its_class_is_asked_too(monkeypatch):
+    spec = EnvSpec("ByClass-v0", type(gym.make("Hopper-v5").unwrapped))
+    monkeypatch.setitem(gym.registry, "ByClass-v0", spec)
+    with pytest.raises(TypeError, match="give base_kwargs={'frame_skip': 2}"):
+        make_masked("ByClass-v0", frame_skip=2)
 
 
 def test_by_id_another_time_limit_may_be_given():
