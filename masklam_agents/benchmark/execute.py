@@ -19,6 +19,8 @@ from masklam_agents.benchmark.results import Evaluation, Result, Training, Tunin
 from masklam_agents.benchmark.stop import Stop, StoppedError
 from masklam_agents.plugins import load_plugins
 
+#: beside a result, why pictures are missing
+NO_PICTURES = "no_pictures.txt"
 Status = Literal["ok", "failed", "busy", "stopped", "full", "died"]
 
 
@@ -29,10 +31,12 @@ class Outcome:
     :param status: ``"ok"``, ``"failed"``; ``"busy"``: another runner has it; ``"stopped"``: saved, not finished;
         ``"full"``: no room on the disk, what was done before is kept; ``"died"``: its process ended
     :param error: its last line, or what was told
+    :param warning: what a run with scores lacks
     """
 
     status: Status
     error: str = ""
+    warning: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +98,7 @@ def _attempt(run: Run, folder: Path, options: Options, stop: Stop) -> Outcome:
         load_plugins(run.config["plugins"])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # those of useless masks; the scores say so
-            result = _result_of(run, folder, options, stop)
+            result, warning = _result_of(run, folder, options, stop)
     except StoppedError:
         return Outcome("stopped")
     except Exception as error:  # whatever a method does wrong is that run's failure and no other's
@@ -104,10 +108,10 @@ def _attempt(run: Run, folder: Path, options: Options, stop: Stop) -> Outcome:
         write_result(folder, failure(run, traceback.format_exc(), spent, options.command))
         return Outcome("failed", str(error).partition("\n")[0] or type(error).__name__)
     write_result(folder, result)
-    return Outcome("ok")
+    return Outcome("ok", warning=warning)
 
 
-def _result_of(run: Run, folder: Path, options: Options, stop: Stop) -> Result:
+def _result_of(run: Run, folder: Path, options: Options, stop: Stop) -> tuple[Result, str]:
     import torch as th
 
     from masklam_agents.benchmark.shared import Shared
@@ -118,8 +122,9 @@ def _result_of(run: Run, folder: Path, options: Options, stop: Stop) -> Result:
         return _trained_and_measured(run, folder, options, shared)
 
 
-def _trained_and_measured(run: Run, folder: Path, options: Options, shared: Any) -> Result:
-    from masklam_agents.benchmark.measure import draw_pictures, held_out_is_apart, measure, trained_on
+def _trained_and_measured(run: Run, folder: Path, options: Options, shared: Any) -> tuple[Result, str]:
+    """The result, and what is missing beside it."""
+    from masklam_agents.benchmark.measure import held_out_is_apart, measure, trained_on
     from masklam_agents.benchmark.shared import AGENT
 
     normalizers = shared.normalizers(run)
@@ -129,11 +134,10 @@ def _trained_and_measured(run: Run, folder: Path, options: Options, shared: Any)
     began, began_cpu = time.monotonic(), time.process_time()
     metrics, evaluation = measure(agent, run, shared, normalizers)
     wall, cpu = time.monotonic() - began, time.process_time() - began_cpu
-    if options.pictures and run.config["seed"] == 0:
-        draw_pictures(agent, run, shared, folder)
+    warning = _draw(agent, run, shared, folder) if options.pictures and run.config["seed"] == 0 else ""
     if options.keep_agents:
         shutil.copyfile(shared.root / "agents" / run.agent_key / AGENT, folder / AGENT)
-    return Result(
+    result = Result(
         **_place(run, options.command, spent.commits),
         status="ok",
         error="",
@@ -144,6 +148,26 @@ def _trained_and_measured(run: Run, folder: Path, options: Options, shared: Any)
         wall_seconds=spent.wall + wall,
         cpu_seconds=spent.cpu + cpu,
     )
+    return result, warning
+
+
+def _draw(agent: Any, run: Run, shared: Any, folder: Path) -> str:
+    """The run's pictures; what went wrong with them, which is no reason to lose the scores, is returned and kept."""
+    from masklam_agents.benchmark.measure import draw_frames, draw_rollout
+
+    told = []
+    (folder / NO_PICTURES).unlink(missing_ok=True)
+    for draw in (draw_frames, draw_rollout):
+        try:
+            draw(agent, run, shared, folder)
+        except Exception as error:  # a method's predict_next may do anything
+            if disk_is_full(error):
+                raise
+            told.append(traceback.format_exc())
+    if not told:
+        return ""
+    (folder / NO_PICTURES).write_text("\n".join(told), "utf-8")
+    return f"no pictures ({last_line(told[0])}): the traceback is in {NO_PICTURES} of the run's folder"
 
 
 def failure(run: Run, error: str, seconds: tuple[float, float] = (0.0, 0.0), command: str = "") -> Result:

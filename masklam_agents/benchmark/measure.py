@@ -116,13 +116,17 @@ def trained_on(agent: OfflineAlgorithm, run: Run, shared: Shared) -> Training:
     )
 
 
-def draw_pictures(agent: OfflineAlgorithm, run: Run, shared: Shared, folder: Path) -> None:
-    """Into the run's folder: held-out frames, their masks, what the method predicts if it does, and a rollout."""
+def draw_frames(agent: OfflineAlgorithm, run: Run, shared: Shared, folder: Path) -> None:
+    """Into the run's folder: held-out frames, their masks, and what the method predicts if it does."""
     held_out: Any = shared.frames(run, "held_out", distractor=run.config["evaluation"]["distractor"])
     if isinstance(agent, LatentActionAlgorithm) and predicts(agent):
         prediction_grid({run.config["method"]: agent}, held_out.select([0]), folder / "predictions.png")
     else:
         frame_strips(held_out, folder / "frames.png", folder / "masks.png")
+
+
+def draw_rollout(agent: OfflineAlgorithm, run: Run, shared: Shared, folder: Path) -> None:
+    """Into the run's folder: what the agent does in the first episode of the evaluation."""
     env = evaluation_env(run, ("pixels", "mask"))
     rollout_video(agent, env, folder / "rollout.webp", PICTURE_STEPS, seed=run.config["evaluation"]["seed"])
     env.close()

@@ -70,9 +70,9 @@ class RayLauncher:
             self.ray.shutdown()
 
 
-def _execute(config: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]:
+def _execute(config: dict[str, Any], options: dict[str, Any]) -> tuple[str, str, str]:
     """What a worker does."""
     if not Path(options["out"]).is_dir():
         raise FileNotFoundError(f"{options['out']} is not on this machine: give --out on a shared file system")
     outcome = execute(Run(config), Options(**options))
-    return outcome.status, outcome.error
+    return outcome.status, outcome.error, outcome.warning

@@ -40,12 +40,14 @@ class Summary:
 
     :param done: runs with scores
     :param failed: runs without, by hash and label, and why
+    :param warnings: what runs with scores lack, by hash and label
     :param left: runs that are not finished
     :param message: why it stopped before all were done; empty when it did not
     """
 
     done: int = 0
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
+    warnings: dict[str, str] = dataclasses.field(default_factory=dict)
     left: int = 0
     message: str = ""
 
@@ -197,6 +199,7 @@ class _Runner:
         """Count a finished run, and let go of what was shared for the last one that needed it."""
         if outcome.status == "ok":
             self.summary.done += 1
+            self.summary.warnings |= {f"{run.hash} {run.label}": outcome.warning} if outcome.warning else {}
         else:
             self.summary.failed[f"{run.hash} {run.label}"] = outcome.error
         self.show("skipped" if skipped else outcome.status, run, outcome.error)
@@ -218,10 +221,16 @@ class _Runner:
 def describe(summary: Summary) -> list[str]:
     """The end in words."""
     lines = [f"{summary.done} done, {len(summary.failed)} failed, {summary.left} left"]
+    lines += [f"failed: {line}" for line in _by_reason(summary.failed)]
+    lines += [f"warning: {line}" for line in _by_reason(summary.warnings)]
+    return [*lines, *([summary.message] if summary.message else [])]
+
+
+def _by_reason(told: dict[str, str]) -> Iterator[str]:
+    """Runs by label and what is told of each; what is told of several is one line."""
     reasons: dict[str, list[str]] = collections.defaultdict(list)
-    for label, why in summary.failed.items():
+    for label, why in told.items():
         reasons[why].append(label)
     for why, labels in reasons.items():
         more = f" and {len(labels) - 1} more" if len(labels) > 1 else ""
-        lines.append(f"failed: {labels[0]}{more}: {why}")
-    return [*lines, *([summary.message] if summary.message else [])]
+        yield f"{labels[0]}{more}: {why}"

@@ -85,6 +85,17 @@ def test_methods_that_predict_no_frames_leave_pictures_of_what_they_saw(tmp_path
         assert (run_folder(tmp_path, run) / "rollout.webp").is_file()
 
 
+def test_scores_are_kept_where_pictures_cannot_be_drawn(tmp_path, monkeypatch):
+    monkeypatch.setitem(methods.METHODS, "undrawable", methods.Method("tests.benchmark.tiny:Undrawable", "no pictures"))
+    [run] = make_runs(tiny(methods="[undrawable]"))
+    summary = do([run], tmp_path, pictures=True)
+    assert (summary.done, summary.failed) == (1, {}) and finished(tmp_path, run).metrics.action is not None
+    kept = run_folder(tmp_path, run) / "no_pictures.txt"
+    assert "KeyError: 'mask'" in kept.read_text() and (run_folder(tmp_path, run) / "rollout.webp").is_file()
+    [line] = [line for line in describe(summary) if line.startswith("warning")]
+    assert line.startswith(f"warning: {run.hash} {run.label}: no pictures (KeyError: 'mask')")
+
+
 def test_finished_runs_are_skipped(tmp_path, trained):
     suite = tiny(methods="[lapo]")
     do(suite, tmp_path)

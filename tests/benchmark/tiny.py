@@ -41,6 +41,13 @@ class Broken(LAPO):
         raise RuntimeError("this method is broken")
 
 
+class Undrawable(LAPO):
+    """Learns, and cannot say what it predicts."""
+
+    def predict_next(self, obs: Any, next_obs: Any) -> Any:
+        raise KeyError("mask")
+
+
 def tiny(**changes: str) -> Suite:
     """The suite with some of its lines replaced."""
     lines = TINY.splitlines()
