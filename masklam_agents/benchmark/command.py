@@ -118,7 +118,7 @@ def _do(command: str, runs: list[Run], folder: Path, how: How, console: Console)
             summary = run_all(runs, options, launcher, table)
     finally:
         signal.signal(signal.SIGTERM, before)
-    for line in describe(summary):
+    for line in describe(summary, folder):
         console.print(line, soft_wrap=True, markup=False, highlight=False)
     return summary
 

@@ -30,7 +30,7 @@ class Outcome:
 
     :param status: ``"ok"``, ``"failed"``; ``"busy"``: another runner has it; ``"stopped"``: saved, not finished;
         ``"full"``: no room on the disk, what was done before is kept; ``"died"``: its process ended
-    :param error: its last line, or what was told
+    :param error: type and message of the exception, or what was told
     :param warning: what a run with scores lacks
     """
 
@@ -82,7 +82,7 @@ def execute(run: Run, options: Options, stop: Stop | None = None) -> Outcome:
         with locked(folder / "lock", wait=False):
             before = finished(options.out, run)
             if before is not None and not (options.retry and before.status == "failed"):
-                return Outcome(before.status, last_line(before.error))
+                return Outcome(before.status, in_a_line(before.error))
             return _attempt(run, folder, options, stop or Stop())
     except BusyError as error:
         return Outcome("busy", str(error))
@@ -105,8 +105,9 @@ def _attempt(run: Run, folder: Path, options: Options, stop: Stop) -> Outcome:
         if disk_is_full(error):
             return Outcome("full", str(error))
         spent = time.monotonic() - began, time.process_time() - began_cpu
-        write_result(folder, failure(run, traceback.format_exc(), spent, options.command))
-        return Outcome("failed", str(error).partition("\n")[0] or type(error).__name__)
+        told = traceback.format_exc()
+        write_result(folder, failure(run, told, spent, options.command))
+        return Outcome("failed", in_a_line(told))
     write_result(folder, result)
     return Outcome("ok", warning=warning)
 
@@ -167,7 +168,7 @@ def _draw(agent: Any, run: Run, shared: Any, folder: Path) -> str:
     if not told:
         return ""
     (folder / NO_PICTURES).write_text("\n".join(told), "utf-8")
-    return f"no pictures ({last_line(told[0])}): the traceback is in {NO_PICTURES} of the run's folder"
+    return f"no pictures ({in_a_line(told[0])}): the traceback is in {NO_PICTURES} of the run's folder"
 
 
 def failure(run: Run, error: str, seconds: tuple[float, float] = (0.0, 0.0), command: str = "") -> Result:
@@ -241,7 +242,13 @@ def tuning_of(run: Run) -> Tuning:
     )
 
 
-def last_line(text: str) -> str:
-    """Of a traceback: the error."""
+def in_a_line(text: str) -> str:
+    r"""Of a traceback the exception's type and the first line of its message; other text's last line.
+
+    >>> in_a_line('Traceback (most recent call last):\n  File "a.py", line 1, in f\n    x\nKeyError: 1\nand more')
+    'KeyError: 1'
+    """
     lines = text.strip().splitlines()
-    return lines[-1] if lines else ""
+    frames = [place for place, line in enumerate(lines) if line.startswith('  File "')]
+    after = lines[frames[-1] + 1 :] if frames else lines[-1:]
+    return next((line for line in after if not line.startswith(" ")), "")

@@ -14,11 +14,11 @@ from typing import Any
 
 import masklam_envs
 from masklam_agents.benchmark import results
-from masklam_agents.benchmark.execute import Options, Outcome, failure, finished, last_line, run_folder
+from masklam_agents.benchmark.execute import Options, Outcome, failure, finished, in_a_line, run_folder
 from masklam_agents.benchmark.files import BusyError, disk_is_full, locked, read_json, write_json
 from masklam_agents.benchmark.launchers import Launcher
 from masklam_agents.benchmark.plan import Run
-from masklam_agents.benchmark.result_files import ResultError, write_result
+from masklam_agents.benchmark.result_files import FILE, ResultError, write_result
 from masklam_agents.benchmark.shared import Shared
 from masklam_agents.benchmark.suite import Suite
 from masklam_agents.benchmark.table import Table
@@ -40,6 +40,7 @@ class Summary:
 
     :param done: runs with scores
     :param failed: runs without, by hash and label, and why
+    :param before: how many of these failed in an earlier call and were not run again
     :param warnings: what runs with scores lack, by hash and label
     :param left: runs that are not finished
     :param message: why it stopped before all were done; empty when it did not
@@ -47,6 +48,7 @@ class Summary:
 
     done: int = 0
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
+    before: int = 0
     warnings: dict[str, str] = dataclasses.field(default_factory=dict)
     left: int = 0
     message: str = ""
@@ -135,7 +137,7 @@ class _Runner:
                 raise FolderError(f"{error}; remove {run_folder(self.options.out, run)} to run it again") from error
             if result is not None and not (self.options.retry and result.status == "failed"):
                 self.pending.remove(run)
-                self.settle(run, Outcome(result.status, last_line(result.error)), skipped=True)
+                self.settle(run, Outcome(result.status, in_a_line(result.error)), skipped=True)
 
     def loop(self) -> None:
         """Give out and take back, until nothing is left or something stops it."""
@@ -202,6 +204,7 @@ class _Runner:
             self.summary.warnings |= {f"{run.hash} {run.label}": outcome.warning} if outcome.warning else {}
         else:
             self.summary.failed[f"{run.hash} {run.label}"] = outcome.error
+            self.summary.before += skipped
         self.show("skipped" if skipped else outcome.status, run, outcome.error)
         for key in run.shared_keys:
             self.users[key] -= 1
@@ -218,19 +221,29 @@ class _Runner:
         self.summary.left = len(self.runs) - self.summary.done - len(self.summary.failed)
 
 
-def describe(summary: Summary) -> list[str]:
-    """The end in words."""
+def describe(summary: Summary, out: Path) -> list[str]:
+    """The end in words.
+
+    :param out: folder of the benchmark
+    """
     lines = [f"{summary.done} done, {len(summary.failed)} failed, {summary.left} left"]
-    lines += [f"failed: {line}" for line in _by_reason(summary.failed)]
-    lines += [f"warning: {line}" for line in _by_reason(summary.warnings)]
+    for labels, why in _by_reason(summary.failed):
+        told = out / "runs" / labels[0].split()[0] / FILE
+        lines.append(f"failed: {_first(labels)}: {why}")
+        lines += [f"  its traceback is in {told}"] if told.exists() else []
+    if summary.before:
+        lines.append(f"{summary.before} of these failed before and were not run again: --retry tries them again")
+    lines += [f"warning: {_first(labels)}: {why}" for labels, why in _by_reason(summary.warnings)]
     return [*lines, *([summary.message] if summary.message else [])]
 
 
-def _by_reason(told: dict[str, str]) -> Iterator[str]:
-    """Runs by label and what is told of each; what is told of several is one line."""
+def _by_reason(told: dict[str, str]) -> list[tuple[list[str], str]]:
+    """The labels of all runs of which the same is told, and what that is."""
     reasons: dict[str, list[str]] = collections.defaultdict(list)
     for label, why in told.items():
         reasons[why].append(label)
-    for why, labels in reasons.items():
-        more = f" and {len(labels) - 1} more" if len(labels) > 1 else ""
-        yield f"{labels[0]}{more}: {why}"
+    return [(labels, why) for why, labels in reasons.items()]
+
+
+def _first(labels: list[str]) -> str:
+    return labels[0] + (f" and {len(labels) - 1} more" if len(labels) > 1 else "")

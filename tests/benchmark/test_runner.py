@@ -19,7 +19,7 @@ from masklam_agents.benchmark import runner
 from masklam_agents.benchmark.execute import Options, Outcome, execute, finished, run_folder
 from masklam_agents.benchmark.files import BusyError, locked
 from masklam_agents.benchmark.launchers import HereLauncher, make_launcher
-from masklam_agents.benchmark.plan import Chosen, make_runs
+from masklam_agents.benchmark.plan import Chosen, Run, make_runs
 from masklam_agents.benchmark.result_files import read_results
 from masklam_agents.benchmark.runner import FolderError, claim_folder, describe, run_all
 from masklam_agents.benchmark.shared import Shared
@@ -92,7 +92,7 @@ def test_scores_are_kept_where_pictures_cannot_be_drawn(tmp_path, monkeypatch):
     assert (summary.done, summary.failed) == (1, {}) and finished(tmp_path, run).metrics.action is not None
     kept = run_folder(tmp_path, run) / "no_pictures.txt"
     assert "KeyError: 'mask'" in kept.read_text() and (run_folder(tmp_path, run) / "rollout.webp").is_file()
-    [line] = [line for line in describe(summary) if line.startswith("warning")]
+    [line] = [line for line in describe(summary, tmp_path) if line.startswith("warning")]
     assert line.startswith(f"warning: {run.hash} {run.label}: no pictures (KeyError: 'mask')")
 
 
@@ -109,18 +109,23 @@ def test_finished_runs_are_skipped(tmp_path, trained):
 def test_a_failure_is_recorded_and_the_rest_goes_on(tmp_path, broken):
     suite = tiny(methods="[broken, lapo]")
     summary = do(suite, tmp_path)
-    assert (summary.done, summary.left, list(summary.failed.values())) == (1, 0, ["this method is broken"])
+    assert (summary.done, summary.left) == (1, 0)
+    assert list(summary.failed.values()) == ["RuntimeError: this method is broken"]
     failed, done = sorted(read_results([tmp_path]), key=lambda result: result.method)
     assert (failed.status, done.status) == ("failed", "ok")
     assert "Traceback" in failed.error and "RuntimeError: this method is broken" in failed.error
-    assert any("this method is broken" in line for line in describe(summary))
+    told, where = describe(summary, tmp_path)[1:]
+    assert told.startswith("failed: ") and told.endswith(": RuntimeError: this method is broken")
+    assert where.endswith(str(run_folder(tmp_path, Run(failed.config)) / "result.json"))
 
 
 def test_what_failed_is_tried_again_only_when_asked(tmp_path, monkeypatch, broken):
     suite = tiny(methods="[broken]")
     do(suite, tmp_path)
     monkeypatch.delattr("tests.benchmark.tiny.Broken._begin_pretrain")  # repaired
-    assert list(do(suite, tmp_path).failed.values()) == ["RuntimeError: this method is broken"]
+    again = do(suite, tmp_path)
+    assert list(again.failed.values()) == ["RuntimeError: this method is broken"]
+    assert "1 of these failed before and were not run again: --retry tries them again" in describe(again, tmp_path)
     assert do(suite, tmp_path, retry=True).done == 1
 
 
@@ -130,7 +135,7 @@ def test_a_task_without_expert_is_told_and_others_go_on(tmp_path, monkeypatch):
     suite = tiny(methods="[lapo]", tasks="[MaskHopper-v0, MaskCheetah-v0]")
     summary = do(suite, tmp_path)
     assert summary.done == 1
-    assert next(iter(summary.failed.values())).startswith("this task ships no expert")
+    assert next(iter(summary.failed.values())).startswith("ValueError: this task ships no expert")
 
 
 def test_stages_without_labels_are_trained_once_for_all_budgets(tmp_path, trained):
