@@ -156,6 +156,7 @@ def make_run(
         parts["view"] |= {"distractor": row.scene, "correlation": None}
         parts["evaluation"]["distractor"] = None
     stages = list(row.load_class().stages)
+    samples = _samples(parts["training"]["samples"], stages, method)
     found = {} if tuned is None else tuned.of(method)
     found = {name: value for name, value in found.items() if name not in (settings or {})}
     options = _options(row, parts["training"], stages, suite.method_options.get(method, {}), found, seed)
@@ -173,7 +174,7 @@ def make_run(
         "variables": {variable: name for variable, (name, _) in (settings or {}).items()},
         "algorithm": row.algorithm,
         "options": options,
-        "samples": _samples(parts["training"]["samples"], stages, method),
+        "samples": samples,
         "labels_last": stages[-1:] == ["decode"] and not options.get("label_weight"),
         "view": parts["view"],
         "data": plain["data"],
@@ -255,7 +256,9 @@ def _without_masks(view: dict[str, Any]) -> dict[str, Any]:
 
 def _samples(samples: dict[str, int], stages: list[str], method: str) -> dict[str, int]:
     if lacking := [stage for stage in stages if stage not in samples]:
-        raise SuiteError(f"method {method!r} has the stage {lacking[0]!r}, for which training.samples names no number")
+        raise SuiteError(
+            f"method {method!r} has the stage {lacking[0]!r}, for which training.samples names no number: add it"
+        )
     return {stage: samples[stage] for stage in stages}
 
 

@@ -88,6 +88,12 @@ def test_an_option_that_no_method_takes_is_a_mistake():
     assert make_runs(tiny(options="{head_dim: 32}", methods="[lapo, laom]"))  # LAOM's alone
 
 
+@pytest.mark.parametrize(("samples", "stage"), [("{pretrain: 40, clone: 40}", "decode"), ("{decode: 40}", "pretrain")])
+def test_a_stage_without_samples_is_told(samples, stage):
+    with pytest.raises(SuiteError, match=f"method 'lapo' has the stage '{stage}', for which training.samples names no"):
+        make_runs(tiny(samples=samples))
+
+
 def test_what_may_vary_is_what_is_checked():
     assert VALUES.keys() == VARIABLES.keys()
 
