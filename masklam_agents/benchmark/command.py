@@ -16,6 +16,7 @@ from masklam_agents.benchmark.fairness import check_fair, check_results
 from masklam_agents.benchmark.known import take_over
 from masklam_agents.benchmark.launchers import make_launcher
 from masklam_agents.benchmark.plan import Chosen, Run, make_runs
+from masklam_agents.benchmark.run_checks import check_runs
 from masklam_agents.benchmark.runner import Summary, claim_folder, describe, run_all
 from masklam_agents.benchmark.suite import Suite, load_suite
 from masklam_agents.benchmark.table import Table
@@ -62,6 +63,7 @@ def benchmark(name: str, out: Path | None, chosen: Chosen, how: How, console: Co
     suite = load_suite(name)
     tuned = load_tuned(suite, name if _is_file(name) else None, how.tuned)
     runs = make_runs(suite, chosen, tuned, how.plugins)
+    check_runs(runs)
     _print_rules(suite, runs, console)
     if suite.tuned and tuned is None:
         console.print(f"  {suite.tuned} is not there: nothing is tuned (masklam benchmark {suite.name} --tune)")
@@ -86,6 +88,7 @@ def tune(name: str, out: Path | None, chosen: Chosen, how: How, console: Console
     suite = load_suite(name)
     before = load_tuned(suite, name if _is_file(name) else None, how.tuned)
     trials = make_trials(suite, chosen.methods, how.plugins)
+    check_runs(trials.all_runs())
     folder = out or default_folder(trials.suite)
     claim_folder(trials.suite, folder)
     summary = _do(f"{_command(name, how)} --tune", trials.all_runs(), folder, how, console)

@@ -17,6 +17,7 @@ def check_suite(suite: Suite) -> None:
 
     :raises ValueError: naming what was given and what is allowed
     """
+    _check_something(suite)
     for method in (*suite.methods, *suite.method_options):
         get_method(method)
     for task in suite.tasks:
@@ -36,10 +37,34 @@ def check_suite(suite: Suite) -> None:
             except ValueError as error:
                 raise ValueError(f"vary.{variable}: {error}") from None
     _check_enough_labels(suite)
-    if suite.tuning is not None and suite.tuning.seed < suite.seeds:
+    _check_tuning(suite)
+
+
+def _check_something(suite: Suite) -> None:
+    """A list without anything in it would silently be no run at all."""
+    lists: dict[str, Any] = {name: getattr(suite, name) for name in ("tasks", "distractors", "methods")}
+    lists |= {f"vary.{variable}": values for variable, values in suite.vary.items()}
+    if suite.tuning is not None:
+        lists |= {f"tuning.{name}": getattr(suite.tuning, name) for name in ("tasks", "distractors", "grid")}
+        lists |= {f"tuning.grid.{name}": values for name, values in suite.tuning.grid.items()}
+    for name, values in lists.items():
+        if not values:
+            raise ValueError(f"{name} is empty: name at least one")
+
+
+def _check_tuning(suite: Suite) -> None:
+    tuning = suite.tuning
+    if tuning is None:
+        return
+    if tuning.seed < suite.seeds:
         raise ValueError(
-            f"tuning.seed {suite.tuning.seed} is one of the results' seeds 0 .. {suite.seeds - 1}: choose a larger one"
+            f"tuning.seed {tuning.seed} is one of the results' seeds 0 .. {suite.seeds - 1}: choose a larger one"
         )
+    for task in tuning.tasks:
+        check_task(task)
+    for distractor in tuning.distractors:
+        if distractor not in suite.distractors:
+            raise ValueError(unknown_name("name in tuning.distractors", distractor, suite.distractors))
 
 
 def check_task(task: str) -> None:
