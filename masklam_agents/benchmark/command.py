@@ -18,6 +18,7 @@ from masklam_agents.benchmark.launchers import make_launcher
 from masklam_agents.benchmark.plan import Chosen, Run, make_runs
 from masklam_agents.benchmark.run_checks import check_runs
 from masklam_agents.benchmark.runner import Summary, claim_folder, describe, run_all
+from masklam_agents.benchmark.stored import check_stored
 from masklam_agents.benchmark.suite import Suite, load_suite
 from masklam_agents.benchmark.table import Table
 from masklam_agents.benchmark.tune import choose, make_trials
@@ -69,6 +70,8 @@ def benchmark(name: str, out: Path | None, chosen: Chosen, how: How, console: Co
         console.print(f"  {suite.tuned} is not there: nothing is tuned (masklam benchmark {suite.name} --tune)")
     folder = out or default_folder(suite)
     claim_folder(suite, folder)
+    for line in check_stored(suite, runs, folder, tuned, how.plugins):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
     summary = _do(_command(name, how), runs, folder, how, console)
     results = [result for run in runs if (result := finished(folder, run)) is not None]
     for line in check_results(suite, results):

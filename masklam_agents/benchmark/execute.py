@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from masklam_agents.benchmark.files import BusyError, disk_is_full, locked, write_json
 from masklam_agents.benchmark.plan import Run
+from masklam_agents.benchmark.plugin_code import code_of
 from masklam_agents.benchmark.provenance import commit, installed_versions, machine
 from masklam_agents.benchmark.result_files import FILE, ResultError, read_result, write_result
 from masklam_agents.benchmark.results import Evaluation, Result, Training, Tuning
@@ -96,6 +97,7 @@ def _attempt(run: Run, folder: Path, options: Options, stop: Stop) -> Outcome:
     commit()  # that of the code which is being loaded
     try:
         load_plugins(run.config["plugins"])
+        _check_code(run)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # those of useless masks; the scores say so
             result, warning = _result_of(run, folder, options, stop)
@@ -110,6 +112,17 @@ def _attempt(run: Run, folder: Path, options: Options, stop: Stop) -> Outcome:
         return Outcome("failed", in_a_line(told))
     write_result(folder, result)
     return Outcome("ok", warning=warning)
+
+
+def _check_code(run: Run) -> None:
+    """See that the plugins here are those that the run was planned with: a worker may begin hours later."""
+    planned = run.config.get("plugin_code", {})
+    here = code_of(tuple(run.config["plugins"])) if planned else {}
+    if planned != here:
+        changed = sorted(name for name in {*planned, *here} if planned.get(name) != here.get(name))
+        raise RuntimeError(
+            f"the code of {', '.join(changed)} has changed since this run was planned: give the same command again"
+        )
 
 
 def _result_of(run: Run, folder: Path, options: Options, stop: Stop) -> tuple[Result, str]:

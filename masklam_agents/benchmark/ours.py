@@ -1,4 +1,4 @@
-"""Which runs need no plugin: those where every name is this package's."""
+"""What of a run needs plugins: where every name is this package's, nothing does."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from masklam_envs.suites.catalog import suite_ids
 from masklam_envs.tasks import TASKS
 
 
-def is_ours(method: str, task: str, distractor: Any, other_distractor: Any, mask_source: Any) -> bool:
-    """Whether a run is the same with and without plugins.
+def of_others(method: str, task: str, distractor: Any, other_distractor: Any, mask_source: Any) -> list[str]:
+    """Which of ``"method"``, ``"task"`` and ``"view"`` is others'; without any a run is the same without plugins.
 
     :param distractor: configuration of the run's
     :param other_distractor: of the one it is measured under; None: the same
@@ -24,7 +24,8 @@ def is_ours(method: str, task: str, distractor: Any, other_distractor: Any, mask
         *map(is_source_of_others, _names(mask_source)),
     )
     ids = {*TASKS, *(each.id for each in suite_ids())}
-    return method in OURS and task in ids and not any(foreign)
+    found = {"method": method not in OURS, "task": task not in ids, "view": any(foreign)}
+    return [part for part, others in found.items() if others]
 
 
 def _names(config: Any) -> Iterator[str]:

@@ -12,7 +12,8 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from masklam_agents.benchmark.ours import is_ours
+from masklam_agents.benchmark.ours import of_others
+from masklam_agents.benchmark.plugin_code import code_of
 from masklam_agents.benchmark.results import hash_config
 from masklam_agents.benchmark.suite import VARIABLES, Suite, SuiteError
 from masklam_agents.benchmark.tuned import Tuned
@@ -32,7 +33,8 @@ class Run:
 
     :param config: plain JSON: ``suite``, ``suite_version``, ``method``, ``task``, ``distractor``, ``seed`` and
         ``variables`` name its place; ``algorithm``, ``options``, ``samples``, ``view``, ``data``, ``evaluation``,
-        ``tuning`` and ``plugins`` are what is done
+        ``tuning`` and ``plugins`` are what is done; a run that needs plugins has ``plugins_for``, which is what of
+        ``"method"``, ``"task"`` and ``"view"`` is theirs, and ``plugin_code`` too
     """
 
     config: dict[str, Any]
@@ -45,7 +47,7 @@ class Run:
     @property
     def agent_key(self) -> str:
         """Of the trained agent: runs that differ in how it is measured alone share it."""
-        return hash_config(_trained(self.config))
+        return hash_config(self._trained())
 
     @property
     def stages_key(self) -> str | None:
@@ -55,13 +57,27 @@ class Run:
             return None
         options = {key: value for key, value in config["options"].items() if key not in LAST_STAGE_OPTIONS}
         samples = {stage: count for stage, count in config["samples"].items() if stage != "decode"}
-        return hash_config({**_trained(config), "options": options, "samples": samples})
+        return hash_config({**self._trained(), "options": options, "samples": samples})
 
     @property
     def frames_key(self) -> str:
         """Of the drawn frames: methods share them."""
         config = self.config
-        return hash_config({key: config[key] for key in ("task", "seed", "data", "view")})
+        drawn = {key: config[key] for key in ("task", "seed", "data", "view")}
+        return hash_config(drawn | self.code_behind("task", "view"))
+
+    def code_behind(self, *parts: str) -> dict[str, Any]:
+        """The code of plugins, as a part of what something depends on; empty where no plugin has to do with it.
+
+        :param parts: it depends on: of ``"method"``, ``"task"`` and ``"view"``
+        """
+        others = set(parts) & set(self.config.get("plugins_for", ()))
+        return {"plugin_code": self.config["plugin_code"]} if others else {}
+
+    def _trained(self) -> dict[str, Any]:
+        """What a trained agent depends on."""
+        names = ("algorithm", "options", "samples", "view", "data", "task", "seed", "plugins")
+        return {name: self.config[name] for name in names} | self.code_behind("method", "task", "view")
 
     @property
     def agent_keys(self) -> set[str]:
@@ -115,7 +131,7 @@ def make_runs(
     tasks = _some("task", chosen.tasks, suite.tasks)
     distractors = _some("distractor", chosen.distractors, tuple(suite.distractors))
     seeds = range(suite.seeds if chosen.seeds is None else chosen.seeds)
-    places = itertools.product(seeds, tasks, distractors, _settings(suite), methods)
+    places = itertools.product(seeds, tasks, distractors, settings_of(suite), methods)
     runs = [
         make_run(suite, method, task, distractor, seed, settings, tuned, plugins)
         for seed, task, distractor, settings, method in places
@@ -182,9 +198,10 @@ def make_run(
         "tuning": _tuning(tuned, method),
         "plugins": list(plugins),
     }
-    if is_ours(
-        method, task, parts["view"]["distractor"], parts["evaluation"]["distractor"], parts["view"]["mask_source"]
-    ):
+    view, measured = parts["view"], parts["evaluation"]
+    if others := of_others(method, task, view["distractor"], measured["distractor"], view["mask_source"]):
+        config |= {"plugins_for": others, "plugin_code": code_of(tuple(plugins))}
+    else:
         config["plugins"] = []  # others' plugins change nothing here, and shall not train it again
     return Run(config)
 
@@ -262,19 +279,14 @@ def _samples(samples: dict[str, int], stages: list[str], method: str) -> dict[st
     return {stage: samples[stage] for stage in stages}
 
 
-def _settings(suite: Suite) -> Iterator[dict[str, tuple[Any, Any]]]:
-    """Every combination of what the suite varies."""
+def settings_of(suite: Suite) -> Iterator[dict[str, tuple[Any, Any]]]:
+    """Every combination of what the suite varies: by variable the value that results name, and what it stands for."""
     choices = []
     for variable, values in suite.vary.items():
         pairs = values.items() if isinstance(values, dict) else [(value, value) for value in values]
         choices.append([(variable, pair) for pair in pairs])
     for combination in itertools.product(*choices):
         yield dict(combination)
-
-
-def _trained(config: dict[str, Any]) -> dict[str, Any]:
-    """What a trained agent depends on."""
-    return {key: config[key] for key in ("algorithm", "options", "samples", "view", "data", "task", "seed", "plugins")}
 
 
 def _tuning(tuned: Tuned | None, method: str) -> dict[str, Any]:

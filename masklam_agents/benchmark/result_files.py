@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from masklam_agents.benchmark.results import ADAPTER, SCHEMA, Result, to_json
 from masklam_envs.whole import whole_file
 
 FILE = "result.json"
+#: beside a result that no longer counts: it says why
+OUTDATED = "outdated.txt"
 LARGEST = 8_000_000  # bytes of one result; thousands of episodes' returns fit
 
 
@@ -68,7 +71,7 @@ def find_results(paths: Iterable[str | os.PathLike[str]]) -> list[Found]:
     """Read results from files and folders, in a fixed order.
 
     :param paths: ``.json`` (one result, or a list of them), ``.jsonl`` (one a line), or folders, which are searched for
-        files named ``result.json``
+        files named ``result.json``; those with an ``outdated.txt`` beside them are left out, with a warning
     :raises ResultError: for the first that is no result
     :raises FileNotFoundError: when a path does not exist or a folder holds no result
     """
@@ -100,7 +103,7 @@ def parse_result(text: str, where: str) -> Result:
 
 def _pieces(path: Path) -> Iterator[tuple[str, str, Path | None]]:
     if path.is_dir():
-        files = sorted(path.rglob(FILE))
+        files = _current(path)
         if not files:
             raise FileNotFoundError(f"{path}: no {FILE} in this folder or below; `masklam benchmark` writes them")
         yield from ((_text(file), str(file), file.parent) for file in files)
@@ -115,6 +118,19 @@ def _pieces(path: Path) -> Iterator[tuple[str, str, Path | None]]:
             yield from ((json.dumps(item), f"{path}, item {number}", None) for number, item in items)
         else:
             yield text, str(path), path.parent if path.name == FILE else None
+
+
+def _current(folder: Path) -> list[Path]:
+    """The results in a folder and below that still count."""
+    files = sorted(folder.rglob(FILE))
+    left_out = [file for file in files if file.parent != folder and (file.parent / OUTDATED).exists()]
+    if left_out:
+        warnings.warn(
+            f"{folder}: {len(left_out)} outdated results are left out, such as that of {left_out[0].parent}, where "
+            f"{OUTDATED} says why",
+            stacklevel=2,
+        )
+    return [file for file in files if file not in left_out]
 
 
 def _text(path: Path, many: bool = False) -> str:

@@ -84,7 +84,7 @@ class Shared:
         if source == "simulator":
             kept = self.root / "frames" / run.frames_key
             return open_frames(trajectories, env, folder=kept)
-        name = hash_config({"source": source, "view": view})
+        name = hash_config({"source": source, "view": view} | run.code_behind("task", "view"))
         with locked(folder.with_suffix(f".{name}.lock")):
             column = segment_dataset(folder, source, name=name, env=run.config["task"], view=view)
         return LazyFrames(trajectories, env, masks=column)
@@ -120,7 +120,7 @@ class Shared:
         """
         evaluation = run.config["evaluation"]
         plan = {"task": run.config["task"], **{k: evaluation[k] for k in ("episodes", "seed", "max_steps")}}
-        path = self.root / "normalizers" / f"{hash_config(plan)}.json"
+        path = self.root / "normalizers" / f"{hash_config(plan | run.code_behind('task'))}.json"
         with locked(path.with_suffix(".lock")):
             found = read_json(path)
             if found is None:
@@ -243,6 +243,7 @@ def recording(run: Run, part: str) -> dict[str, Any]:
         "steps": data["steps"] if train else data["held_out_steps"],
         "max_steps": data["max_steps"],
         "seed": len(STREAMS) * run.config["seed"] + STREAMS[part],
+        **run.code_behind("task"),
     }
 
 
