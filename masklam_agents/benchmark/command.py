@@ -62,12 +62,12 @@ def benchmark(name: str, out: Path | None, chosen: Chosen, how: How, console: Co
     console = console or Console()
     load_plugins(list(how.plugins))
     suite = load_suite(name)
-    tuned = load_tuned(suite, name if _is_file(name) else None, how.tuned)
+    tuned = load_tuned(suite, name if _is_file(name) else None, how.tuned, _command(name, how, tuned=False))
     runs = make_runs(suite, chosen, tuned, how.plugins)
     check_runs(runs)
-    _print_rules(suite, runs, console)
+    _print_rules(suite, runs, _command(name, how), console)
     if suite.tuned and tuned is None:
-        console.print(f"  {suite.tuned} is not there: nothing is tuned (masklam benchmark {suite.name} --tune)")
+        console.print(f"  {suite.tuned} is not there: nothing is tuned ({_command(name, how)} --tune)", soft_wrap=True)
     folder = out or default_folder(suite)
     claim_folder(suite, folder)
     for line in check_stored(suite, runs, folder, tuned, how.plugins):
@@ -89,7 +89,7 @@ def tune(name: str, out: Path | None, chosen: Chosen, how: How, console: Console
     console = console or Console()
     load_plugins(list(how.plugins))
     suite = load_suite(name)
-    before = load_tuned(suite, name if _is_file(name) else None, how.tuned)
+    before = load_tuned(suite, name if _is_file(name) else None, how.tuned, _command(name, how, tuned=False))
     trials = make_trials(suite, chosen.methods, how.plugins)
     check_runs(trials.all_runs())
     folder = out or default_folder(trials.suite)
@@ -129,19 +129,22 @@ def _do(command: str, runs: list[Run], folder: Path, how: How, console: Console)
     return summary
 
 
-def _command(name: str, how: How) -> str:
-    """The command of the whole suite, as far as what runs compute depends on it."""
-    tuned = "" if how.tuned is None else f" --tuned {shlex.quote(str(how.tuned))}"
-    return f"masklam benchmark {shlex.quote(name)}{tuned}"
+def _command(name: str, how: How, tuned: bool = True) -> str:
+    """The command of the whole suite, as far as what runs compute depends on it.
+
+    :param tuned: with its file of hyperparameters, where there is one
+    """
+    words = ["masklam", "benchmark", name, *(word for plugin in how.plugins for word in ("--plugin", plugin))]
+    return shlex.join([*words, *(["--tuned", str(how.tuned)] if tuned and how.tuned is not None else [])])
 
 
 def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _print_rules(suite: Suite, runs: list[Run], console: Console) -> None:
+def _print_rules(suite: Suite, runs: list[Run], command: str, console: Console) -> None:
     console.print(f"{suite.name} {suite.version}: {suite.summary}; {len(runs)} runs", soft_wrap=True)
-    for line in check_fair(suite, runs):
+    for line in check_fair(suite, runs, command):
         console.print(f"  {line}", soft_wrap=True, markup=False, highlight=False)
 
 

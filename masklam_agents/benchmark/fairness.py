@@ -30,9 +30,10 @@ class UnfairError(ValueError):
     """A suite would give some methods more than others."""
 
 
-def check_fair(suite: Suite, runs: Iterable[Run]) -> list[str]:
+def check_fair(suite: Suite, runs: Iterable[Run], command: str = "") -> list[str]:
     """Compare what the methods of every place get.
 
+    :param command: of the whole suite, for what is to be done; empty: that of a suite of the package
     :return: the rules in words, for the terminal
     :raises UnfairError: naming the option, the methods and their values, unless the suite says that and why it may be;
         or when backgrounds of the evaluation are not held out
@@ -45,7 +46,7 @@ def check_fair(suite: Suite, runs: Iterable[Run]) -> list[str]:
     told: dict[str, str] = {}
     runs = list(runs)
     for place in _places(runs).values():
-        told |= _check_grids(suite, place)
+        told |= _check_grids(suite, place, command or f"masklam benchmark {suite.name}")
         for name, values in _differing(place):
             if name in suite.may_differ:
                 told[name] = f"{name} differs: {suite.may_differ[name]}"
@@ -86,7 +87,7 @@ def _explained(suite: Suite, name: str) -> bool:
     return name == "tuning runs" or bool(wanted & suite.may_differ.keys())
 
 
-def _check_grids(suite: Suite, place: list[Run]) -> dict[str, str]:
+def _check_grids(suite: Suite, place: list[Run], command: str) -> dict[str, str]:
     """All methods of a place are tuned by one grid, or none is."""
     grids = {run.config["method"]: run.config["tuning"]["grid"] for run in place}
     if not _several(grids):
@@ -95,9 +96,9 @@ def _check_grids(suite: Suite, place: list[Run]) -> dict[str, str]:
         return {TUNING: f"{TUNING} differs: {suite.may_differ[TUNING]}"}
     untuned = [method for method, grid in grids.items() if not grid]
     raise UnfairError(
-        f"hyperparameters were chosen for some methods and not, or from another grid, for others ({grids}): run "
-        f"`masklam benchmark {suite.name} --tune{''.join(f' --method {name}' for name in untuned)}` and give its file "
-        f"by --tuned, or say in may_differ under {TUNING!r} why it is fair"
+        f"hyperparameters were chosen from a grid for other methods and not for {', '.join(untuned)}: run "
+        f"`{command} --tune{''.join(f' --method {name}' for name in untuned)}` and give its file by --tuned, or say in "
+        f"may_differ under {TUNING!r} why it is fair"
     )
 
 

@@ -60,31 +60,36 @@ class Tuned:
 
 
 def load_tuned(
-    suite: Suite, beside: str | os.PathLike[str] | None = None, file: str | os.PathLike[str] | None = None
+    suite: Suite,
+    beside: str | os.PathLike[str] | None = None,
+    file: str | os.PathLike[str] | None = None,
+    command: str = "",
 ) -> Tuned | None:
     """The file that a suite names, or another one; None where the suite names none or it is not there yet.
 
     :param beside: the suite's own file; None: a suite of the package
     :param file: instead of the one that the suite names; it must be there
+    :param command: of the whole suite, for what is to be done; empty: that of a suite of the package
     :raises SuiteError: when it is damaged, of another suite, or ``file`` is not there
     """
+    command = command or f"masklam benchmark {suite.name}"
     if file is not None:
         if not Path(file).is_file():
-            raise SuiteError(f"{file}: no such file; `masklam benchmark {suite.name} --tune` writes one")
-        return _read(suite, Path(file), os.fspath(file))
+            raise SuiteError(f"{file}: no such file; `{command} --tune` writes one")
+        return _read(suite, Path(file), os.fspath(file), command)
     if suite.tuned is None:
         return None
     folder = resources.files(__package__) / "suites" if beside is None else Path(beside).parent
     path: Any = folder / suite.tuned
-    return _read(suite, path, suite.tuned) if path.is_file() else None
+    return _read(suite, path, suite.tuned, command) if path.is_file() else None
 
 
-def _read(suite: Suite, path: Any, name: str) -> Tuned:
+def _read(suite: Suite, path: Any, name: str, command: str) -> Tuned:
     tuned: Tuned = validated(read_yaml(path.read_text("utf-8"), name), Tuned, _ADAPTER, name)
     if (tuned.suite, tuned.version) != (suite.name, suite.version):
         raise SuiteError(
             f"{name} was made for suite {tuned.suite} {tuned.version}, this is {suite.name} {suite.version}: "
-            f"run `masklam benchmark {suite.name} --tune` again"
+            f"move it away and run `{command} --tune` again"
         )
     if unknown := sorted(tuned.chosen.keys() - tuned.trials.keys()):
         raise SuiteError(f"{name}: trials lacks {', '.join(unknown)}, for which something was chosen")

@@ -183,7 +183,7 @@ def test_a_folder_of_another_version_or_of_something_else_is_refused(tmp_path):
             ["quick", "--plugin", "no_such_module"],
             "no_such_module: no such module; PYTHONPATH says where modules of yours are",
         ),
-        (["quick", "--tuned", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["quick", "--tuned", "nowhere.yaml"], "nowhere.yaml: no such file; `masklam benchmark quick --tune` writes"),
         (["quick", "--tune"], "has no section 'tuning' with a grid"),
         (["quick", "--launcher", "locl"], "unknown launcher 'locl'. Did you mean 'local'?"),
         (["quick", "--address", "auto"], "--address is of the ray launcher"),

@@ -8,6 +8,7 @@ import pytest
 from masklam_agents.benchmark.fairness import UnfairError, check_fair, check_results
 from masklam_agents.benchmark.plan import Chosen, make_runs
 from masklam_agents.benchmark.results import Tuning
+from masklam_agents.benchmark.run_checks import check_runs
 from masklam_agents.benchmark.suite import VARIABLES, SuiteError, load_suite, parse_suite, suite_names
 from masklam_agents.benchmark.suite_checks import VALUES
 from masklam_agents.benchmark.tune import choose, make_trials
@@ -29,6 +30,15 @@ def test_a_suite_of_the_package_is_fair_and_survives_json(name):
     assert check_fair(suite, runs)
     assert len({run.hash for run in runs}) == len(runs) > 0
     assert json.loads(json.dumps(runs[-1].config)) == runs[-1].config
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_a_suite_of_the_package_runs_as_its_command_begins(name):
+    """With what was chosen for it: a method that the file of choices lacks is found here."""
+    suite = load_suite(name)
+    runs = make_runs(suite, tuned=load_tuned(suite))
+    check_runs(runs)
+    assert check_fair(suite, runs)
 
 
 def test_the_suites_are_those_that_were_asked_for():
@@ -234,8 +244,10 @@ TUNED = Tuned(
 
 def test_a_method_that_was_not_tuned_is_not_compared_with_one_that_was():
     suite = tiny()
-    with pytest.raises(UnfairError, match="--tune --method masklam-fixed` and give its file by --tuned"):
-        check_fair(suite, make_runs(suite, tuned=TUNED))
+    with pytest.raises(UnfairError) as told:
+        check_fair(suite, make_runs(suite, tuned=TUNED), "masklam benchmark tiny.yaml --plugin mine")
+    assert "were chosen from a grid for other methods and not for masklam-fixed: run" in str(told.value)
+    assert "`masklam benchmark tiny.yaml --plugin mine --tune --method masklam-fixed` and give" in str(told.value)
     told = tiny(may_differ="{tuning: ours has its paper's, learning_rate: so}")
     assert "tuning differs: ours has its paper's" in check_fair(told, make_runs(told, tuned=TUNED))
 
