@@ -233,12 +233,13 @@ def _place(run: Run, command: str, trained_at: tuple[str, ...] = ()) -> dict[str
 def command_of(run: Run, command: str = "") -> str:
     """What repeats this run alone.
 
-    :param command: of the whole suite
+    :param command: of the whole suite, with all of its plugins: the suite may name what they register
     """
     config = run.config
     plugins = "".join(f" --plugin {name}" for name in config["plugins"])
+    whole = command or f"masklam benchmark {config['suite']}{plugins}"
     alone = "" if "--tune" in command.split() else f" --seeds {config['seed'] + 1} --run {run.hash}"
-    return f"{command or 'masklam benchmark ' + config['suite']}{plugins} --method {config['method']}{alone}"
+    return f"{whole} --method {config['method']}{alone}"
 
 
 def evaluation_seeds(run: Run) -> tuple[int, ...]:

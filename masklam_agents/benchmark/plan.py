@@ -16,6 +16,7 @@ from masklam_agents.benchmark.ours import of_others
 from masklam_agents.benchmark.plugin_code import code_of
 from masklam_agents.benchmark.results import hash_config
 from masklam_agents.benchmark.suite import VARIABLES, Suite, SuiteError
+from masklam_agents.benchmark.suite_checks import check_method
 from masklam_agents.benchmark.tuned import Tuned
 from masklam_agents.common.schedules import RATES
 from masklam_agents.methods import BC, IDM, LAOM, LAPO, RANDOM, Method, get_method
@@ -250,6 +251,8 @@ def main_rate(stages: Iterable[str]) -> str:
 def _check_options(suite: Suite, methods: Sequence[str]) -> None:
     """An option that no method takes is a typing mistake."""
     every = dict.fromkeys([*suite.methods, *methods])
+    for method in every:
+        check_method(method)
     known = set().union(*(accepted_options(get_method(method).load_class()) for method in every))
     if unknown := suite.training.options.keys() - known:
         raise SuiteError(unknown_name("option of training.options", min(unknown), known))

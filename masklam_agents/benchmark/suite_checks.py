@@ -11,6 +11,9 @@ from masklam_envs.errors import unknown_name
 if TYPE_CHECKING:
     from masklam_agents.benchmark.suite import Suite
 
+#: what may be missing where a name is unknown
+PLUGIN = "if it is a plugin's, name that: --plugin MODULE"
+
 
 def check_suite(suite: Suite) -> None:
     """See that every name of a suite is known and every value of what it varies is possible.
@@ -19,7 +22,7 @@ def check_suite(suite: Suite) -> None:
     """
     _check_something(suite)
     for method in (*suite.methods, *suite.method_options):
-        get_method(method)
+        check_method(method)
     for task in suite.tasks:
         check_task(task)
     for config in suite.distractors.values():
@@ -67,6 +70,14 @@ def _check_tuning(suite: Suite) -> None:
             raise ValueError(unknown_name("name in tuning.distractors", distractor, suite.distractors))
 
 
+def check_method(method: str) -> None:
+    """See that a method is known."""
+    try:
+        get_method(method)
+    except ValueError as error:
+        raise ValueError(f"{error}; {PLUGIN}") from None
+
+
 def check_task(task: str) -> None:
     """See that an environment id is registered."""
     import gymnasium as gym
@@ -76,7 +87,7 @@ def check_task(task: str) -> None:
     try:
         gym.spec(task)
     except gym.error.Error as error:
-        raise ValueError(f"task {task!r}: {error}") from None
+        raise ValueError(f"task {task!r}: {error}; {PLUGIN}") from None
 
 
 def check_distractor(config: Any) -> None:
@@ -87,7 +98,7 @@ def check_distractor(config: Any) -> None:
     for part in parts:
         name = part.get("name") if isinstance(part, dict) else part
         if name not in distractor_names():
-            raise ValueError(unknown_name("distractor", name, distractor_names()))
+            raise ValueError(f"{unknown_name('distractor', name, distractor_names())}; {PLUGIN}")
 
 
 def check_policy(name: str) -> None:
@@ -99,8 +110,12 @@ def check_policy(name: str) -> None:
 
 
 def _check_mask_source(config: Any) -> None:
-    from masklam_envs.masks.sources import source_config
+    from masklam_envs.masks.sources import NONE, SIMULATOR, source_config, source_names
 
+    name = config.get("name") if isinstance(config, dict) else config
+    known = (*source_names(), SIMULATOR, NONE)
+    if isinstance(name, str) and name not in known:
+        raise ValueError(f"{unknown_name('mask source', name, known)}; {PLUGIN}")
     source_config(config)
 
 

@@ -14,6 +14,7 @@ from masklam_agents.benchmark.execute import finished
 from masklam_agents.benchmark.plan import Run, accepted_options, main_rate, make_run
 from masklam_agents.benchmark.results import Result
 from masklam_agents.benchmark.suite import Suite, SuiteError, Tuning
+from masklam_agents.benchmark.suite_checks import check_method
 from masklam_agents.benchmark.tuned import Trial, Tuned
 from masklam_agents.methods import get_method
 
@@ -44,6 +45,8 @@ def make_trials(suite: Suite, methods: tuple[str, ...] = (), plugins: tuple[str,
     :raises SuiteError: when the suite has no section ``tuning``
     """
     tuning = _need(suite)
+    for method in methods:
+        check_method(method)
     evaluation = dataclasses.replace(suite.evaluation, seed=SEED, split="train")
     if abs(suite.evaluation.seed - SEED) < evaluation.episodes:
         raise SuiteError(
