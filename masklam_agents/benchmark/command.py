@@ -116,7 +116,8 @@ def _do(command: str, runs: list[Run], folder: Path, how: How, console: Console)
         taken, others = take_over(how.known, runs, folder)
         console.print(f"{taken} results taken over; {others} others are of no run of these", soft_wrap=True)
     shared = str(folder / "shared")
-    options = Options(str(folder), shared, keep_agents=how.keep_agents, retry=how.retry, command=command)
+    more: dict[str, Any] = {"keep_agents": how.keep_agents, "retry": how.retry, "plugin_folder": os.getcwd()}
+    options = Options(str(folder), shared, command=command, **more)
     launcher = make_launcher(how.launcher, options, workers=how.workers, address=how.address)
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:

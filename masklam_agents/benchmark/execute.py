@@ -51,6 +51,7 @@ class Options:
     :param pictures: draw those of seed 0
     :param save_every: seconds between saves of an agent in training
     :param command: of the whole suite; results say how to repeat their run by it
+    :param plugin_folder: where modules of plugins may lie, too; empty: the working directory
     """
 
     out: str
@@ -60,6 +61,7 @@ class Options:
     pictures: bool = True
     save_every: float = 30.0
     command: str = ""
+    plugin_folder: str = ""
 
 
 def run_folder(out: str | os.PathLike[str], run: Run) -> Path:
@@ -96,7 +98,7 @@ def _attempt(run: Run, folder: Path, options: Options, stop: Stop) -> Outcome:
     began, began_cpu = time.monotonic(), time.process_time()
     commit()  # that of the code which is being loaded
     try:
-        load_plugins(run.config["plugins"])
+        load_plugins(run.config["plugins"], options.plugin_folder)
         _check_code(run)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # those of useless masks; the scores say so

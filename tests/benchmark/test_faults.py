@@ -181,7 +181,7 @@ def test_a_folder_of_another_version_or_of_something_else_is_refused(tmp_path):
         (["quick", "--run", "zzz"], "no run of this suite has a hash that begins with 'zzz'"),
         (
             ["quick", "--plugin", "no_such_module"],
-            "no_such_module: no such module; PYTHONPATH says where modules of yours are",
+            "or elsewhere; PYTHONPATH says where modules of yours are",
         ),
         (["quick", "--tuned", "nowhere.yaml"], "nowhere.yaml: no such file; `masklam benchmark quick --tune` writes"),
         (["quick", "--tune"], "has no section 'tuning' with a grid"),
