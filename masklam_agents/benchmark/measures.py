@@ -295,5 +295,7 @@ def without_repeats(found: Iterable[Found]) -> list[Found]:
         other = seen.setdefault(key, item)
         if other.result != result:
             run = f"{result.method}, {place_of(result).label}, seed {result.seed}"
-            raise ResultError(f"{item.where}: another result of {run} than in {other.where}; remove one of them")
+            edited = other.result.config.get("plugin_code") != result.config.get("plugin_code")
+            hint = " (the benchmark's command, given again, says which is of older code)" if edited else ""
+            raise ResultError(f"{item.where}: another result of {run} than in {other.where}; remove one of them{hint}")
     return list(seen.values())

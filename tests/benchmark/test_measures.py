@@ -89,6 +89,9 @@ def test_a_run_counts_once_and_two_versions_of_it_not_at_all():
     other = Found(make_result(0.5), "c.json", None)
     with pytest.raises(ResultError, match="c.json: another result of lapo, MaskCheetah-v0.*a.json; remove one"):
         without_repeats([one, other])
+    edited = Found(make_result(config={**other.result.config, "plugin_code": {"mine": "0"}}), "d.json", None)
+    with pytest.raises(ResultError, match=r"remove one of them \(the benchmark's command, given again, says which"):
+        without_repeats([one, edited])
 
 
 def test_places_are_sorted_as_people_do():
