@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 import shutil
 import time
@@ -134,8 +135,11 @@ def _result_of(run: Run, folder: Path, options: Options, stop: Stop) -> tuple[Re
 
     th.set_num_threads(1)
     shared = Shared(Path(options.shared), stop, options.save_every)
-    with shared.in_use(run):
-        return _trained_and_measured(run, folder, options, shared)
+    try:
+        with shared.in_use(run):
+            return _trained_and_measured(run, folder, options, shared)
+    finally:
+        gc.collect()  # agents are in cycles; a worker would keep those of many runs, and the frames they have mapped
 
 
 def _trained_and_measured(run: Run, folder: Path, options: Options, shared: Any) -> tuple[Result, str]:

@@ -1,6 +1,7 @@
 """The runner: what is done is skipped, what is shared is made once, what fails is recorded, locks hold."""
 
 import errno
+import gc
 import io
 import os
 import shlex
@@ -27,6 +28,7 @@ from masklam_agents.benchmark.suite import load_suite
 from masklam_agents.benchmark.table import Table
 from masklam_agents.benchmark.tuned import load_tuned
 from masklam_agents.cli import app
+from masklam_agents.common.offline import OfflineAlgorithm
 from masklam_agents.common.saving import read_agent
 from masklam_envs.data import cache
 from masklam_envs.tasks import Task
@@ -73,6 +75,17 @@ def test_a_run_leaves_a_result_with_all_that_the_rules_ask_for(tmp_path):
     }
     assert not list((tmp_path / "shared" / "frames").iterdir())  # nobody needs them any more
     assert not list((tmp_path / "shared" / "agents").glob("*/"))
+
+
+def test_a_worker_keeps_no_agent_of_a_run_that_is_done(tmp_path):
+    made = [thing for thing in gc.get_objects() if isinstance(thing, OfflineAlgorithm)]
+    gc.disable()
+    try:
+        assert do(tiny(methods="[masklam-fixed]", distractors="[still]"), tmp_path).done == 1
+        kept = [thing for thing in gc.get_objects() if isinstance(thing, OfflineAlgorithm)]
+    finally:
+        gc.enable()
+    assert len(kept) <= len(made)
 
 
 def test_methods_that_predict_no_frames_leave_pictures_of_what_they_saw(tmp_path):
