@@ -7,7 +7,7 @@ RAY := .venv-ray
 RLIABLE := .venv-rliable
 # What runs on Meta-World's MuJoCo, the oldest that the package supports: what draws and what steps.
 METAWORLD_TESTS := tests/suites tests/rendering tests/data/test_replay.py tests/test_env.py tests/test_every_env.py \
-	tests/test_import.py tests/test_make_masked.py tests/test_vector.py
+	tests/test_drawn_model.py tests/test_import.py tests/test_make_masked.py tests/test_placed.py tests/test_vector.py
 
 # What a command line may change: make setup PYTHON=python3.13 EXTRAS=dev,hf CONSTRAINTS=
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
