@@ -50,6 +50,8 @@ _LAZY = {
     "render_frames": "masklam_envs.data.frames",
 }
 
+_MODULES = ("wrappers",)
+
 __all__ = [
     "Correlation",
     "Expert",
@@ -71,13 +73,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_LAZY[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+    return sorted([*globals(), *_LAZY, *_MODULES])
 
 
 register_envs()

@@ -55,6 +55,11 @@ def test_public_names_exist(name):
     assert name in dir(masklam_envs)
 
 
+def test_wrappers_are_there_without_an_import_of_their_own(repo):
+    done = run("import masklam_envs; print(masklam_envs.wrappers.FrameStack.__name__)", repo)
+    assert (done.stdout.strip(), done.stderr) == ("FrameStack", "")
+
+
 def test_an_unknown_name_of_the_package_is_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'make_mask'"):
         _ = masklam_envs.make_mask
