@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Literal
 
-from masklam_agents.benchmark.files import BusyError, disk_is_full, locked, write_json
+from masklam_agents.benchmark.files import BusyError, disk_is_full, locked, write_json, write_text
 from masklam_agents.benchmark.plan import Run
 from masklam_agents.benchmark.plugin_code import code_of
 from masklam_agents.benchmark.provenance import commit, installed_versions, machine
@@ -186,7 +186,7 @@ def _draw(agent: Any, run: Run, shared: Any, folder: Path) -> str:
             told.append(traceback.format_exc())
     if not told:
         return ""
-    (folder / NO_PICTURES).write_text("\n".join(told), "utf-8")
+    write_text(folder / NO_PICTURES, "\n".join(told))
     return f"no pictures ({in_a_line(told[0])}): the traceback is in {NO_PICTURES} of the run's folder"
 
 

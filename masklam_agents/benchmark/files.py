@@ -65,6 +65,12 @@ def disk_is_full(error: BaseException) -> bool:
     return False
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a small file in one step, in UTF-8."""
+    with whole_file(path) as part:
+        part.write_text(text, "utf-8")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from masklam_agents.benchmark.files import read_json
+from masklam_agents.benchmark.files import read_json, write_text
 from masklam_agents.benchmark.plan import Run, make_run, settings_of
 from masklam_agents.benchmark.result_files import FILE, OUTDATED
 from masklam_agents.benchmark.runner import FolderError
@@ -55,7 +55,7 @@ def check_stored(
     if unlike:
         raise FolderError(_told(suite, out, unlike))
     for folder, why in marks.items():
-        (folder / OUTDATED).write_text(f"{why}\n", "utf-8")
+        write_text(folder / OUTDATED, f"{why}\n")
     return _outdated(out)
 
 
