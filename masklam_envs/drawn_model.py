@@ -78,6 +78,22 @@ class DrawnModel:
             self.data.qpos[address + 3 : address + 7] = data.mocap_quat[thing.mocap]
 
 
+class ShowsDrawnModel:
+    """Of an environment that has a :class:`DrawnModel` in ``_drawn``: what frames of it are drawn from."""
+
+    _drawn: DrawnModel
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        """The model that is drawn."""
+        return self._drawn.model
+
+    @property
+    def data(self) -> mujoco.MjData:
+        """The data of :attr:`model`."""
+        return self._drawn.data
+
+
 class _Placed:
     """One thing that the task places: its kind, its index in the physics, and the body that carries it when drawn."""
 

@@ -162,7 +162,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
     def _take_base(self, base: gym.Env[Any, Any]) -> None:
         """Set what belongs to this environment alone."""
         self.base = base
-        self._physics = _physics_of(base)
+        self._physics = physics_env(base)
         self.action_space = base.action_space
         self._seeds: np.random.SeedSequence | None = None
         self._track: LiveTrack | None = None
@@ -419,7 +419,11 @@ def _make_base(base: str | gym.Env[Any, Any], base_kwargs: dict[str, Any] | None
         return gym.make(base, disable_env_checker=True, max_episode_steps=-1, **(base_kwargs or {})).unwrapped
 
 
-def _physics_of(base: gym.Env[Any, Any]) -> Any:
+def physics_env(base: gym.Env[Any, Any]) -> Any:
+    """The unwrapped environment, which has MuJoCo's ``model`` and ``data``.
+
+    :raises TypeError: when it has not, or is masked already
+    """
     physics: Any = base.unwrapped
     if isinstance(physics, MaskEnv):
         masked = physics.spec.id if physics.spec is not None else type(physics).__name__

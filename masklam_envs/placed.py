@@ -10,10 +10,11 @@ import gymnasium as gym
 import mujoco
 from gymnasium.utils import EzPickle
 
-from masklam_envs.drawn_model import DrawnModel
+from masklam_envs.drawn_model import DrawnModel, ShowsDrawnModel
+from masklam_envs.env import physics_env
 
 
-class PlacedEnv(gym.Env[Any, Any], EzPickle):
+class PlacedEnv(ShowsDrawnModel, gym.Env[Any, Any], EzPickle):
     """An environment with a model for drawing in which what its task moves about is a part of the positions.
 
     Frames are drawn from positions (``qpos``), live and again from recordings.  A goal that ``reset`` puts elsewhere by
@@ -30,7 +31,7 @@ class PlacedEnv(gym.Env[Any, Any], EzPickle):
         ``"site:goal"``, ``"light:sun"``; empty: sites are drawn, nothing else changes
     :param source: the file that the model was compiled from, or its XML; None: the file that the environment names as
         Gymnasium's do (``fullpath``)
-    :raises TypeError: when the environment is no MuJoCo environment
+    :raises TypeError: when the environment is no MuJoCo environment, or masked already
     :raises ValueError: when a thing does not exist, is not fixed in the world or has joints, the source is unknown, or
         it is not the environment's
     """
@@ -39,23 +40,11 @@ class PlacedEnv(gym.Env[Any, Any], EzPickle):
         self, env: gym.Env[Any, Any], placed: Sequence[str] = (), source: str | os.PathLike[str] | None = None
     ) -> None:
         EzPickle.__init__(self, env, placed, source)
-        physics: Any = env.unwrapped
-        if not (hasattr(physics, "model") and hasattr(physics, "data")):
-            raise TypeError(f"{type(physics).__name__} is no MuJoCo environment (no `model` and `data`)")
+        physics = physics_env(env)
         self.env = env
         self._drawn = DrawnModel(_spec(physics, source), physics.model, [placed] if isinstance(placed, str) else placed)
         self.metadata = env.metadata
         self.action_space, self.observation_space = env.action_space, env.observation_space
-
-    @property
-    def model(self) -> mujoco.MjModel:
-        """The model that is drawn."""
-        return self._drawn.model
-
-    @property
-    def data(self) -> mujoco.MjData:
-        """The data of :attr:`model`."""
-        return self._drawn.data
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode of the environment."""

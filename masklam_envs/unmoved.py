@@ -19,7 +19,6 @@ LOOKS = {
     "light": ("pos", "dir", "diffuse", "ambient"),
 }
 
-
 CURE = "masklam_envs.PlacedEnv(env, ['body:goal', ...]) makes such places a part of the positions: docs/environments.md"
 
 
@@ -61,7 +60,7 @@ class Unmoved:
         if moved := [*self._changed(), *mocap]:
             raise ValueError(
                 f"the environment moves or changes what recorded positions do not tell ({', '.join(moved)}), so its "
-                f"frames could not be drawn again; {CURE}"
+                f"frames could not be drawn again; {CURE}; colours, sizes and cameras have to stay as they are"
             )
 
     def _changed(self) -> list[str]:

@@ -9,7 +9,6 @@ import pytest
 from gymnasium import spaces
 
 from masklam_envs import PlacedEnv, collect, make_masked, render_frames
-from masklam_envs.suites.catalog import DMC_PLACED
 
 XML = """
 <mujoco>
@@ -142,8 +141,10 @@ def test_mistakes_are_told(things, source, message):
         PlacedEnv(Arm("still"), things, source.format(mocap="") if source else None)
     with pytest.raises(TypeError, match="CartPoleEnv is no MuJoCo environment"):
         PlacedEnv(gym.make("CartPole-v1"))
+    with pytest.raises(TypeError, match="MaskReacher-v0 is masked already"):
+        PlacedEnv(gym.make("MaskReacher-v0"))
 
 
 def test_a_file_that_the_environment_names_is_taken():
     env = PlacedEnv(gym.make("Reacher-v5"))
-    assert env.model.nq == 4 and "fullpath" not in DMC_PLACED
+    assert env.model.nq == env.env.unwrapped.model.nq == 4

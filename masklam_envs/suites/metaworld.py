@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
-from masklam_envs.drawn_model import DrawnModel
+from masklam_envs.drawn_model import DrawnModel, ShowsDrawnModel
 from masklam_envs.errors import unknown_name
 from masklam_envs.optional import require
 from masklam_envs.suites.catalog import METAWORLD_TASKS
@@ -19,7 +19,7 @@ from masklam_envs.suites.catalog import METAWORLD_TASKS
 HALF_TURN = np.array([0.0, 0.0, 0.0, 1.0])  # about the camera's own z axis
 
 
-class MetaWorldEnv(gym.Env[NDArray[np.float64], NDArray[np.float32]], EzPickle):
+class MetaWorldEnv(ShowsDrawnModel, gym.Env[NDArray[np.float64], NDArray[np.float32]], EzPickle):
     """One task of Meta-World v3 with the goal in the state, as in its MT1 benchmark.
 
     Physics, observations and rewards are Meta-World's.  ``reset(seed=s)`` draws the places of object and goal from the
@@ -59,16 +59,6 @@ class MetaWorldEnv(gym.Env[NDArray[np.float64], NDArray[np.float32]], EzPickle):
     def dt(self) -> float:
         """Length of a step, seconds."""
         return float(self._env.dt)
-
-    @property
-    def model(self) -> mujoco.MjModel:
-        """The model that is drawn."""
-        return self._drawn.model
-
-    @property
-    def data(self) -> mujoco.MjData:
-        """The data of :attr:`model`."""
-        return self._drawn.data
 
     @property
     def scripted_expert(self) -> ScriptedExpert:
