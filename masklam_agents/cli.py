@@ -105,12 +105,14 @@ def collect(
         int | None, typer.Option(min=1, help="processes; one a core where each gets ten episodes")
     ] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="cut episodes after so many steps")] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Record episodes as physics states; frames are drawn from them later."""
     import masklam_envs
     from masklam_envs.data.collect import worthwhile_workers
 
     with _mistakes_told():
+        load_plugins(plugin or ())
         recorded = masklam_envs.collect(
             task,
             episodes,

@@ -13,7 +13,7 @@ from masklam_agents import methods
 from masklam_agents.benchmark.result_files import read_results
 from masklam_agents.cli import app
 from masklam_agents.common import external
-from masklam_envs import collect, render_frames
+from masklam_envs import Trajectories, collect, render_frames
 from masklam_envs.distractors import presets
 from masklam_envs.masks import sources
 from tests.benchmark.tiny import TINY
@@ -114,6 +114,37 @@ def test_commands_take_names_of_a_plugin(tmp_path, plugin):
         done = cli.invoke(app, [*command, "--plugin", plugin])
         assert done.exit_code == 0, done.output
         forget_yours()
+
+
+def test_processes_record_an_environment_that_a_plugin_registers(tmp_path, monkeypatch):
+    """They have imported no plugin: this process tells them what its id, and the distractor's name, stand for."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(presets, "_PARTS", dict(presets._PARTS))
+    (tmp_path / "arms.py").write_text(
+        "import gymnasium as gym\nfrom masklam_envs import register_distractor\n"
+        "from masklam_envs.distractors.video import BouncingVideo\n\n"
+        "class Clips(BouncingVideo):\n    'Clips.'\n\n"
+        "def make_arm(**kwargs):\n    return gym.make('Reacher-v5', **kwargs).unwrapped\n\n"
+        "def register():\n"
+        "    gym.register('Arm-v0', make_arm, max_episode_steps=20)\n"
+        "    kwargs = {'base': 'Arm-v0', 'distractor': 'clips'}\n"
+        "    gym.register('MaskArm-v0', 'masklam_envs.env:MaskEnv', kwargs=kwargs, max_episode_steps=20)\n"
+        "    register_distractor('clips', Clips)\n"
+    )
+    (tmp_path / "registers.py").write_text("import arms\n\narms.register()\n")  # imported nowhere else
+    command = ["collect", "MaskArm-v0", "--episodes", "2", "--plugin", "registers"]
+    try:
+        for workers in ("1", "2"):
+            done = CliRunner().invoke(app, [*command, "--workers", workers, "--out", str(tmp_path / workers)])
+            assert done.exit_code == 0, done.output
+    finally:
+        for name in ("Arm-v0", "MaskArm-v0"):
+            gym.registry.pop(name, None)
+        for name in ("arms", "registers"):
+            sys.modules.pop(name, None)
+    alone, shared = (Trajectories.load(tmp_path / workers) for workers in ("1", "2"))
+    assert alone.meta == shared.meta and alone.meta["base"] == "Arm-v0"
+    assert len(alone) == 40 and np.array_equal(alone.qpos, shared.qpos)
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ from masklam_envs.env import MaskEnv, checked_action, make_by_id, next_distracto
 from masklam_envs.errors import unknown_name
 from masklam_envs.experts import Expert
 from masklam_envs.reference import action_reference, reference_expert
+from masklam_envs.registered import Registered
 from masklam_envs.unmoved import Unmoved
 from masklam_envs.variables import ONE_THREAD, environment
 from masklam_envs.view import DRAWING_VERSION
@@ -42,7 +43,7 @@ EPISODES_A_WORKER = 10
 class _Plan(NamedTuple):
     """What every process of a recording is told."""
 
-    env: str | gym.Env[Any, Any]
+    env: gym.Env[Any, Any]
     policy: str | StatePolicy
     noise: float | None
     seed: int
@@ -128,7 +129,8 @@ def _in_processes(plan: _Plan, numbers: range, workers: int) -> Iterator[Traject
     from multiprocessing import get_context
 
     try:
-        pickle.dumps(plan)
+        pickled = pickle.dumps(plan)
+        known = pickle.dumps(_registered(plan.env))
     except Exception as error:  # anything may go wrong in a foreign object's pickling
         raise ValueError(
             f"with workers={workers} environment and policy go to other processes, which these do not ({error}); "
@@ -136,7 +138,7 @@ def _in_processes(plan: _Plan, numbers: range, workers: int) -> Iterator[Traject
         ) from error
     # One thread each: the policies' matrices are too small to share out.
     with environment(**ONE_THREAD):
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker, initargs=(plan,))
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (known, pickled))
         try:
             yield from pool.map(_record, numbers)
         finally:
@@ -146,9 +148,16 @@ def _in_processes(plan: _Plan, numbers: range, workers: int) -> Iterator[Traject
 _worker: _Recorder | None = None
 
 
-def _start_worker(plan: _Plan) -> None:
+def _registered(env: gym.Env[Any, Any]) -> Registered:
+    """What a process has to know before it can make the environment of a plan again."""
+    base = env.unwrapped.base_id if isinstance(env.unwrapped, MaskEnv) else None
+    return Registered.here((base, env.spec.id if env.spec is not None else None))
+
+
+def _start_worker(known: bytes, plan: bytes) -> None:
     global _worker
-    _worker = _Recorder(plan)
+    pickle.loads(known).register()
+    _worker = _Recorder(pickle.loads(plan))
 
 
 def _record(number: int) -> Trajectories:
@@ -160,7 +169,7 @@ class _Recorder:
     """Steps the base environment and keeps what a dataset holds."""
 
     def __init__(self, plan: _Plan) -> None:
-        env = plan.env if not isinstance(plan.env, str) else gym.make(plan.env)
+        env = plan.env
         masked = env.unwrapped
         if not isinstance(masked, MaskEnv):
             raise TypeError(

@@ -80,7 +80,12 @@ def distractor_names() -> list[str]:
 
 def is_registered_by_others(name: str) -> bool:
     """Whether a part of that name is not this package's."""
-    return name in _PARTS and not _PARTS[name].startswith("masklam_envs.")
+    return name in distractors_of_others()
+
+
+def distractors_of_others() -> dict[str, str]:
+    """Entry points by name of the parts that are not this package's."""
+    return {name: text for name, text in _PARTS.items() if not text.startswith("masklam_envs.")}
 
 
 def register_distractor(name: str, entry_point: str | type[Part]) -> None:

@@ -81,7 +81,12 @@ def entry_point_of(name: str) -> str:
 
 def is_source_of_others(name: str) -> bool:
     """Whether a mask source of that name is not this package's."""
-    return name in _KNOWN and not _KNOWN[name].startswith("masklam_envs.")
+    return name in sources_of_others()
+
+
+def sources_of_others() -> dict[str, str]:
+    """Entry points by name of the mask sources that are not this package's."""
+    return {name: text for name, text in _KNOWN.items() if not text.startswith("masklam_envs.")}
 
 
 def source_names() -> tuple[str, ...]:

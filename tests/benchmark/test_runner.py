@@ -6,7 +6,6 @@ import io
 import os
 import shlex
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -192,16 +191,16 @@ def test_a_run_that_another_runner_has_is_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "POLL", 0.05)
     suite = tiny(methods="[lapo]")
     [run] = make_runs(suite)
-    free = threading.Event()
+    held, free = threading.Event(), threading.Event()
 
     def hold():
         with locked(run_folder(tmp_path, run) / "lock"):
+            held.set()
             free.wait(30)
 
     holder = threading.Thread(target=hold)
     holder.start()
-    while not (run_folder(tmp_path, run) / "lock").exists():
-        time.sleep(0.01)
+    assert held.wait(30)
     assert execute(run, options(tmp_path)).status == "busy"
     threading.Timer(0.3, free.set).start()
     assert do(suite, tmp_path).done == 1
