@@ -70,8 +70,8 @@ class Args:
     """samples for IDM and FDM; 0: 150,000, or 400,000 with --full"""
     clone: int = 0
     """samples for the policy, also that of BC; 0: 400,000, or 2,000,000 with --full"""
-    decode: int = 100_000
-    """samples for the action decoder, which cost next to nothing"""
+    decode: int = 400_000
+    """samples for the action decoder, which cost next to nothing; more fit the labels too well (docs/results.md)"""
     labels: int = 4_096
     """transitions with true actions that the decoder may see"""
     evaluation_episodes: int = 0
