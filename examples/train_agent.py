@@ -1,6 +1,6 @@
 """Collect video, learn latent actions with MaskLAM and with LAPO, act with both, compare: the whole road in one script.
 
-    python examples/train_agent.py --out runs/demo          # ten minutes on two cores
+    python examples/train_agent.py --out runs/demo          # six minutes on two cores
     python examples/train_agent.py --full --out runs/full   # 70 minutes; adds cloning of all true actions, the ceiling
 
 The background of MaskCheetah is panned by the action (correlation 0.9, two of six action dimensions), so a model of the
@@ -50,7 +50,7 @@ METHODS: dict[str, type[OfflineAlgorithm]] = {"BC": BC, "MaskLAM": MaskLAM, "LAP
 
 @dataclasses.dataclass
 class Args:
-    """Sizes of the run; the defaults are the ten-minute demo."""
+    """Sizes of the run; the defaults are the six-minute demo."""
 
     out: Path = Path("runs/demo")
     """folder of the results"""
@@ -71,7 +71,7 @@ class Args:
     clone: int = 0
     """samples for the policy, also that of BC; 0: 400,000, or 2,000,000 with --full"""
     decode: int = 400_000
-    """samples for the action decoder, which cost next to nothing; more fit the labels too well (docs/results.md)"""
+    """samples for the action decoder, which cost next to nothing"""
     labels: int = 4_096
     """transitions with true actions that the decoder may see"""
     evaluation_episodes: int = 0
