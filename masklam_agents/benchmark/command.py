@@ -72,7 +72,7 @@ def benchmark(name: str, out: Path | None, chosen: Chosen, how: How, console: Co
     claim_folder(suite, folder)
     for line in check_stored(suite, runs, folder, tuned, how.plugins):
         console.print(line, soft_wrap=True, markup=False, highlight=False)
-    summary = _do(_command(name, how), runs, folder, how, console)
+    summary = _do(_command(name, how), runs, folder, how, console, tuple(suite.distractors))
     results = [result for run in runs if (result := finished(folder, run)) is not None]
     for line in check_results(suite, results):
         console.print(f"[bold]unfair:[/] {line}")
@@ -111,13 +111,15 @@ def default_folder(suite: Suite) -> Path:
     return Path("runs") / "benchmark" / suite.name
 
 
-def _do(command: str, runs: list[Run], folder: Path, how: How, console: Console) -> Summary:
+def _do(
+    command: str, runs: list[Run], folder: Path, how: How, console: Console, distractors: tuple[str, ...] = ()
+) -> Summary:
     if how.known:
         taken, others = take_over(how.known, runs, folder)
         console.print(f"{taken} results taken over; {others} others are of no run of these", soft_wrap=True)
     shared = str(folder / "shared")
     more: dict[str, Any] = {"keep_agents": how.keep_agents, "retry": how.retry, "plugin_folder": os.getcwd()}
-    options = Options(str(folder), shared, command=command, **more)
+    options = Options(str(folder), shared, command=command, distractors=distractors, **more)
     launcher = make_launcher(how.launcher, options, workers=how.workers, address=how.address)
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:

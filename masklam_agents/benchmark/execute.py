@@ -19,10 +19,13 @@ from masklam_agents.benchmark.provenance import commit, installed_versions, mach
 from masklam_agents.benchmark.result_files import FILE, ResultError, read_result, write_result
 from masklam_agents.benchmark.results import Evaluation, Result, Training, Tuning
 from masklam_agents.benchmark.stop import Stop, StoppedError
+from masklam_agents.benchmark.twins import PICTURES, copy_beside, finished_twin, result_for
 from masklam_agents.plugins import load_plugins
 
 #: beside a result, why pictures are missing
 NO_PICTURES = "no_pictures.txt"
+#: beside a result, where it was asked for
+AGENT = "agent.safetensors"
 Status = Literal["ok", "failed", "busy", "stopped", "full", "died"]
 
 
@@ -53,6 +56,7 @@ class Options:
     :param save_every: seconds between saves of an agent in training
     :param command: of the whole suite; results say how to repeat their run by it
     :param plugin_folder: where modules of plugins may lie, too; empty: the working directory
+    :param distractors: names of the suite's: a run that differs from a finished one in this name alone has its scores
     """
 
     out: str
@@ -63,6 +67,7 @@ class Options:
     save_every: float = 30.0
     command: str = ""
     plugin_folder: str = ""
+    distractors: tuple[str, ...] = ()
 
 
 def run_folder(out: str | os.PathLike[str], run: Run) -> Path:
@@ -87,6 +92,8 @@ def execute(run: Run, options: Options, stop: Stop | None = None) -> Outcome:
             before = finished(options.out, run)
             if before is not None and not (options.retry and before.status == "failed"):
                 return Outcome(before.status, in_a_line(before.error))
+            if _took_over(run, folder, options):
+                return Outcome("ok")
             return _attempt(run, folder, options, stop or Stop())
     except BusyError as error:
         return Outcome("busy", str(error))
@@ -94,8 +101,24 @@ def execute(run: Run, options: Options, stop: Stop | None = None) -> Outcome:
         return Outcome("full" if disk_is_full(error) else "failed", str(error))
 
 
-def _attempt(run: Run, folder: Path, options: Options, stop: Stop) -> Outcome:
+def _took_over(run: Run, folder: Path, options: Options) -> bool:
+    """Whether a twin of the run is done, whose result and pictures it has now, too."""
+    wanted = [AGENT] if options.keep_agents else []
+    twin = finished_twin(run, folder.parent, options.distractors, wanted)
+    if twin is None:
+        return False
+    _write_config(run, folder, options)
+    copy_beside(twin, folder, [*wanted, *(PICTURES if options.pictures else ()), NO_PICTURES])
+    write_result(folder, result_for(run, read_result(twin)))
+    return True
+
+
+def _write_config(run: Run, folder: Path, options: Options) -> None:
     write_json(folder / "config.json", {"command": command_of(run, options.command), "config": run.config})
+
+
+def _attempt(run: Run, folder: Path, options: Options, stop: Stop) -> Outcome:
+    _write_config(run, folder, options)
     began, began_cpu = time.monotonic(), time.process_time()
     commit()  # that of the code which is being loaded
     try:
@@ -145,7 +168,6 @@ def _result_of(run: Run, folder: Path, options: Options, stop: Stop) -> tuple[Re
 def _trained_and_measured(run: Run, folder: Path, options: Options, shared: Any) -> tuple[Result, str]:
     """The result, and what is missing beside it."""
     from masklam_agents.benchmark.measure import held_out_is_apart, measure, trained_on
-    from masklam_agents.benchmark.shared import AGENT
 
     normalizers = shared.normalizers(run)
     held_out_is_apart(run, shared)
@@ -156,7 +178,7 @@ def _trained_and_measured(run: Run, folder: Path, options: Options, shared: Any)
     wall, cpu = time.monotonic() - began, time.process_time() - began_cpu
     warning = _draw(agent, run, shared, folder) if options.pictures and run.config["seed"] == 0 else ""
     if options.keep_agents:
-        shutil.copyfile(shared.root / "agents" / run.agent_key / AGENT, folder / AGENT)
+        shutil.copyfile(shared.agent_file(run.agent_key), folder / AGENT)
     result = Result(
         **_place(run, options.command, spent.commits),
         status="ok",

@@ -46,6 +46,11 @@ class Run:
         return hash_config(self.config)
 
     @property
+    def scores_key(self) -> str:
+        """Of all that its scores depend on: twins, see :mod:`masklam_agents.benchmark.twins`, share it."""
+        return scores_key(self.config)
+
+    @property
     def agent_key(self) -> str:
         """Of the trained agent: runs that differ in how it is measured alone share it."""
         return hash_config(self._trained())
@@ -96,6 +101,11 @@ class Run:
         config = self.config
         variables = [f"{name}={value}" for name, value in config["variables"].items()]
         return " ".join([config["method"], config["task"], config["distractor"], *variables, f"seed {config['seed']}"])
+
+
+def scores_key(config: Mapping[str, Any]) -> str:
+    """Of a run's configuration all but the distractor's name: what is seen is in ``view`` and ``evaluation``."""
+    return hash_config({name: value for name, value in config.items() if name != "distractor"})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,6 +21,7 @@ from stable_baselines3.common.logger import Logger
 
 import masklam_envs
 from masklam_agents.benchmark.effort import SPENT, Effort, Saver
+from masklam_agents.benchmark.execute import AGENT
 from masklam_agents.benchmark.files import BusyError, locked, read_json, write_json
 from masklam_agents.benchmark.plan import Run
 from masklam_agents.benchmark.results import Normalizers, hash_config
@@ -35,7 +36,7 @@ from masklam_envs.data.trajectories import Trajectories
 
 # Seeds of the recordings of one seed of the suite; far from those of other seeds.
 STREAMS = {"train": 0, "held_out": 1}
-AGENT, DONE = "agent.safetensors", "done.json"
+DONE = "done.json"
 
 
 class Shared:
@@ -165,12 +166,16 @@ class Shared:
         """Whether an agent is trained."""
         return key is not None and (self.root / "agents" / key / DONE).exists()
 
+    def agent_file(self, key: str) -> Path:
+        """Where an agent is kept, trained or not."""
+        return self.root / "agents" / key / AGENT
+
     def _train(
         self, run: Run, key: str, options: dict[str, Any], dataset: Frames | LazyFrames, start: Path | None
     ) -> tuple[Path, Effort]:
         """The file of an agent under a key, trained or gone on with, and what it took."""
-        folder = self.root / "agents" / key
-        path = folder / AGENT
+        path = self.agent_file(key)
+        folder = path.parent
         with locked(folder.with_suffix(".lock")):
             whole = is_agent(path)  # a machine that lost its power may leave a file that is not
             done = Effort.read(folder / DONE) if whole else None
