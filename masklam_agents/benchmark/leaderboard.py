@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from masklam_agents.benchmark.conditions import conditions
-from masklam_agents.benchmark.measures import MEASURES, Measure, Place, collect, place_of, without_repeats
+from masklam_agents.benchmark.measures import MEASURES, Measure, Place, collect, place_of, strata_of, without_repeats
 from masklam_agents.benchmark.report.page import environment_of_pages
 from masklam_agents.benchmark.report.write import write_text
 from masklam_agents.benchmark.result_files import Found, find_results
@@ -77,12 +77,12 @@ def write_leaderboard(
     """Write the table.
 
     :param files: paths as of :func:`~masklam_agents.benchmark.result_files.find_results`, each alone or as
-        ``NAME=PATH``; several paths with one name are one sender's
+        ``NAME=PATH``; several paths with one given name are one sender's
     :param out: ``.html`` or ``.md`` file
     :param by: measure that ranks, one of :data:`~masklam_agents.benchmark.measures.MEASURES`
     :return: what was written, one a version of a suite
     :raises ResultError: for a file that is no result, or two results of one run from one sender
-    :raises ValueError: for an unknown measure or ending
+    :raises ValueError: for an unknown measure or ending, or two paths without names that end alike
     """
     path = Path(out)
     if path.suffix not in SUFFIXES:
@@ -102,8 +102,7 @@ def make_boards(files: Iterable[str | os.PathLike[str]], *, by: str = "normalize
     if by not in MEASURES:
         raise ValueError(unknown_name("measure", by, MEASURES))
     senders: dict[str, list[Found]] = {}
-    for file in files:
-        name, path = _sender(os.fspath(file))
+    for name, path in _senders([os.fspath(file) for file in files]):
         senders.setdefault(name, []).extend(find_results([path]))
     groups: dict[tuple[str, str], dict[tuple[str, str], list[Result]]] = {}
     taken: set[str] = set()
@@ -117,12 +116,25 @@ def make_boards(files: Iterable[str | os.PathLike[str]], *, by: str = "normalize
     return [_board(suite, version, entries, by) for (suite, version), entries in sorted(groups.items())]
 
 
-def _sender(argument: str) -> tuple[str, Path]:
-    name, equals, rest = argument.partition("=")
-    if equals and not Path(argument).exists():
-        return name.strip(), Path(rest)
-    path = Path(argument)
-    return (path.stem if path.suffix else path.name) or str(path), path
+def _senders(arguments: Sequence[str]) -> list[tuple[str, Path]]:
+    """Name and path of each; files that are called alike, as reports' are, need not be one sender's."""
+    named: list[tuple[str, Path]] = []
+    unnamed: dict[str, str] = {}
+    for argument in dict.fromkeys(arguments):
+        name, equals, rest = argument.partition("=")
+        if equals and not Path(argument).exists():
+            named.append((name.strip(), Path(rest)))
+            continue
+        path = Path(argument)
+        name = (path.stem if path.suffix else path.name) or str(path)
+        if name in unnamed:
+            raise ValueError(
+                f"{unnamed[name]} and {argument} would both be of {name!r}: say whose they are by NAME=PATH (one "
+                "name for both if they are one sender's)"
+            )
+        unnamed[name] = argument
+        named.append((name, path))
+    return named
 
 
 def _board(suite: str, version: str, entries: dict[tuple[str, str], list[Result]], by: str) -> Board:
@@ -186,8 +198,9 @@ def _places(results: Iterable[Result]) -> dict[Place, set[int]]:
 
 
 def _score(results: Sequence[Result], measure: Measure) -> Interval | None:
-    scores = [list(seeds.values()) for places in collect(results, measure).values() for seeds in places.values()]
-    return aggregate(scores) if scores else None
+    scores = next(iter(collect(results, measure).values()), {})  # of the entry's one method
+    strata, labels = strata_of(scores, scores)
+    return aggregate(strata, same=labels) if strata else None
 
 
 def _shown(board: Board) -> list[Measure]:

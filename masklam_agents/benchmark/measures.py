@@ -7,7 +7,7 @@ place, and a pooled number is over the places where every method has runs.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from masklam_agents.benchmark.result_files import Found, ResultError
@@ -163,7 +163,7 @@ class Row:
     """A method's numbers over the places of a comparison.
 
     :param method: its name
-    :param runs: how many
+    :param runs: how many; runs that are the same in several places, see :func:`same_runs`, count once
     :param aggregates: by metric; ``optimality_gap`` only where 1 is what can be reached
     :param difference: its scores minus the baseline's, run by run of one place and seed; None for the baseline
     :param ratio: how many times better than the baseline, likewise; None for the baseline
@@ -257,30 +257,58 @@ def _row(
     options: dict[str, Any],
 ) -> Row:
     names = [name for name in METRICS if measure.gap or name != "optimality_gap"]
-    strata = [list(scores[place].values()) for place in places]
-    runs, found = sum(map(len, strata)), aggregates(strata, names, **options)
+    strata, labels = strata_of(scores, places)
+    runs = sum(dict(zip(labels, map(len, strata), strict=True)).values())
+    found = aggregates(strata, names, same=labels, **options)
     if base is None:
         return Row(method, runs, found, None, None, None)
     difference = ratio = None
-    if pairs := _pairs([(scores[place], base[place]) for place in places]):
-        ours, theirs = pairs
-        difference = paired_difference(ours, theirs, **options)
+    if pairs := _pairs(scores, base, places):
+        ours, theirs, alike = pairs
+        difference = paired_difference(ours, theirs, same=alike, **options)
         if measure.floor is not None:
-            ratio = paired_ratio(*(pairs if measure.higher else (theirs, ours)), measure.floor, **options)
-    both = (strata, [list(base[place].values()) for place in places])
-    better = probability_of_improvement(*(both if measure.higher else both[::-1]), **options)
+            sides = (ours, theirs) if measure.higher else (theirs, ours)
+            ratio = paired_ratio(*sides, measure.floor, same=alike, **options)
+    both = ((strata, labels), strata_of(base, places))
+    (first, of), (second, against) = both if measure.higher else both[::-1]
+    better = probability_of_improvement(first, second, same=(of, against), **options)
     return Row(method, runs, found, difference, ratio, better)
 
 
+Seeds = Mapping[int, float]
+
+
+def strata_of(scores: Mapping[Place, Seeds], places: Iterable[Place]) -> tuple[list[list[float]], list[Hashable]]:
+    """The runs of each place, in the order of their seeds, and labels that say which places have the same runs."""
+    chosen = {place: dict(sorted(scores[place].items())) for place in places}
+    return [list(found.values()) for found in chosen.values()], [same_runs(*each) for each in chosen.items()]
+
+
+def same_runs(place: Place, found: Seeds) -> Hashable:
+    """Equal for places of one task in which every seed has the same score to the last bit.
+
+    Such scores are of one run: a method that sees nothing of what differs between the places, as ``lapo-clean`` does
+    under all distractors and LAPO with all mask sources.
+    """
+    return place.task, tuple(sorted(found.items()))
+
+
 def _pairs(
-    places: Sequence[tuple[Mapping[int, float], Mapping[int, float]]],
-) -> tuple[list[list[float]], list[list[float]]] | None:
-    """Strata of the runs that have a partner with the same seed in the same place; None when there is none."""
-    shared = [(ours, theirs, sorted(set(ours) & set(theirs))) for ours, theirs in places]
-    pairs = [
-        ([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds]) for ours, theirs, seeds in shared if seeds
-    ]
-    return ([ours for ours, _ in pairs], [theirs for _, theirs in pairs]) if pairs else None
+    scores: Mapping[Place, Seeds], base: Mapping[Place, Seeds], places: Iterable[Place]
+) -> tuple[list[list[float]], list[list[float]], list[Hashable]] | None:
+    """Strata of the runs that have a partner with the same seed in the same place, and their labels; None without."""
+    pairs = []
+    for place in places:
+        seeds = sorted(set(scores[place]) & set(base[place]))
+        ours, theirs = ({seed: side[place][seed] for seed in seeds} for side in (scores, base))
+        if seeds:
+            pairs.append((list(ours.values()), list(theirs.values()), same_runs(place, ours), same_runs(place, theirs)))
+    if not pairs:
+        return None
+    ours_of, theirs_of, labels, others = (list(column) for column in zip(*pairs, strict=True))
+    # Where the baseline's runs are the same in several places, and only there, its labels say so.
+    alike = [a if labels.count(a) > 1 else b for a, b in zip(labels, others, strict=True)]
+    return ours_of, theirs_of, alike
 
 
 def without_repeats(found: Iterable[Found]) -> list[Found]:

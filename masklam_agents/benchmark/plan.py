@@ -143,11 +143,11 @@ def make_runs(
     distractors = _some("distractor", chosen.distractors, tuple(suite.distractors))
     seeds = range(suite.seeds if chosen.seeds is None else chosen.seeds)
     places = itertools.product(seeds, tasks, distractors, settings_of(suite), methods)
-    runs = [
+    runs = (
         make_run(suite, method, task, distractor, seed, settings, tuned, plugins)
         for seed, task, distractor, settings, method in places
-    ]
-    return _by_hash(runs, chosen.runs)
+    )
+    return _by_hash(list({run.hash: run for run in runs}.values()), chosen.runs)  # a name may be given twice
 
 
 def make_run(

@@ -2,8 +2,11 @@
 
 Scores are a list of *strata*: one array for each task, a number for each run; tasks may have different numbers of runs.
 Intervals are percentile intervals of a stratified bootstrap: runs are drawn anew, with replacement, within each task.
-With five runs a task such intervals are on the narrow side; they say how much the runs scatter, not what other tasks
-would give.
+With five runs a task such intervals are on the narrow side (``experiments/interval_coverage.py`` measures how much);
+they say how much the runs scatter, not what other tasks would give.
+
+Where several tasks hold the same runs, because a method sees nothing of what differs between them, drawing each anew
+would make many independent runs of few: ``same`` names such tasks alike, and they are drawn together.
 
 >>> aggregate([[0.0, 0.5, 0.5, 9.0], [1.0, 1.0, 1.0, 1.0]], "iqm").estimate
 0.875
@@ -16,7 +19,7 @@ The numbers are a function of the scores and ``seed``: the order of tasks, and o
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +30,8 @@ REPETITIONS = 10_000
 LEVEL = 0.95
 _AT_ONCE = 4_000_000  # numbers drawn at a time
 Floats = NDArray[np.float64]
+#: a label for each stratum; those with one label hold the same runs in the same order
+Labels = Sequence[Hashable]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +88,19 @@ def iqm(scores: Floats) -> Floats:
 
 # Each takes strata of (R, n) and returns (R,).
 def _iqm(strata: Sequence[Floats]) -> Floats:
-    return iqm(np.concatenate(strata, axis=-1))
+    scores = np.concatenate(strata, axis=-1)
+    if len({runs.shape[-1] for runs in strata}) == 1:
+        return iqm(scores)
+    return _weighted_iqm(scores, np.concatenate([np.full(runs.shape[-1], 1 / runs.shape[-1]) for runs in strata]))
+
+
+def _weighted_iqm(scores: Floats, weights: Floats) -> Floats:
+    """Mean of the middle half of the weight: a task counts alike whether it has few runs or many."""
+    order = np.argsort(scores, axis=-1)
+    weight = (weights / weights.sum())[order]
+    end = np.cumsum(weight, axis=-1)
+    middle = np.clip(end, 0.25, 0.75) - np.clip(end - weight, 0.25, 0.75)
+    return (np.take_along_axis(scores, order, axis=-1) * middle).sum(-1) / middle.sum(-1)
 
 
 def _mean(strata: Sequence[Floats]) -> Floats:
@@ -112,6 +129,7 @@ def aggregate(
     scores: Sequence[ArrayLike],
     metric: str = "iqm",
     *,
+    same: Labels | None = None,
     repetitions: int = REPETITIONS,
     level: float = LEVEL,
     seed: int = 0,
@@ -119,20 +137,22 @@ def aggregate(
     """One number for all runs of all tasks.
 
     :param scores: strata
-    :param metric: ``"iqm"`` of all runs, ``"mean"`` of the tasks' means, ``"median"`` of the tasks' means (of one task:
-        of its runs), or ``"optimality_gap"``, by how much runs stay below 1 on average
+    :param metric: ``"iqm"`` of all runs, tasks weighing alike, ``"mean"`` of the tasks' means, ``"median"`` of the
+        tasks' means (of one task: of its runs), or ``"optimality_gap"``, by how much runs stay below 1 on average
+    :param same: a label for each task, where several hold the same runs; None: all runs are different ones
     :param repetitions: of the bootstrap
     :param level: of the interval, in (0, 1)
     :param seed: of the bootstrap
     :raises ValueError: for an unknown metric, no scores, or scores that are not finite
     """
-    return aggregates(scores, (metric,), repetitions=repetitions, level=level, seed=seed)[metric]
+    return aggregates(scores, (metric,), same=same, repetitions=repetitions, level=level, seed=seed)[metric]
 
 
 def aggregates(
     scores: Sequence[ArrayLike],
     metrics: Sequence[str] = tuple(METRICS),
     *,
+    same: Labels | None = None,
     repetitions: int = REPETITIONS,
     level: float = LEVEL,
     seed: int = 0,
@@ -141,9 +161,9 @@ def aggregates(
     for metric in metrics:
         if metric not in METRICS:
             raise ValueError(unknown_name("metric", metric, METRICS))
-    strata = _strata(scores)
+    strata, labels = _strata(scores, same)
     drawn: dict[str, list[Floats]] = {metric: [] for metric in metrics}
-    for sample in _resampled(strata, repetitions, seed):
+    for sample in _resampled(strata, labels, repetitions, seed):
         for metric in metrics:
             drawn[metric].append(METRICS[metric](sample))
     whole = [runs[None] for runs in strata]
@@ -157,6 +177,7 @@ def paired_ratio(
     denominators: Sequence[ArrayLike],
     floor: float,
     *,
+    same: Labels | None = None,
     repetitions: int = REPETITIONS,
     level: float = LEVEL,
     seed: int = 0,
@@ -170,6 +191,7 @@ def paired_ratio(
     :param numerators: strata
     :param denominators: strata of the same shape
     :param floor: smallest score that is told from nothing, above 0
+    :param same: as in :func:`aggregate`, where the numerators or the denominators of tasks are the same runs
     :param repetitions: as in :func:`aggregate`; pairs are drawn together
     :param level: likewise
     :param seed: likewise
@@ -177,7 +199,7 @@ def paired_ratio(
     """
     if not floor > 0:
         raise ValueError(f"floor must be above 0, got {floor}")
-    pairs = _paired(numerators, denominators)
+    pairs, labels = _paired(numerators, denominators, same)
     floored = sum(int((both < floor).any(-1).sum()) for both in pairs)
 
     def ratios(sample: Sequence[Floats]) -> tuple[Floats, Floats]:
@@ -187,7 +209,7 @@ def paired_ratio(
         return geometric, means[..., 0] / means[..., 1]
 
     first = ratios([both[None] for both in pairs])
-    drawn = [ratios(sample) for sample in _resampled(pairs, repetitions, seed)]
+    drawn = [ratios(sample) for sample in _resampled(pairs, labels, repetitions, seed)]
     geometric, of_means = (
         _interval(estimate[0], np.concatenate(samples), level)
         for estimate, samples in zip(first, zip(*drawn, strict=True), strict=True)
@@ -199,6 +221,7 @@ def paired_difference(
     scores: Sequence[ArrayLike],
     others: Sequence[ArrayLike],
     *,
+    same: Labels | None = None,
     repetitions: int = REPETITIONS,
     level: float = LEVEL,
     seed: int = 0,
@@ -207,19 +230,26 @@ def paired_difference(
 
     :param scores: strata
     :param others: strata of the same shape, which are taken away
+    :param same: as in :func:`paired_ratio`
     :param repetitions: as in :func:`aggregate`; pairs are drawn together
     :param level: likewise
     :param seed: likewise
     :raises ValueError: when shapes differ
     """
-    differences = [both[:, 0] - both[:, 1] for both in _paired(scores, others)]
-    return aggregate(differences, "mean", repetitions=repetitions, level=level, seed=seed)
+    pairs, labels = _paired(scores, others, same)
+    drawn = [
+        np.mean([both.mean(-1) for both in sample], axis=0)
+        for sample in _resampled([both[:, 0] - both[:, 1] for both in pairs], labels, repetitions, seed)
+    ]
+    estimate = np.mean([(both[:, 0] - both[:, 1]).mean() for both in pairs])
+    return _interval(estimate, np.concatenate(drawn), level)
 
 
 def probability_of_improvement(
     scores: Sequence[ArrayLike],
     others: Sequence[ArrayLike],
     *,
+    same: tuple[Labels, Labels] | None = None,
     repetitions: int = REPETITIONS,
     level: float = LEVEL,
     seed: int = 0,
@@ -228,6 +258,7 @@ def probability_of_improvement(
 
     :param scores: strata
     :param others: strata of the same tasks in the same order; the number of runs may differ
+    :param same: labels as in :func:`aggregate`, of both
     :param repetitions: as in :func:`aggregate`; both methods' runs are drawn independently
     :param level: likewise
     :param seed: likewise
@@ -235,13 +266,20 @@ def probability_of_improvement(
     """
     if len(scores) != len(others):
         raise ValueError(f"{len(scores)} tasks against {len(others)}: give both methods' scores of the same tasks")
-    tasks = [(x, y) for x, y in zip(_strata(scores, sort=False), _strata(others, sort=False), strict=True)]
-    tasks.sort(key=lambda pair: (*map(len, pair), *(x for runs in pair for x in runs)))
+    ours, theirs = (
+        zip(_checked(strata), _labels(strata, given), strict=True)
+        for strata, given in zip((scores, others), same or (None, None), strict=True)
+    )
+    tasks = sorted(zip(ours, theirs, strict=True), key=lambda pair: _order([runs for runs, _ in pair]))
+    counted: dict[Hashable, Floats] = {}
     random = np.random.default_rng(seed)
     estimates, drawn = [], []
-    for x, y in tasks:
+    for (x, of), (y, against) in tasks:
         wins = (x[:, None] > y) + 0.5 * (x[:, None] == y)
-        of_x, of_y = (_counts(random, len(runs), repetitions) / len(runs) for runs in (x, y))
+        for side, runs, label in ((0, x, of), (1, y, against)):
+            if (side, label) not in counted:
+                counted[side, label] = _counts(random, len(runs), repetitions) / len(runs)
+        of_x, of_y = counted[0, of], counted[1, against]
         estimates.append(wins.mean())
         drawn.append(((of_x @ wins) * of_y).sum(-1))
     return _interval(np.mean(estimates), np.mean(drawn, axis=0), level)
@@ -251,55 +289,93 @@ def performance_profile(
     scores: Sequence[ArrayLike],
     thresholds: ArrayLike,
     *,
+    same: Labels | None = None,
     repetitions: int = 2_000,
     level: float = LEVEL,
     seed: int = 0,
 ) -> Profile:
-    """Share of all runs whose score is above each threshold.
+    """Share of runs whose score is above each threshold, tasks weighing alike.
 
     :param scores: strata
     :param thresholds: (T,)
+    :param same: as in :func:`aggregate`
     :param repetitions: as in :func:`aggregate`
     :param level: of the pointwise intervals
     :param seed: as in :func:`aggregate`
     """
-    strata, at = _strata(scores), np.asarray(thresholds, np.float64)
-    random, total = np.random.default_rng(seed), sum(len(runs) for runs in strata)
+    (strata, labels), at = _strata(scores, same), np.asarray(thresholds, np.float64)
+    random, counted = np.random.default_rng(seed), dict[Hashable, Floats]()
     share, drawn = np.zeros(len(at)), np.zeros((repetitions, len(at)))
-    for runs in strata:
+    for runs, label in zip(strata, labels, strict=True):
         above = (runs[:, None] > at).astype(np.float64)
-        share += above.sum(0) / total
-        drawn += _counts(random, len(runs), repetitions) @ above / total
+        if label not in counted:
+            counted[label] = _counts(random, len(runs), repetitions)
+        share += above.mean(0) / len(strata)
+        drawn += counted[label] @ above / (len(runs) * len(strata))
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return Profile(at, share, np.minimum(low, share), np.maximum(high, share))
 
 
-def _strata(scores: Sequence[ArrayLike], sort: bool = True) -> list[Floats]:
+def _checked(scores: Sequence[ArrayLike]) -> list[Floats]:
+    """Sorted runs of each task."""
     strata = [np.sort(np.asarray(runs, np.float64)) for runs in scores]
     if not strata or any(runs.ndim != 1 or not len(runs) for runs in strata):
         raise ValueError("scores must be a list with an array (runs,) for each task, and at least one run in each")
     if not all(np.isfinite(runs).all() for runs in strata):
         raise ValueError("scores must be finite; leave runs out that have none")
-    return sorted(strata, key=lambda runs: (len(runs), *runs)) if sort else strata
+    return strata
 
 
-def _paired(numerators: Sequence[ArrayLike], denominators: Sequence[ArrayLike]) -> list[Floats]:
+def _labels(strata: Sequence[ArrayLike], same: Labels | None) -> Labels:
+    """One for each stratum."""
+    labels = range(len(strata)) if same is None else same
+    lengths: dict[Hashable, int] = {}
+    for label, runs in zip(labels, strata, strict=True):
+        if lengths.setdefault(label, np.shape(runs)[0]) != np.shape(runs)[0]:
+            raise ValueError(f"tasks with one label {label!r} hold the same runs, got {lengths[label]} and {len(runs)}")  # type: ignore[arg-type]
+    return labels
+
+
+def _order(strata: Sequence[Floats]) -> tuple[float, ...]:
+    """A key under which the order of tasks does not matter."""
+    return (*map(len, strata), *(x for runs in strata for x in runs.ravel()))
+
+
+def _strata(scores: Sequence[ArrayLike], same: Labels | None) -> tuple[list[Floats], list[Hashable]]:
+    """Tasks and runs in an order of their own, with their labels."""
+    both = sorted(zip(_checked(scores), _labels(scores, same), strict=True), key=lambda each: _order(each[:1]))
+    return [runs for runs, _ in both], [label for _, label in both]
+
+
+def _paired(
+    numerators: Sequence[ArrayLike], denominators: Sequence[ArrayLike], same: Labels | None
+) -> tuple[list[Floats], list[Hashable]]:
+    """Pairs (n, 2) of each task, and labels."""
     shapes = [[np.shape(runs) for runs in strata] for strata in (numerators, denominators)]
     if shapes[0] != shapes[1]:
         raise ValueError(f"paired scores must have the same shape, got {shapes[0]} and {shapes[1]}")
     pairs = [np.stack([a, b], axis=-1).astype(np.float64) for a, b in zip(numerators, denominators, strict=True)]
-    _strata([both.ravel() for both in pairs])
-    ordered = [both[np.lexsort(both.T)] for both in pairs]
-    return sorted(ordered, key=lambda both: (len(both), *both.ravel()))
+    _checked([both.ravel() for both in pairs])
+    labels = list(_labels(pairs, same))
+    # Pairs of tasks that are drawn together stay in their common order.
+    ordered = [
+        both if labels.count(label) > 1 else both[np.lexsort(both.T)] for both, label in zip(pairs, labels, strict=True)
+    ]
+    both = sorted(zip(ordered, labels, strict=True), key=lambda each: _order(each[:1]))
+    return [runs for runs, _ in both], [label for _, label in both]
 
 
-def _resampled(strata: Sequence[Floats], repetitions: int, seed: int) -> Iterator[list[Floats]]:
+def _resampled(strata: Sequence[Floats], labels: Labels, repetitions: int, seed: int) -> Iterator[list[Floats]]:
     """Runs drawn anew within each stratum, (R, n, ...) each, in parts that fit into memory."""
     random = np.random.default_rng(seed)
     at_once = max(1, _AT_ONCE // sum(runs.size for runs in strata))
     for start in range(0, repetitions, at_once):
         count = min(at_once, repetitions - start)
-        yield [runs[random.integers(len(runs), size=(count, len(runs)))] for runs in strata]
+        drawn: dict[Hashable, NDArray[np.int64]] = {}
+        for runs, label in zip(strata, labels, strict=True):
+            if label not in drawn:
+                drawn[label] = random.integers(len(runs), size=(count, len(runs)))
+        yield [runs[drawn[label]] for runs, label in zip(strata, labels, strict=True)]
 
 
 def _counts(random: np.random.Generator, runs: int, repetitions: int) -> Floats:

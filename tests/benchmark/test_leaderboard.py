@@ -6,6 +6,7 @@ import json
 import pytest
 
 from masklam_agents.benchmark.leaderboard import make_boards, write_leaderboard
+from masklam_agents.benchmark.result_files import write_result
 from masklam_agents.benchmark.results import Machine, to_json
 from tests.benchmark.helpers import make_result, make_results, write_results
 from tests.test_cli import masklam
@@ -102,3 +103,31 @@ def test_the_command(sent, tmp_path):
     done = masklam("leaderboard", tmp_path / "bad.json", "--out", "x.md")
     assert done.exit_code == 2
     assert "no JSON" in done.output
+
+
+def test_files_that_are_called_alike_need_names(tmp_path):
+    """Every report's file is called results.jsonl; two groups' must not become one entry."""
+    for group in ("one", "two"):
+        write_result(tmp_path / group / "runs", make_result(seed=int(group == "two")))
+    paths = [str(tmp_path / group / "runs") for group in ("one", "two")]
+    with pytest.raises(ValueError, match=r"would both be of 'runs': say whose they are by NAME=PATH"):
+        make_boards(paths)
+    assert len(make_boards([paths[0], paths[0]])[0].entries) == 1  # the same path twice
+    [board] = make_boards([f"A={paths[0]}", f"B={paths[1]}"])
+    assert {entry.sender for entry in board.entries} == {"A", "B"}
+    [together] = make_boards([f"A={path}" for path in paths])
+    assert {entry.sender for entry in together.entries} == {"A"}
+
+
+def test_many_runs_of_an_easy_task_do_not_make_up_for_a_hard_one(tmp_path):
+    def sent(name, returns, counts):
+        for (task, value), count in zip(returns.items(), counts, strict=True):
+            for seed in range(count):
+                result = make_result(returns=(value,), task=task, seed=seed, method=name)
+                write_result(tmp_path / name / f"{task}-{seed}", result)
+        return str(tmp_path / name)
+
+    even = sent("even", {"MaskCheetah-v0": 70.0, "MaskHopper-v0": 20.0}, (5, 5))
+    worse = sent("worse", {"MaskCheetah-v0": 60.0, "MaskHopper-v0": 15.0}, (20, 1))
+    [board] = make_boards([even, worse])
+    assert [entry.method for entry in board.entries] == ["even", "worse"]

@@ -1,10 +1,12 @@
 """Which runs are compared with which."""
 
+import numpy as np
 import pytest
 
-from masklam_agents.benchmark.measures import MEASURES, compare, place_of, without_repeats
+from masklam_agents.benchmark.measures import MEASURES, compare, place_of, strata_of, without_repeats
 from masklam_agents.benchmark.result_files import Found, ResultError
 from masklam_agents.benchmark.results import Normalizers
+from masklam_agents.benchmark.statistics import aggregate
 from tests.benchmark.helpers import make_result, make_results
 
 NMSE, RETURN = MEASURES["nmse"], MEASURES["normalized_return"]
@@ -104,3 +106,33 @@ def test_places_are_sorted_as_people_do():
 def test_without_common_seeds_there_is_a_probability_and_no_ratio():
     row = compare([make_result(0.8, seed=0), make_result(0.4, method="laom", seed=1)], NMSE, **FEW).rows[0]
     assert (row.method, row.difference, row.ratio, row.improvement.estimate) == ("laom", None, None, 1.0)
+
+
+def test_runs_that_are_the_same_in_several_places_count_once():
+    """As those of a method that sees another scene, or of a baseline that reads no masks."""
+    random = np.random.default_rng(0)
+    base, clean = random.uniform(0.5, 0.9, (4, 5)), random.uniform(0.3, 0.7, 5)
+    results = []
+    for place in range(4):
+        for seed in range(5):
+            where = {"distractor": f"video-{place}", "seed": seed}
+            results.append(make_result(base[place, seed], method="lapo", **where))
+            results.append(make_result(clean[seed], method="lapo-clean", **where))
+    pooled = {row.method: row for row in compare(results, NMSE).rows}
+    assert {method: row.runs for method, row in pooled.items()} == {"lapo": 20, "lapo-clean": 5}
+    [alone] = [row for row in compare(results[:10], NMSE).rows if row.method == "lapo-clean"]
+    assert pooled["lapo-clean"].aggregates["mean"] == alone.aggregates["mean"]
+    drawn_apart = aggregate([list(clean)] * 4, "iqm")
+    interval = pooled["lapo-clean"].aggregates["iqm"]
+    assert interval.high - interval.low > 1.5 * (drawn_apart.high - drawn_apart.low)
+    swapped = {row.method: row for row in compare(results, NMSE, baseline="lapo-clean").rows}
+    there, back = pooled["lapo-clean"].ratio.ratio, swapped["lapo"].ratio.ratio
+    assert (back.low, back.high) == pytest.approx((1 / there.high, 1 / there.low))
+
+
+def test_other_tasks_with_the_same_scores_are_other_runs():
+    places = [place_of(make_result(task=task, distractor=name)) for task in ("a-v0", "b-v0") for name in ("x", "y")]
+    _, labels = strata_of({place: {0: 0.5, 1: 0.25} for place in places}, places)
+    assert labels[0] == labels[1] != labels[2] == labels[3]
+    _, [one, other] = strata_of({places[0]: {0: 0.5, 1: 0.25}, places[1]: {0: 0.5, 1: 0.75}}, places[:2])
+    assert one != other

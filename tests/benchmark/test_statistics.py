@@ -180,6 +180,50 @@ def test_profiles_fall(scores, thresholds):
     assert (profile.share <= profile.high).all()
 
 
+def test_the_middle_of_tasks_with_unequal_runs_weighs_tasks_alike():
+    # Many good runs of an easy task do not make up for a hard one: as if each task had as many runs as the other.
+    easy, hard = [0.5] * 20, [0.1, 0.3]
+    assert aggregate([easy, hard], "iqm").estimate == pytest.approx(aggregate([[0.5] * 2, hard], "iqm").estimate)
+    # Half the weight is each task's: a quarter is cut at each end, 0.1 and half of the easy ones.
+    assert aggregate([easy, hard], "iqm").estimate == pytest.approx((0.5 + 0.3) / 2)
+    assert performance_profile([easy, hard], [0.4]).share.tolist() == [0.5]
+
+
+@given(strata, st.integers(2, 4))
+def test_the_same_runs_in_several_tasks_tell_nothing_new(scores, times):
+    """Whatever is asked for: each run several times over makes the interval no narrower."""
+    labels = [label for label in range(len(scores)) for _ in range(times)]
+    again = [runs for runs in scores for _ in range(times)]
+    for metric in ("mean", "optimality_gap"):  # what the IQM cuts is rounded down; the median of one task is another
+        once, often = aggregate(scores, metric, **FEW), aggregate(again, metric, same=labels, **FEW)
+        assert (often.estimate, often.low, often.high) == pytest.approx((once.estimate, once.low, once.high))
+    at = [0.0, 0.5, 1.0]
+    one, more = performance_profile(scores, at, **FEW), performance_profile(again, at, same=labels, **FEW)
+    for name in ("share", "low", "high"):
+        assert getattr(more, name) == pytest.approx(getattr(one, name))
+    half = probability_of_improvement(again, again, same=(labels, labels), **FEW)
+    plain = probability_of_improvement(scores, scores, **FEW)
+    assert (half.low, half.high) == pytest.approx((plain.low, plain.high))
+
+
+def test_the_same_runs_drawn_apart_would_make_a_narrow_interval():
+    scores = np.random.default_rng(0).normal(size=5)
+    apart = aggregate([scores] * 9, "iqm")
+    together = aggregate([scores] * 9, "iqm", same=["one"] * 9)
+    assert apart.estimate == together.estimate
+    assert together.high - together.low > 2 * (apart.high - apart.low)
+
+
+def test_pairs_with_the_same_runs_on_one_side_are_drawn_together():
+    ours, others = [[1.0, 2.0, 4.0]] * 2, [[1.0, 1.0, 1.0], [1.0, 2.0, 4.0]]
+    found = paired_ratio(ours, others, 0.01, same=["a", "a"])
+    # The first pair of both tasks alone, or the last: never the first here and the last there.
+    assert (found.ratio.low, found.ratio.high) == pytest.approx((1.0, 2.0))
+    assert found.of_means.low == pytest.approx((1 + 1) / (1 + 1))
+    difference = paired_difference(ours, others, same=["a", "a"])
+    assert (difference.low, difference.high) == (0.0, 1.5)
+
+
 def test_seeds_repeat_and_differ():
     scores = np.random.default_rng(0).normal(size=(3, 5))
     assert aggregate(scores, seed=1) == aggregate(scores, seed=1) != aggregate(scores, seed=2)
@@ -195,6 +239,7 @@ def test_seeds_repeat_and_differ():
         (lambda: aggregate([[1.0]], level=1.0), "level must lie"),
         (lambda: paired_ratio([[1.0]], [[1.0, 2.0]], 0.1), "same shape"),
         (lambda: probability_of_improvement([[1.0]], []), "1 tasks against 0"),
+        (lambda: aggregate([[1.0], [1.0, 2.0]], same=["a", "a"]), "one label 'a' hold the same runs, got 1 and 2"),
     ],
 )
 def test_mistakes_are_named(call, message):

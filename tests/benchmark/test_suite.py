@@ -296,3 +296,9 @@ def test_a_choice_for_another_version_is_refused(tmp_path):
     with pytest.raises(SuiteError, match="was made for suite tiny 0, this is tiny 1"):
         load_tuned(suite, beside=tmp_path / "suite.yaml")
     assert load_tuned(suite, beside=tmp_path / "elsewhere" / "suite.yaml") is None
+
+
+def test_what_is_named_twice_is_run_once():
+    suite = tiny(methods="[lapo, masklam-fixed, lapo]", tasks="[MaskCheetah-v0, MaskCheetah-v0]")
+    assert [run.config["method"] for run in make_runs(suite)] == ["lapo", "masklam-fixed"]
+    assert len(make_runs(suite, Chosen(methods=("lapo", "lapo")))) == 1

@@ -8,7 +8,7 @@ from masklam_agents.benchmark import execute as execute_module
 from masklam_agents.benchmark.execute import finished, run_folder
 from masklam_agents.benchmark.known import take_over
 from masklam_agents.benchmark.plan import make_runs
-from masklam_agents.benchmark.result_files import OUTDATED, to_json, write_result
+from masklam_agents.benchmark.result_files import OUTDATED, ResultError, to_json, write_result
 from masklam_agents.benchmark.twins import finished_twin, result_for
 from tests.benchmark.tiny import do, tiny
 
@@ -79,16 +79,30 @@ def test_only_a_twin_that_counts_is_taken(tmp_path):
     assert finished_twin(second, folder, NAMES) is None
 
 
-def test_known_results_of_twins_are_taken_over(tmp_path):
+def test_known_results_of_twins_are_used_when_the_run_s_turn_comes(tmp_path, measured):
     runs = make_runs(suite("[lapo-clean, lapo]"))
-    do([run for run in runs if run.config["distractor"] == "video"], tmp_path / "there")
-    assert take_over([tmp_path / "there"], runs, tmp_path / "here") == (3 + 1, 0)
-    assert take_over([tmp_path / "there"], runs, tmp_path / "here") == (0, 0)
-    ghosts = [run for run in runs if run.config["distractor"] == "ghost"]
-    assert take_over([tmp_path / "there"], ghosts, tmp_path / "other") == (1, 1)
-    for run in ghosts:
-        result = finished(tmp_path / "other", run)
-        assert (result is None) == (run.config["method"] == "lapo")
-    [video, *_] = [run for run in runs if run.config["distractor"] == "video"]
-    own = finished(tmp_path / "there", video)
-    assert result_for(video, own) is own
+    video, ghosts = ([run for run in runs if run.config["distractor"] == name] for name in ("video", "ghost"))
+    do(video, tmp_path / "there")
+    measured.clear()
+    assert take_over([tmp_path / "there"], ghosts, tmp_path / "here") == (1, 1)
+    assert take_over([tmp_path / "there"], ghosts, tmp_path / "here") == (0, 1)
+    # Before: a report would hold places in which nothing but the twin has runs.
+    assert not any(run_folder(tmp_path / "here", run).exists() for run in ghosts)
+    assert do(ghosts, tmp_path / "here", distractors=NAMES).done == 2
+    assert [run.config["method"] for run in measured] == ["lapo"]
+    clean = finished(tmp_path / "here", ghosts[0])
+    assert clean.metrics == finished(tmp_path / "there", video[0]).metrics
+    assert result_for(ghosts[0], clean) is clean
+
+
+def test_known_results_are_of_this_version_and_replace_failures(tmp_path):
+    [run] = make_runs(tiny(methods="[lapo]"))
+    do([run], tmp_path / "there")
+    known, folder = finished(tmp_path / "there", run), run_folder(tmp_path / "here", run)
+    write_result(folder, dataclasses.replace(known, status="failed", error="no memory", metrics=None))
+    assert take_over([tmp_path / "there"], [run], tmp_path / "here") == (1, 0)
+    assert finished(tmp_path / "here", run) == known
+    versions = {**known.versions, "masklam": "0.0.0"}
+    write_result(run_folder(tmp_path / "old", run), dataclasses.replace(known, versions=versions))
+    with pytest.raises(ResultError, match=r"result.json: of masklam 0.0.0, this is .*leave it out of --known"):
+        take_over([tmp_path / "old"], [run], tmp_path / "new")

@@ -18,6 +18,7 @@ from masklam_agents.benchmark.measures import (
     compare,
     place_of,
     sorting_key,
+    strata_of,
     without_repeats,
 )
 from masklam_agents.benchmark.report.fairness import Facts, gather_facts
@@ -165,11 +166,10 @@ def _split(
 
 def _profiles(results: Sequence[Result], comparison: Comparison, seed: int) -> dict[str, Profile]:
     scores = collect(results, comparison.measure)
+    strata = {row.method: strata_of(scores[row.method], comparison.places) for row in comparison.rows}
     return {
-        row.method: performance_profile(
-            [list(scores[row.method][place].values()) for place in comparison.places], THRESHOLDS, seed=seed
-        )
-        for row in comparison.rows
+        method: performance_profile(runs, THRESHOLDS, same=labels, seed=seed)
+        for method, (runs, labels) in strata.items()
     }
 
 
