@@ -17,7 +17,7 @@ from masklam_agents.benchmark.suite import load_suite
 
 FOLDER = Path(__file__).parent / "results"
 CORRELATED = ("action-0.6", "action-0.9", "action-1.0", "ghost")
-COLUMNS = ("nmse", "normalized_return", "return_over_expert")
+COLUMNS = ("nmse_unseen", "nmse", "normalized_return", "return_over_expert")
 PAIR = ("lapo", "masklam-fixed")
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -26,19 +26,19 @@ def pooled(results: Sequence[Result]) -> str:
     """Every method over the places that all of them share."""
     found = {name: compare(results, MEASURES[name]) for name in COLUMNS}
     rows = {name: {row.method: row for row in comparison.rows} for name, comparison in found.items()}
-    measured = ["probe NMSE", "ratio to LAPO", "normalized return", "ratio to LAPO", "return / expert: ratio"]
+    measured = ["NMSE", "ratio", "ratio, training backgrounds", "normalized return", "ratio", "return / expert: ratio"]
     methods = dict.fromkeys(row.method for name in COLUMNS for row in found[name].rows)
     lines = [[f"`{method}`", *_pooled_cells(method, rows)] for method in methods]
     return _extent(found["normalized_return"]) + "\n\n" + _table(["method", "runs", *measured], lines)
 
 
 def _pooled_cells(method: str, rows: dict[str, dict[str, Row]]) -> Iterable[str]:
-    error, returned, over = (rows[name].get(method) for name in COLUMNS)
-    yield str(max(row.runs for row in (error, returned, over) if row))
-    for row in (error, returned):
-        yield "-" if row is None else _interval(row.aggregates["iqm"], 3)
-        yield _ratio(row)
-    yield _ratio(over)
+    unseen, error, returned, over = (rows[name].get(method) for name in COLUMNS)
+    yield str(max(row.runs for row in (unseen, returned, over) if row))
+    yield "-" if unseen is None else _interval(unseen.aggregates["iqm"], 3)
+    yield from map(_ratio, (unseen, error))
+    yield "-" if returned is None else _interval(returned.aggregates["iqm"], 3)
+    yield from map(_ratio, (returned, over))
 
 
 def _ratio(row: Row | None) -> str:
@@ -50,7 +50,8 @@ def places(results: Sequence[Result]) -> str:
     by_place: dict[Place, list[Result]] = {}
     for result in sorted(_paired(results), key=lambda result: place_of(result).order()):
         by_place.setdefault(place_of(result), []).append(result)
-    head = ["task", "distractor", "seeds", "NMSE: LAPO", "MaskLAM", "ratio", "return: LAPO", "MaskLAM", "ratio"]
+    head = ["task", "distractor", "seeds", "NMSE: LAPO", "MaskLAM", "ratio", "ratio, training backgrounds"]
+    head += ["normalized return: LAPO", "MaskLAM", "ratio", "return / expert: ratio"]
     return _table(head, [_place_cells(place, found) for place, found in by_place.items()])
 
 
@@ -62,23 +63,25 @@ def _paired(results: Sequence[Result]) -> list[Result]:
 
 
 def _place_cells(place: Place, found: Sequence[Result]) -> list[str]:
-    cells = [place.task, place.distractor]
-    for name in ("nmse", "normalized_return"):
-        rows = {row.method: row for row in compare(found, MEASURES[name]).rows}
-        if name == "nmse":
-            cells.append(str(rows[PAIR[0]].runs))
-        cells += [f"{rows[method].aggregates['mean'].estimate:.3f}" for method in PAIR]
-        ratio = rows[PAIR[1]].ratio
-        assert ratio is not None
-        cells.append(_interval(ratio.of_means, 2))
-    return cells
+    rows = {name: {row.method: row for row in compare(found, MEASURES[name]).rows} for name in COLUMNS}
+    ratios = {name: _ratio_of_means(row[PAIR[1]]) for name, row in rows.items()}
+    means = {name: [f"{row[method].aggregates['mean'].estimate:.3f}" for method in PAIR] for name, row in rows.items()}
+    cells = [place.task, place.distractor, str(rows["nmse"][PAIR[0]].runs)]
+    cells += [*means["nmse_unseen"], ratios["nmse_unseen"], ratios["nmse"]]
+    return [*cells, *means["normalized_return"], ratios["normalized_return"], ratios["return_over_expert"]]
+
+
+def _ratio_of_means(row: Row) -> str:
+    assert row.ratio is not None
+    floored = f" ({row.ratio.floored} of {row.ratio.pairs} pairs at the floor)" if row.ratio.floored else ""
+    return _interval(row.ratio.of_means, 2) + floored
 
 
 def methods(results: Sequence[Result]) -> str:
-    """The IQM of probe NMSE and normalized return of every method under every distractor, over the shared tasks."""
+    """The IQM of every method under every distractor, over the shared tasks."""
     distractors = list(dict.fromkeys(place.distractor for place in sorted(map(place_of, results), key=Place.order)))
     parts = []
-    for name in ("nmse", "normalized_return"):
+    for name in ("nmse_unseen", "normalized_return"):
         cells = {d: _iqms([r for r in results if r.distractor == d], name) for d in distractors}
         names = sorted({method for found in cells.values() for method in found})
         lines = [[f"`{m}`", *(cells[d].get(m, "-") for d in distractors)] for m in names]
