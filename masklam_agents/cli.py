@@ -337,13 +337,15 @@ def evaluate(
             fitted, scored = split_for_probe(scored)
         else:
             fitted = opened(train, view if train_view is None else train_view)
+        if out is not None:  # before the work: a folder that cannot be made is told now
+            out.parent.mkdir(parents=True, exist_ok=True)
         report = measure_latents(loaded, fitted, scored, limit=limit)
+        typer.echo(text_of(report))
         if out is not None:
             with whole_file(out) as part:
                 part.write_text(json.dumps(report.to_json(), indent=1) + "\n")
         if pictures is not None:
             _draw_latents(loaded, scored, pictures, ("pca", "umap") if umap else ("pca",), limit)
-    typer.echo(text_of(report))
 
 
 def _draw_latents(agent: Any, frames: Any, folder: Path, kinds: tuple[str, ...], limit: int) -> None:

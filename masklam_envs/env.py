@@ -202,7 +202,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
 
         :param action: (A,), cut to the bounds of the action space before the base sees it
         :raises ValueError: when an action has another shape or is not finite
-        :raises gymnasium.error.ResetNeeded: before the first reset
+        :raises gymnasium.error.ResetNeeded: before the first reset, or after a recording by this environment
         """
         track = self.track
         action = checked_action(action, self.action_space)
@@ -210,6 +210,10 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         state, reward, terminated, truncated, info = self.base.step(action)
         row = track.step(action, before)
         return self._observe(state, row), float(reward), bool(terminated), bool(truncated), info
+
+    def leave_episode(self) -> None:
+        """End the episode, because somebody steps the base environment by itself: :meth:`step` needs a reset first."""
+        self._track = self._faults = None
 
     def draw_clean(self) -> NDArray[np.uint8]:
         """The present state's pixels (S, S, 3) uint8 without distractor, a fresh array."""

@@ -13,6 +13,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.wrappers import DelayObservation, NormalizeObservation
 
 from masklam_envs.distractors import ActionReference
 from masklam_envs.distractors.facts import GROUND_ALPHA
@@ -20,6 +21,7 @@ from masklam_envs.distractors.reference import Whitening
 from masklam_envs.experts import Expert, load_expert
 from masklam_envs.quiet import quiet_mujoco
 from masklam_envs.tasks import task_of_base
+from masklam_envs.wrappers.outside import wrappers_of
 
 # By a word of the environment's id.  The suite itself has no hopper; LAOM and MaskLAM give it what walker has.
 # Distracting Meta-World puts the video in the floor's place.
@@ -42,7 +44,12 @@ def reference_expert(base: gym.Env[Any, Any], strength: str = "expert") -> Exper
     bound = expert.info.action_bound
     own_actions = spaces.Box(-bound, bound, expert.action_mean.shape, np.float32)
     fits = base.action_space == own_actions and base.observation_space.shape == expert.obs_mean.shape
-    return expert if fits else None
+    return expert if fits and not any(map(_changes_states, wrappers_of(base))) else None
+
+
+def _changes_states(wrapper: gym.Wrapper[Any, Any, Any, Any]) -> bool:
+    """Whether what a wrapper observes are no longer the states that an expert knows."""
+    return isinstance(wrapper, gym.ObservationWrapper | NormalizeObservation | DelayObservation)
 
 
 def action_reference(base: gym.Env[Any, Any]) -> ActionReference:

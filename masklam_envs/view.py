@@ -138,6 +138,11 @@ class View:
         return View(self.model, dataclasses.replace(self.config, **changes), reference or self.reference, **self._about)
 
     @functools.cached_property
+    def joints(self) -> list[str]:
+        """Names of the model's joints, in the order of ``qpos``; nameless ones are their numbers."""
+        return [self.model.joint(i).name or str(i) for i in range(self.model.njnt)]
+
+    @functools.cached_property
     def renderer(self) -> Any:
         """The renderer, made at first use: Numba is imported only then."""
         return self.new_renderer()

@@ -515,3 +515,10 @@ def test_no_cached_kernel_holds_a_number_of_this_mujoco():
     # Numba caches code with the values of its globals, and the cache outlives the MuJoCo it was made with.
     for kernel in (calls.step_states, calls.step_environments, calls.read_states):
         assert "WHOLE_STATE" not in kernel.py_func.__code__.co_names
+
+
+def test_nothing_is_written_where_one_works(tmp_path, monkeypatch, capfd):
+    """MuJoCo warns of the cheetah's model into the terminal and a file of the working directory."""
+    monkeypatch.chdir(tmp_path)
+    gym.make_vec("MaskCheetah-v0", num_envs=2).close()
+    assert (list(tmp_path.iterdir()), capfd.readouterr().err) == ([], "")

@@ -23,7 +23,7 @@ from masklam_agents.common.losses import LOSSES, reconstruction_loss, softened
 from masklam_agents.common.mlp_probe import mlp_probe
 from masklam_agents.common.networks import Network
 from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source, constructor_arguments
-from masklam_agents.common.policies import DECODER_HIDDEN, IDM_INPUTS, as_tensor
+from masklam_agents.common.policies import DECODER_HIDDEN, IDM_INPUTS, as_tensor, evaluating
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.probe import ProbeResult, Samples, get_targets, linear_probe, moving
 from masklam_agents.common.processes import processes
@@ -302,7 +302,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         if (anchors >= last).any():
             raise ValueError("an episode's last frame has no transition: leave it out of the anchors")
         index = self.policy.joined(windows.stack(anchors), windows.stack(np.minimum(anchors + reach, last)))
-        with th.no_grad():
+        with evaluating(self.policy), th.no_grad():
             parts = [self._encode(*frames.rows(part)).float().cpu().numpy() for part in self._parts(index)]
         return np.concatenate(parts)
 
@@ -334,7 +334,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         :return: (B, latent_dim), or (latent_dim,) for unbatched arrays
         """
         rgbm, index, batched = self._pair(obs, next_obs)
-        with th.no_grad():
+        with evaluating(self.policy), th.no_grad():
             z = self._encode(rgbm, index).float().cpu().numpy()
         return z if batched else z[0]
 
@@ -346,9 +346,8 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         if not self.predicts_pixels:
             raise NotImplementedError(f"{type(self).__name__} predicts no pixels")
         rgbm, index, batched = self._pair(obs, next_obs)
-        self.policy.set_training_mode(False)
-        x = self.policy.models_input(*self._seen_by_models(rgbm, index))
-        with th.no_grad():
+        with evaluating(self.policy), th.no_grad():
+            x = self.policy.models_input(*self._seen_by_models(rgbm, index))
             z, _ = self.policy.coded(self.policy.idm(x))
             image = self.policy.next_frame(x, z)
         pixels = ((image + 0.5) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()

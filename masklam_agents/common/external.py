@@ -41,7 +41,7 @@ from masklam_agents.common.lam_protocol import LAMBatch as LAMBatch
 from masklam_agents.common.lam_protocol import Shown, checked_latents, checked_loss, checked_prediction
 from masklam_agents.common.networks import NetworkFamily
 from masklam_agents.common.offline import Source
-from masklam_agents.common.policies import LatentActionPolicy
+from masklam_agents.common.policies import LatentActionPolicy, evaluating
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.processes import processes
 from masklam_agents.common.seeded import seeded, streams_kept
@@ -312,7 +312,7 @@ class ExternalLAM(LatentActionAlgorithm):
         if not self._is_module or not hasattr(lam, "predict_next"):
             raise NotImplementedError(f"model {self.config['lam']!r} has no predict_next(obs, z) and draws nothing")
         rgbm, index, batched = self._pair(obs, next_obs)
-        with th.no_grad():
+        with evaluating(self.policy), th.no_grad():
             image = self._predicted(rgbm, index)
         pixels = ((image.float() + 0.5) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
         return pixels if batched else pixels[0]

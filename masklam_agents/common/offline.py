@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import os
 import re
 from abc import abstractmethod
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from stable_baselines3.common.utils import get_system_info
 
 from masklam_agents.common.ahead import LossOf, PreparedLoss
 from masklam_agents.common.networks import named
-from masklam_agents.common.policies import LatentActionPolicy
+from masklam_agents.common.policies import LatentActionPolicy, evaluating
 from masklam_agents.common.precision import autocast, trains_in_bf16
 from masklam_agents.common.processes import processes
 from masklam_agents.common.saving import read_agent, space_from_json, space_to_json, write_agent
@@ -62,7 +63,20 @@ def constructor_arguments(given: dict[str, Any], **changed: Any) -> dict[str, An
     for name in OPTIONAL_OPTIONS:
         if name in config:
             config[name] = dict(config[name] or {})
-    return own | {"config": {name: list(x) if isinstance(x, tuple) else x for name, x in config.items()}}
+    if config["seed"] is None:  # as in SB3: any; an agent file has to know which
+        config["seed"] = int(np.random.SeedSequence().generate_state(1)[0])
+    return own | {"config": {name: _plain(value) for name, value in config.items()}}
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays, as sweeps draw them, as Python's: a configuration becomes JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return {name: _plain(each) for name, each in value.items()} if isinstance(value, dict) else value
 
 
 def whole_signature(cls: type) -> inspect.Signature:
@@ -140,7 +154,7 @@ class OfflineAlgorithm(StagedAlgorithm):
             seed=config["seed"],
             supported_action_spaces=(spaces.Box,),
         )
-        self._dataset = dataset
+        self._dataset = _checked_source(dataset)
         self._check_config()
         if env is None:
             self._spaces_from_dataset()
@@ -173,6 +187,8 @@ class OfflineAlgorithm(StagedAlgorithm):
             value = config.get(name, 1)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+        if isinstance(config["seed"], bool) or not isinstance(config["seed"], int) or not 0 <= config["seed"] < 2**32:
+            raise ValueError(f"seed must be an integer from 0 to 2**32 - 1, or None for any, got {config['seed']!r}")
         shares = self._shares()
         if len(shares) != len(self.stages) or min(shares) < 0 or not 0 < sum(shares) < math.inf:
             names = list(self.stages)
@@ -211,19 +227,27 @@ class OfflineAlgorithm(StagedAlgorithm):
         """
         check_colours(env)
         wrapped = self._wrap_env(env, self.verbose)
-        size, space = _image_size(wrapped.observation_space), wrapped.action_space
-        if (size, space) != (self.policy.image_size, self.action_space):
-            raise ValueError(
-                f"the agent sees {self.policy.image_size} pixels and acts in {self.action_space}, "
-                f"the environment shows {size} and acts in {space}"
-            )
+        space = wrapped.action_space
+        if self.action_space is None:  # made without environment and dataset
+            self.observation_space, self.action_space = wrapped.observation_space, space
+            self._setup_model()
+        self._check_spaces(self.policy.image_size, self.action_space, wrapped.observation_space, space)
         self.observation_space, self.n_envs = wrapped.observation_space, wrapped.num_envs
         super().set_env(wrapped, force_reset)
+
+    def _check_spaces(self, size: int, space: Any, observation_space: Any, action_space: Any) -> None:
+        """See that an environment's spaces are those of an agent that sees so many pixels and acts in ``space``."""
+        if (shown := _image_size(observation_space)) != size or space != action_space:
+            raise ValueError(
+                f"the agent sees {size} pixels and acts in {space}, the environment shows {shown} and acts in "
+                f"{action_space}"
+            )
 
     def _setup_model(self) -> None:
         self._setup_lr_schedule()
         self.set_random_seed(self.config["seed"])
         self.policy = self._make_policy().to(self.device)
+        self.policy.set_training_mode(False)  # training begins by asking for it
 
     def _make_policy(self) -> LatentActionPolicy:
         network = self.config["network"]
@@ -247,7 +271,10 @@ class OfflineAlgorithm(StagedAlgorithm):
 
     @dataset.setter
     def dataset(self, dataset: Source | None) -> None:
-        self._dataset = dataset
+        self._dataset = _checked_source(dataset)
+        if self.action_space is None and dataset is not None:
+            self._spaces_from_dataset()
+            self._setup_model()
 
     def _opened(self, recorded: Trajectories) -> Dataset:
         """The frames of recorded physics as the agent's environment shows them.
@@ -303,7 +330,18 @@ class OfflineAlgorithm(StagedAlgorithm):
             )
         if recorded.shape[1:] != space.shape:
             raise ValueError(f"the dataset's actions have shape {recorded.shape[1:]}, the agent acts in {space.shape}")
+        self._check_bounds(frames.trajectories.meta)
         return th.from_numpy(recorded[windows.step(anchors)]).to(self.device)
+
+    def _check_bounds(self, meta: dict[str, Any]) -> None:
+        """Complain of actions that mean something else to the agent: they were recorded within other bounds."""
+        space: Any = self.action_space
+        low, high = meta.get("action_low"), meta.get("action_high")
+        if low and high and not (np.allclose(low, space.low) and np.allclose(high, space.high)):
+            raise ValueError(
+                f"the dataset's actions were recorded within {low} and {high}, the agent acts in {space}: collect them "
+                "in the environment that the agent is given, or give it the one they are from"
+            )
 
     # ------------------------------------------------------------------ losses
 
@@ -385,8 +423,7 @@ class OfflineAlgorithm(StagedAlgorithm):
         """
         pixels, batched = frames_of(observation, self.policy.image_size)
         stacks, state = push(pixels, self.config["frame_stack"], state, episode_start)
-        self.policy.set_training_mode(False)
-        with th.no_grad():
+        with evaluating(self.policy), th.no_grad():
             actions = self.policy._predict(stacks).float().cpu().numpy()
         space = self.action_space
         assert isinstance(space, spaces.Box)
@@ -511,8 +548,8 @@ class OfflineAlgorithm(StagedAlgorithm):
         spaces_of = [space_from_json(header[key]) for key in ("observation_space", "action_space")]
         if env is None:
             agent.observation_space, agent.action_space = spaces_of
-        elif agent.action_space.shape != spaces_of[1].shape:
-            raise ValueError(f"the agent acts in {spaces_of[1]}, the environment in {agent.action_space}")
+        else:
+            agent._check_spaces(_image_size(spaces_of[0]), spaces_of[1], agent.observation_space, agent.action_space)
         agent._setup_model()
         weights = {n.removeprefix("policy."): t for n, t in tensors.items() if n.startswith("policy.")}
         try:
@@ -532,6 +569,13 @@ class OfflineAlgorithm(StagedAlgorithm):
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy"], []
+
+
+def _checked_source(dataset: Any) -> Any:
+    if dataset is None or isinstance(dataset, Frames | LazyFrames | Trajectories):
+        return dataset
+    cure = "Trajectories.load(path) opens a folder" if isinstance(dataset, str | os.PathLike) else "see render_frames"
+    raise TypeError(f"dataset must be Frames, LazyFrames or Trajectories, got {dataset!r}: {cure}")
 
 
 def _image_size(space: Any) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,19 @@ from masklam_agents.common.quantize import make_quantizer
 DECODER_HIDDEN = (256, 256)
 VIEWS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
 IDM_INPUTS = ("stacks", "frames")
+
+
+@contextlib.contextmanager
+def evaluating(policy: BasePolicy) -> Iterator[None]:
+    """Within it a policy answers as when it is trained: who asks in the middle of training changes nothing."""
+    training = policy.training
+    if training:
+        policy.set_training_mode(False)
+    try:
+        yield
+    finally:
+        if training:
+            policy.set_training_mode(True)
 
 
 class ActionDecoder(nn.Module):

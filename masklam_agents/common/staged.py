@@ -208,6 +208,8 @@ class StagedAlgorithm(BaseAlgorithm):
                 if not together.agreed(hook.on_step()):
                     going = False
                     break
+                if not self.policy.training:  # a callback's doing
+                    self.policy.set_training_mode(True)
         bar.close()
         self.policy.set_training_mode(False)
         self._averaged = called

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from masklam_envs.batch import calls
 from masklam_envs.batch.physics import Actions, ByAddress, Moves, Outcomes
+from masklam_envs.quiet import quiet_mujoco
 
 Floats = NDArray[np.float64]
 # Steps that `agrees` tries.
@@ -115,7 +116,8 @@ def agrees(physics: Any) -> bool:
     """Whether :func:`outcomes` gives what ``step`` of this environment returns, to the bit; tried on a copy of it."""
     if type(physics).__name__ not in _HEALTHY:
         return False
-    trial = copy.deepcopy(physics)  # a new one with the same settings
+    with quiet_mujoco():
+        trial = copy.deepcopy(physics)  # a new one with the same settings
     trial.reset(seed=0)
     rng = np.random.default_rng(0)
     low, high = trial.action_space.low, trial.action_space.high

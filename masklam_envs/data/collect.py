@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import operator
 import os
 import pickle
 from collections.abc import Callable, Iterator
@@ -38,6 +39,14 @@ POLICIES = ("expert", "medium", "mixed", "random", "reference")
 MIXED_NOISE = 0.6
 # A process takes seconds to start, a few episodes less to record.
 EPISODES_A_WORKER = 10
+# Where nothing limits episodes, one that is still going after so many steps is taken to go on for ever.
+ENDLESS = 100_000
+
+
+_ENDLESS = (
+    f"an episode has {ENDLESS:,} steps and neither ends by itself nor has a limit: give collect max_steps, or the base "
+    "a limit, make_masked(gymnasium.wrappers.TimeLimit(base, 1_000))"
+)
 
 
 class _Plan(NamedTuple):
@@ -64,6 +73,8 @@ def collect(
 ) -> Trajectories:
     """Record whole episodes.
 
+    An environment that is given is stepped itself, without what is drawn of it: it needs a reset afterwards.
+
     :param env: an id or environment of this package, e.g. ``"MaskCheetah-v0"``; the id of any other MuJoCo environment,
         ``"Swimmer-v5"`` or ``"module:Id"``, is what :func:`~masklam_envs.env.make_masked` makes of it
     :param episodes: how many, at least 1
@@ -82,13 +93,14 @@ def collect(
     :param out: folder to which every episode is appended as soon as it is recorded; an interrupted recording goes on
         there when it is asked for again.  None: everything is kept in memory
     :param progress_bar: show one
-    :raises ValueError: for numbers out of range, a policy that the task does not have, an ``out`` made otherwise, a
-        wrapper outside the environment that changes actions or rewards, or an environment that moves what its positions
-        do not tell (:class:`masklam_envs.PlacedEnv` is the cure)
+    :raises ValueError: for numbers out of range, a policy that the task does not have, an ``out`` made otherwise, an
+        episode of 100,000 steps that nothing limits, a wrapper outside the environment that changes actions or rewards,
+        or an environment that moves what its positions do not tell (:class:`masklam_envs.PlacedEnv` is the cure)
     :raises FileExistsError: when ``out`` exists and is no dataset
     :raises OSError: when the disk is full; the episodes before are kept
     """
     env = make_by_id(env) if isinstance(env, str) else env
+    seed, max_steps = operator.index(seed), None if max_steps is None else operator.index(max_steps)
     check_outside(env, "collect records", (ACTIONS, REWARDS))
     plan = _Plan(env, policy, noise, seed, max_steps)
     if episodes < 1 or workers < 1 or (max_steps is not None and max_steps < 1):
@@ -208,6 +220,7 @@ class _Recorder:
         base = self.env.base
         step, limit, label_of = base.step, self.limit, self._labeller(rng)
         data = base.unwrapped.data  # type: ignore[attr-defined]
+        self.env.leave_episode()
         state, _ = base.reset(seed=reset_seed)
         self.unmoved.check(data)
         qpos, qvel = [data.qpos.copy()], [data.qvel.copy()]
@@ -223,6 +236,8 @@ class _Recorder:
             labels.append(label)
             rewards.append(reward)
             truncated = truncated or len(rewards) == limit
+            if limit is None and len(rewards) == ENDLESS:
+                raise ValueError(_ENDLESS)
         self.unmoved.check(data)
         rows = {"qpos": np.array(qpos), "qvel": np.array(qvel, np.float32), "rewards": np.array(rewards, np.float32)}
         return rows | {"actions": np.array(actions), "labels": np.array(labels)}, bool(terminated)
@@ -248,6 +263,7 @@ class _Recorder:
             "noise": self.noise,
             "max_steps": self.limit,
             "seed": self.seed,
+            "joints": self.env.view.joints,
             "action_low": self.space.low.tolist(),
             "action_high": self.space.high.tolist(),
             "action_reference": action_reference(base).to_json(),
@@ -295,7 +311,7 @@ def _resolve_policy(
     if noise is not None and not (np.isfinite(noise) and noise >= 0):
         raise ValueError(f"noise must be a standard deviation >= 0, got {noise}")
     if callable(policy):
-        return getattr(policy, "__name__", type(policy).__name__), policy, noise or 0.0
+        return getattr(policy, "__name__", type(policy).__name__), policy, float(noise or 0.0)
     if policy not in POLICIES:
         raise ValueError(f"{unknown_name('policy', policy, POLICIES)}, or a function from a state to an action")
     if policy == "expert" and hasattr(env.base.unwrapped, "scripted_expert"):
@@ -305,7 +321,7 @@ def _resolve_policy(
         kind = "medium expert" if policy == "medium" else "expert"
         raise ValueError(f"this task ships no {kind}; use policy='random' or pass your own function")
     if expert is None:
-        return "random", None, noise or 0.0
+        return "random", None, float(noise or 0.0)
     name = "expert" if policy == "reference" else policy
     return name, expert.predict, _expert_noise(expert, policy, noise)
 
@@ -316,5 +332,5 @@ def _strength(policy: str) -> str:
 
 def _expert_noise(expert: Expert, policy: str, noise: float | None) -> float:
     if noise is not None:
-        return noise
+        return float(noise)
     return {"reference": expert.info.reference_noise, "mixed": MIXED_NOISE}.get(policy, 0.0)

@@ -314,6 +314,13 @@ def _view_of(env: MaskEnv | View | Any, trajectories: Trajectories) -> View:
             f"the trajectories have {trajectories.qpos.shape[1]} positions, the model has {view.model.nq}: "
             f"they were recorded in {trajectories.meta.get('base')}"
         )
+    recorded = trajectories.meta.get("joints", view.joints)  # unknown in data from elsewhere
+    if recorded != view.joints:
+        base = trajectories.meta.get("base")
+        raise ValueError(
+            f"the trajectories are of another model, that of {base}: they hold the joints {', '.join(recorded)}, this "
+            f"one has {', '.join(view.joints)}; draw them with an environment of {base}"
+        )
     return view
 
 

@@ -111,3 +111,59 @@ def test_errors_name_the_cure(frames):
         LAPO.load("agent", custom_objects={"seed": 3})
     with pytest.raises(ValueError, match="lerning_rate"):
         LAPO.load("agent", lerning_rate=3)
+
+
+def test_numbers_of_numpy_are_configuration_too(frames):
+    """As sweeps draw them; an agent that could not be saved would lose its training."""
+    given = {
+        **{"learning_rate": np.float32(1e-3), "weight_decay": np.float32(0), "shift": np.int64(1)},
+        **{"stage_shares": np.array([0.3, 0.4, 0.3]), "mask_channel": np.bool_(True), "seed": np.int64(3)},
+        "max_grad_norm": {"pretrain": np.float64(2)},
+    }
+    agent = MaskLAM("MultiInputPolicy", make_env(), frames, **SMALL, **given).learn(SAMPLES)
+    agent.save("agent")
+    read = MaskLAM.load("agent").config
+    assert (read["shift"], read["mask_channel"], read["seed"]) == (1, True, 3)
+    assert (read["stage_shares"], read["max_grad_norm"]) == ([0.3, 0.4, 0.3], {"pretrain": 2.0})
+    assert read["learning_rate"] == pytest.approx(1e-3)
+
+
+def test_any_seed_is_one_that_is_known_afterwards(frames):
+    agents = [BC("MultiInputPolicy", make_env(), frames, seed=None, **SMALL).learn(SAMPLES) for _ in range(2)]
+    seeds = [agent.config["seed"] for agent in agents]
+    assert seeds[0] != seeds[1]
+    again = BC("MultiInputPolicy", make_env(), frames, seed=seeds[0], **SMALL).learn(SAMPLES)
+    mine, its = agents[0].policy.state_dict(), again.policy.state_dict()
+    assert all((mine[name] == its[name]).all() for name in mine)
+    for wrong in (-1, 2**32, 0.5, True, "3"):
+        with pytest.raises(ValueError, match="seed must be an integer from 0 to"):
+            BC("MultiInputPolicy", make_env(), frames, seed=wrong)
+
+
+def test_environment_or_dataset_may_come_later(frames):
+    later = LAPO("MultiInputPolicy", **SMALL)
+    later.dataset = frames
+    later.learn(SAMPLES)
+    at_once = LAPO("MultiInputPolicy", dataset=frames, **SMALL).learn(SAMPLES)
+    mine, its = later.policy.state_dict(), at_once.policy.state_dict()
+    assert all((mine[name] == its[name]).all() for name in mine)
+    shown = LAPO("MultiInputPolicy", **SMALL)
+    shown.set_env(make_env())
+    assert shown.predict(make_env().reset(seed=0)[0])[0].shape == (6,)
+    with pytest.raises(TypeError, match=r"got 'data/cheetah': Trajectories.load\(path\) opens a folder"):
+        later.dataset = "data/cheetah"
+    with pytest.raises(TypeError, match="dataset must be Frames, LazyFrames or Trajectories, got 3: see render_frames"):
+        LAPO("MultiInputPolicy", make_env(), dataset=3)
+
+
+def test_an_environment_that_does_not_fit_is_refused_wherever_it_comes(frames):
+    LAPO("MultiInputPolicy", make_env(), frames, **SMALL).save("agent")
+    tenth = np.float32(0.1)
+    scaled = gym.wrappers.RescaleAction(make_env(), -tenth, tenth)
+    with pytest.raises(ValueError, match=r"acts in Box\(-1.0, 1.0.*acts in Box\(-0.1, 0.1"):
+        LAPO.load("agent", env=scaled)
+    with pytest.raises(ValueError, match="the agent sees 32 pixels and acts in .*, the environment shows 64 and"):
+        LAPO.load("agent", env="MaskCheetah-v0")
+    other = BC("MultiInputPolicy", scaled, frames, **SMALL)
+    with pytest.raises(ValueError, match="actions were recorded within .*-1.* the agent acts in Box.*-0.1, 0.1"):
+        other.learn(SAMPLES)

@@ -213,6 +213,11 @@ def test_the_command_prints_and_writes_the_numbers(tmp_path):
     assert f"distractor  NMSE {numbers['distractor']['nmse']:.3f}" in done.output
     assert numbers["transitions"] == [60, 30] and f"NMSE {numbers['action_mlp']['nmse']:.3f}" in done.output
     assert {file.name for file in drawn.iterdir()} == {"predictions.png", "latents_pca.png"}
+    (tmp_path / "file").touch()
+    nowhere = masklam(
+        "evaluate", tmp_path / "agent", "--data", tmp_path / "data", "--out", tmp_path / "file" / "x.json"
+    )
+    assert nowhere.exit_code == 2 and "file" in nowhere.output and "NMSE" not in nowhere.output  # before the work
     unwanted = masklam("evaluate", tmp_path / "agent", "--data", tmp_path / "data", "--umap")
     assert unwanted.exit_code == 2 and "--pictures" in unwanted.output
     train = ("--train", tmp_path / "data", "--train-view", '{"distractor": "action", "split": "test"}')

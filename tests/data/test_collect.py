@@ -1,5 +1,6 @@
 """What `collect` records: whole episodes, reproducible, by the policy that was asked for."""
 
+import importlib
 import itertools
 import json
 import os
@@ -10,10 +11,11 @@ import time
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
 from gymnasium.wrappers import TimeLimit
 
-from masklam_envs import Trajectories, collect, load_expert, make_masked
-from masklam_envs.data import Frames, render_frames
+from masklam_envs import Trajectories, collect, load_expert, make_masked, measure_correlation
+from masklam_envs.data import Frames, LazyFrames, render_frames
 from masklam_envs.data.disturbance import BURST_STEPS
 from masklam_envs.data.trajectories import _DTYPES as FIELDS
 from masklam_envs.distractors import ActionReference
@@ -350,3 +352,59 @@ def test_an_environment_whose_actions_mean_something_else_has_no_expert(policy):
     env = make_masked(gym.wrappers.RescaleAction(gym.make("Hopper-v5"), -2, 2))
     with pytest.raises(ValueError, match="this task ships no (medium )?expert; use policy='random'"):
         collect(env, 1, policy=policy)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        gym.wrappers.NormalizeObservation,
+        lambda env: gym.wrappers.TransformObservation(env, lambda state: 0.1 * state, None),
+        lambda env: gym.wrappers.DelayObservation(env, 3),
+    ],
+)
+def test_an_environment_whose_states_mean_something_else_has_no_expert(wrap):
+    env = make_masked(wrap(gym.make("Hopper-v5")))
+    assert collect(env, 1, max_steps=3).meta["policy"] == "random"
+    with pytest.raises(ValueError, match="this task ships no expert; use policy='random'"):
+        collect(env, 1, policy="expert")
+
+
+def test_an_episode_without_an_end_is_an_error(monkeypatch):
+    monkeypatch.setattr(importlib.import_module("masklam_envs.data.collect"), "ENDLESS", 1_500)
+    endless = make_masked(HalfCheetahEnv())
+    with pytest.raises(
+        ValueError, match=r"neither ends by itself nor has a limit: give collect max_steps, or the base"
+    ):
+        collect(endless, 1)
+    assert len(collect(endless, 1, max_steps=1_600)) == 1_600
+    assert len(collect(make_masked(TimeLimit(HalfCheetahEnv(), 20)), 1)) == 20
+
+
+def test_a_recording_ends_the_episode_of_the_environment_that_it_is_given():
+    env = gym.make("MaskHopper-v0", image_size=32)
+    env.reset(seed=0)
+    measure_correlation(env, steps=20)
+    with pytest.raises(gym.error.ResetNeeded, match="call reset"):
+        env.step(np.zeros(3, np.float32))
+    first = env.reset(seed=0)[0]["pixels"]
+    assert np.array_equal(first, gym.make("MaskHopper-v0", image_size=32).reset(seed=0)[0]["pixels"])
+
+
+def test_frames_of_another_model_with_as_many_positions_are_refused(tmp_path):
+    walker, cheetah = short("MaskWalker-v0"), gym.make("MaskCheetah-v0")
+    message = (
+        r"of another model, that of Walker2d-v5: they hold the joints rootx, .*thigh.*, this one has rootx, .*bthigh"
+    )
+    for view in (cheetah, cheetah.unwrapped.view):
+        with pytest.raises(ValueError, match=message):
+            render_frames(walker, view)
+    with pytest.raises(ValueError, match=message):
+        LazyFrames(walker, cheetah)
+    walker.meta.pop("joints")  # recorded before there was such a list
+    assert len(render_frames(walker, cheetah)) == len(walker) + walker.episodes
+
+
+def test_numbers_of_numpy_are_recorded_as_plain_ones(tmp_path):
+    given = {"seed": np.int64(3), "max_steps": np.int64(4), "noise": np.float32(0.5)}
+    recorded = collect("MaskHopper-v0", np.int64(1), out=tmp_path / "data", **given)
+    assert {name: recorded.meta[name] for name in given} == {"seed": 3, "max_steps": 4, "noise": 0.5}
