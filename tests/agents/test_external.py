@@ -275,13 +275,14 @@ def test_the_seed_of_a_models_noise_moves_no_other_random_numbers(frames):
     assert values[0] == values[1] and len({loss for loss, _ in values}) == 3 and len({z for _, z in values}) == 2
 
 
-def test_a_fresh_agent_draws_what_it_predicts_without_dropout(frames):
-    """Its model is in training mode until it is first used otherwise; it is left in the mode that it was in."""
+def test_an_agent_draws_what_it_predicts_without_dropout(frames):
+    """In the middle of training too; its model is left in the mode that it was in."""
     make(frames).save("fresh")
     agent = ExternalLAM.load("fresh", dataset=frames)
     windows = Windows(frames, future_offset=1)
     here, there = windows.observation(windows.anchors[:4]), windows.observation(windows.anchors[:4] + 1)
-    assert agent.policy.lam.training
+    assert not agent.policy.lam.training
+    agent.policy.set_training_mode(True)
     drop, modes = agent.policy.lam.drop, []
     agent.policy.lam.predict_next = lambda obs, z: modes.append(drop.training) or obs["pixels"][:, -3:] + drop(z).mean()
     drawn = agent.predict_next(here, there)
