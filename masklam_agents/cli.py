@@ -158,7 +158,7 @@ def import_(
     mask_option: Annotated[list[str] | None, typer.Option(help="name=value of the mask source")] = None,
     size: Annotated[int, typer.Option(min=4, help="side of the frames, pixels")] = 64,
     stride: Annotated[int, typer.Option(min=1, help="take every so many-th frame")] = 1,
-    longest: Annotated[int, typer.Option(min=2, help="frames of an episode; longer clips become several")] = 1_000,
+    longest: Annotated[int, typer.Option(min=2, help="frames of an episode; longer clips become several")] = 1_001,
     skip_damaged: Annotated[bool, typer.Option(help="leave out clips that cannot be read")] = False,
     plugin: Plugins = None,
 ) -> None:

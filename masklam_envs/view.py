@@ -137,6 +137,11 @@ class View:
         """A view of its own of the same model; ``changes`` replace fields of the configuration."""
         return View(self.model, dataclasses.replace(self.config, **changes), reference or self.reference, **self._about)
 
+    @property
+    def masks_name(self) -> str:
+        """What its masks are called in data: ``"simulator"``, a mask source's name, or ``"faulty"``."""
+        return "faulty" if self.faults else str(source_config(self.config.mask_source)["name"])
+
     @functools.cached_property
     def joints(self) -> list[str]:
         """Names of the model's joints, in the order of ``qpos``; nameless ones are their numbers."""

@@ -331,6 +331,9 @@ class OfflineAlgorithm(StagedAlgorithm):
         if recorded.shape[1:] != space.shape:
             raise ValueError(f"the dataset's actions have shape {recorded.shape[1:]}, the agent acts in {space.shape}")
         self._check_bounds(frames.trajectories.meta)
+        if not np.isfinite(recorded).all():
+            wrong = int(np.flatnonzero(~np.isfinite(recorded).all(axis=1))[0])
+            raise ValueError(f"the dataset's action {wrong} is {recorded[wrong]}: leave out what is not finite")
         return th.from_numpy(recorded[windows.step(anchors)]).to(self.device)
 
     def _check_bounds(self, meta: dict[str, Any]) -> None:

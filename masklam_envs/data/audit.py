@@ -266,6 +266,8 @@ def flags_of(found: Audit, bounded: bool) -> list[str]:
 
 def _action_flags(found: Audit) -> list[str]:
     flags = []
+    if wrong := int((~np.isfinite(found.actions)).any(axis=1).sum()):
+        return [f"the actions of {wrong} steps are not finite numbers: training on them ends in nan; leave them out"]
     constant = np.flatnonzero(found.variance < 1e-4)
     if constant.size:
         flags.append(f"action dimensions {constant.tolist()} hardly change: NMSE divides by next to nothing")

@@ -138,7 +138,7 @@ def _footage(config: Any) -> list[tuple[str, int, int]]:
         config = list(config.values())
     if isinstance(config, list):
         return [found for part in config for found in _footage(part)]
-    path = Path(config) if isinstance(config, str) else None
+    path = Path(config).expanduser() if isinstance(config, str) else None
     if path is None or not path.exists():
         return []
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())

@@ -89,7 +89,7 @@ class Frames:
         :param column: of all frames of this dataset, see :class:`~masklam_envs.data.mask_columns.MaskColumn`
         :raises ValueError: when it has another number of frames or another size
         """
-        _check_fits(column, len(self), self.image_size)
+        _check_fits(column, self.trajectories, self.image_size)
         rgbm = np.concatenate([self.pixels, column.rows(np.arange(len(self)))[..., None]], axis=3)
         return Frames(_masked_by(self.trajectories, column), rgbm, self.tracks)
 
@@ -157,7 +157,7 @@ class LazyFrames:
         self.trajectories, self.block, self.masks = trajectories, block, masks
         self.view = _view_of(env, trajectories)
         if masks is not None:
-            _check_fits(masks, len(self), self.image_size)
+            _check_fits(masks, trajectories, self.image_size)
             masks.check_seen(self.view)
             masks.warn_if_useless()
             self.trajectories = _masked_by(trajectories, masks)
@@ -234,6 +234,8 @@ def render_frames(trajectories: Trajectories, env: MaskEnv | View | Any, *, prog
     tracks = []
     for e in trange(trajectories.episodes, disable=not progress_bar, desc="render", unit="episode"):
         tracks.append(draw_episode(view, trajectories, e, rgbm[starts[e] : starts[e + 1]]))
+    if view.masks_name != "simulator":  # what is said of masks where nothing is said
+        trajectories = dataclasses.replace(trajectories, meta={**trajectories.meta, "masks": view.masks_name})
     return Frames(trajectories, rgbm, tracks)
 
 
@@ -295,11 +297,17 @@ def _masked_by(trajectories: Trajectories, column: MaskColumn) -> Trajectories:
     return dataclasses.replace(trajectories, meta={**trajectories.meta, "masks": column.name})
 
 
-def _check_fits(column: MaskColumn, count: int, size: int) -> None:
+def _check_fits(column: MaskColumn, trajectories: Trajectories, size: int) -> None:
+    count = int(trajectories.first_frame[-1])
     if column.soft.shape != (count, size, size):
         raise ValueError(
             f"the masks {column.name!r} are {column.soft.shape[0]} of {column.soft.shape[1:]} pixels, the dataset has "
             f"{count} frames of {(size, size)}"
+        )
+    if not column.is_of(trajectories):
+        raise ValueError(
+            f"the masks {column.name!r} are of other episodes, or of these in another order: give the masks and the "
+            "trajectories of one dataset, select episodes afterwards"
         )
 
 

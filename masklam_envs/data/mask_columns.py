@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 from masklam_envs.data.faulty import fault_seed, faulty_episode, known_faults
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.data.store import EpisodeWriter, open_store, read_fields, read_manifest, read_records
+from masklam_envs.data.trajectories import Trajectories
 from masklam_envs.errors import unknown_name
 from masklam_envs.masks.episode import MaskFault
 from masklam_envs.masks.quality import USELESS_EMPTY, Measuring, Quality, contact_sheet
@@ -66,12 +67,14 @@ class MaskColumn:
     :param meta: ``source`` and ``prompt``, and of physics the ``view`` that its frames were seen through, else None
     :param soft: (F, H, W) uint8, 0 .. 255: how sure the source is; mapped from the disk
     :param quality: against the simulator's masks, None where there were none
+    :param episodes: (E, 2) length and reset seed of each episode
     """
 
     name: str
     meta: dict[str, Any]
     soft: NDArray[np.uint8]
     quality: Quality | None
+    episodes: NDArray[np.int64]
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], name: str) -> Self:
@@ -87,8 +90,14 @@ class MaskColumn:
             command = f"masklam segment {folder} --mask-source SOURCE --name {name}"
             raise ValueError(f"{folder}: {unknown_name('mask column', name, known)}; make one with `{command}`")
         stored = open_store(path, read_manifest(path), verify=None)
-        _check_same(folder, name, stored.records, _records(folder), whole=True)
-        return cls(name, stored.meta, stored.arrays["mask"], _read_quality(path))
+        records = _records(folder)
+        _check_same(folder, name, stored.records, records, whole=True)
+        episodes = np.stack([records["length"], records["reset_seed"]], axis=1)
+        return cls(name, stored.meta, stored.arrays["mask"], _read_quality(path), episodes)
+
+    def is_of(self, trajectories: Trajectories) -> bool:
+        """Whether these are the episodes whose masks it holds."""
+        return np.array_equal(self.episodes, np.stack([trajectories.lengths, trajectories.reset_seeds], axis=1))
 
     def check_seen(self, view: Any) -> None:
         """Complain when the masks are of frames that were seen otherwise.

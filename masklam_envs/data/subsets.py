@@ -80,7 +80,8 @@ def split_episodes(trajectories: Trajectories, *, validation: float = 0.1, test:
     if min(validation, test) < 0 or validation + test >= 1:
         raise ValueError(f"validation and test must be shares >= 0, together below 1, got {validation} and {test}")
     count = trajectories.episodes
-    first, second = math.ceil(test * count), math.ceil(validation * count)
+    # 0.07 of 100 is 7, though the product is a little above.
+    first, second = (math.ceil(round(share * count, 9)) for share in (test, validation))
     if first + second >= count:
         raise ValueError(f"{count} episodes are too few for {first} of test and {second} of validation; collect more")
     order = np.random.default_rng(seed).permutation(count)

@@ -1,5 +1,6 @@
 """What users of Stable-Baselines3 expect of an agent, for one method of each kind."""
 
+import dataclasses
 import inspect
 
 import gymnasium as gym
@@ -16,7 +17,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from masklam_agents import BC, IDM, LAOM, LAPO, ExternalLAM, MaskLAM, RandomLatents, RobustMaskLAM
-from masklam_envs import Windows
+from masklam_envs import Frames, Windows
 from tests.agents.conftest import make_env
 
 SMALL = {"batch_size": 8, "labels": 40}
@@ -167,3 +168,11 @@ def test_an_environment_that_does_not_fit_is_refused_wherever_it_comes(frames):
     other = BC("MultiInputPolicy", scaled, frames, **SMALL)
     with pytest.raises(ValueError, match="actions were recorded within .*-1.* the agent acts in Box.*-0.1, 0.1"):
         other.learn(SAMPLES)
+
+
+def test_actions_that_are_no_numbers_are_told_before_they_are_learned(frames):
+    labels = frames.trajectories.labels.copy()
+    labels[3, 1] = np.nan
+    broken = Frames(dataclasses.replace(frames.trajectories, labels=labels), frames.rgbm, frames.tracks)
+    with pytest.raises(ValueError, match=r"action 3 is \[.*nan.*\]: leave out what is not finite"):
+        BC("MultiInputPolicy", make_env(), broken, **SMALL).learn(SAMPLES)

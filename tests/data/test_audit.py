@@ -80,6 +80,12 @@ def test_the_background_s_motion_is_seen_in_pixels():
     assert np.median(error) < 0.3
 
 
+def with_nan(frames):
+    actions = frames.trajectories.actions.copy()
+    actions[7, 0] = np.nan
+    return actions
+
+
 @pytest.mark.parametrize(
     ("make", "flag"),
     [
@@ -93,6 +99,7 @@ def test_the_background_s_motion_is_seen_in_pixels():
         (lambda: changed(good(), actions=good().trajectories.actions * [1, 0]), r"dimensions \[1\] hardly change"),
         (lambda: changed(good(), actions=np.sign(good().trajectories.actions)), "100% of the actions are at a bound"),
         (lambda: changed(good(), actions=3 * good().trajectories.actions), "actions lie outside their bounds"),
+        (lambda: changed(good(), actions=with_nan(good())), "the actions of 1 steps are not finite numbers"),
     ],
 )
 def test_what_is_wrong_with_episodes_and_actions_is_flagged(tmp_path, make, flag):

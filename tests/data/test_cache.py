@@ -88,11 +88,15 @@ def test_other_physics_is_another_file(recorded, env):
     assert cache.frames_key(recorded, view) == cache.frames_key(recorded.select([0, 1, 2]), view)
 
 
-def test_footage_that_changed_is_another_file(recorded, tmp_path):
+@pytest.mark.parametrize("written", ["{}/clips", "~/clips"])
+def test_footage_that_changed_is_another_file(recorded, tmp_path, monkeypatch, written):
     from tests.helpers import write_clip
 
+    monkeypatch.setenv("HOME", str(tmp_path))
+    footage = written.format(tmp_path)
+
     def key():
-        env = gym.make("MaskHopper-v0", distractor={"name": "video", "footage": str(tmp_path / "clips")}, image_size=36)
+        env = gym.make("MaskHopper-v0", distractor={"name": "video", "footage": footage}, image_size=36)
         return cache.frames_key(recorded, env.unwrapped.view)
 
     (tmp_path / "clips").mkdir()

@@ -315,3 +315,17 @@ def test_rembg_says_what_it_runs_on_even_when_its_masks_are_smoothed(physics, tm
     assert told.exit_code == 0, told.output
     assert "rembg runs on CPUExecutionProvider" in told.output
     assert "4/4" in told.stderr  # the progress bar, of episodes
+
+
+def test_a_column_of_other_episodes_is_refused(tmp_path):
+    """Though there are as many of as many steps: a column of the training set with the held-out one."""
+    env = gym.make("MaskHopper-v0", **VIEW)
+    for seed, name in enumerate(("train", "held_out")):
+        collect("MaskHopper-v0", 3, max_steps=5, seed=seed).save(tmp_path / name)
+        segment_dataset(tmp_path / name, MOTION, view=VIEW)
+    train, held_out = (Trajectories.load(tmp_path / name) for name in ("train", "held_out"))
+    column = MaskColumn.load(tmp_path / "train", "motion")
+    assert len(LazyFrames(train, env, masks=column)) == 18
+    for other in (held_out, train.select([2, 0, 1])):
+        with pytest.raises(ValueError, match="the masks 'motion' are of other episodes, or of these in another order"):
+            LazyFrames(other, env, masks=column)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from masklam_envs.data.formats.episodes import write_episodes
+from masklam_envs.data.formats.episodes import at_size, warn_of_labels, write_episodes
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.data.mask_columns import MaskColumn
 from masklam_envs.data.recorded import make_recorded
@@ -29,15 +29,18 @@ def import_dataset(source: Any, folder: str | os.PathLike[str], layout: str | No
     :param source: file, folder, Minari's id, or several video files
     :param folder: of the new dataset
     :param layout: one of ``FORMATS``; None: found out from the source
-    :param options: of the layout's ``read``
+    :param options: of the layout's ``read``; and ``size``, the side of the frames in pixels, for every layout
     :return: the dataset, its frames mapped from the disk
     :raises ValueError: naming file and episode of what is wrong
     :raises FileExistsError: when ``folder`` exists and is no dataset
     """
     layout = layout or detect_format(source)
+    size = None if layout == "folder" else _size(options.pop("size", None))
     module = _module(layout, "read", options)
     where = source if layout == "minari" else _paths(source)
     meta, episodes = module.read(where, **options)
+    if size is not None:
+        episodes = (at_size(episode, size) for episode in episodes)
     replace_dataset(Path(folder), lambda part: _told(where, write_episodes, part, meta, episodes))
     return Frames.load(folder)
 
@@ -83,6 +86,7 @@ def convert_dataset(
     for option in getattr(module, "MASK_OPTIONS", ()):
         if option in options:
             options[option] = MaskColumn.load(source, str(options[option]))
+    warn_of_labels(frames, to)
     module.export(frames, target if to == "minari" else Path(target), **options)
 
 
@@ -161,12 +165,27 @@ def _own(frames: Frames | LazyFrames, target: str | os.PathLike[str], options: d
     def write(part: Path) -> None:
         from masklam_envs.data.store import EpisodeWriter
 
-        with EpisodeWriter(part, {**recorded.meta, "masks": recorded.meta.get("masks", "simulator")}) as writer:
+        with EpisodeWriter(part, _drawn_meta(frames)) as writer:
             for e in range(recorded.episodes):
                 drawn = frames.select([e])
                 drawn.trajectories.append_to(writer, drawn.rgbm)
 
     replace_dataset(Path(target), write)
+
+
+def _drawn_meta(frames: Frames | LazyFrames) -> dict[str, Any]:
+    """Of drawn frames: what is recorded of their physics, and how they were seen."""
+    meta = {"masks": "simulator", **frames.trajectories.meta}
+    if isinstance(frames, LazyFrames):
+        seen = {"view": frames.view.config.to_json(), "videos": frames.view.distractor.videos}
+        meta |= seen if frames.masks is not None else {**seen, "masks": frames.view.masks_name}
+    return dict(json.loads(json.dumps(meta)))
+
+
+def _size(size: Any) -> int | None:
+    if size is None or (isinstance(size, int) and not isinstance(size, bool) and size >= 4):
+        return size
+    raise ValueError(f"size must be a whole number of pixels from 4 on, got {size!r}")
 
 
 def _module(layout: str, function: str, options: dict[str, Any]) -> Any:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from masklam_envs.data.frames import Frames, LazyFrames, pixel_trajectories
 from masklam_envs.data.store import EpisodeWriter
 from masklam_envs.masks.threshold import hard
+from masklam_envs.optional import opencv
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +92,8 @@ def write_episodes(folder: Path, meta: dict[str, Any], episodes: Iterable[Episod
 def rgbm_of(where: str, pixels: Any, mask: Any = None) -> NDArray[np.uint8]:
     """Pixels (T, H, W, 3) uint8 and a mask (T, H, W) or (T, H, W, 1), whatever its type, as (T, H, W, 4) uint8.
 
-    A mask becomes 255 where :func:`~masklam_envs.masks.threshold.is_agent` says so, else 0; of whole numbers that are
+    Frames that are not square are cut to their central square, with a warning: networks and masks are square.  A mask
+    becomes 255 where :func:`~masklam_envs.masks.threshold.is_agent` says so, else 0; of whole numbers that are
     no uint8, or are 0 and 1 alone, everything above 0 is the agent.
 
     :param where: named in errors: file and episode
@@ -111,7 +113,35 @@ def rgbm_of(where: str, pixels: Any, mask: Any = None) -> NDArray[np.uint8]:
             raise ValueError(f"{where}: the mask has shape {mask.shape}, its pixels need {pixels.shape[:3]}")
         flags = mask.dtype.kind in "iu" and (mask.dtype != np.uint8 or mask.max(initial=0) <= 1)
         rgbm[..., 3] = hard(mask > 0 if flags else mask)
-    return rgbm
+    height, width = rgbm.shape[1:3]
+    if height != width:
+        warnings.warn(f"{where}: frames of {height} x {width} pixels are cut to their central square", stacklevel=3)
+    return central_square(rgbm)
+
+
+def central_square(images: NDArray[Any]) -> NDArray[Any]:
+    """The central square (T, S, S, ..) of images (T, H, W, ..)."""
+    height, width = images.shape[1:3]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return np.ascontiguousarray(images[:, top : top + side, left : left + side])
+
+
+def resized(image: NDArray[Any], size: int) -> NDArray[Any]:
+    """An image (S, S, ..) at another size."""
+    if image.shape[:2] == (size, size):
+        return image
+    cv2 = opencv()
+    # Averaging over areas is for shrinking; on the way up it would repeat pixels.
+    method = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (size, size), interpolation=method))
+
+
+def at_size(episode: Episode, size: int) -> Episode:
+    """An episode whose frames have another size; a pixel of which at least half is the agent's is the agent's."""
+    pixels = np.stack([resized(np.ascontiguousarray(frame[..., :3]), size) for frame in episode.rgbm])
+    mask = np.stack([resized(frame[..., 3].astype(np.float32) / 255, size) for frame in episode.rgbm])
+    return dataclasses.replace(episode, rgbm=rgbm_of("", pixels, mask))
 
 
 def warn_without_masks(where: str) -> None:
@@ -145,6 +175,17 @@ def pixel_meta(
         "action_low": [] if low is None else np.asarray(low, np.float64).tolist(),
         "action_high": [] if high is None else np.asarray(high, np.float64).tolist(),
     }
+
+
+def warn_of_labels(frames: Frames | LazyFrames, layout: str) -> None:
+    """Warn that a layout keeps the actions as they were executed alone, where the policy's own were recorded, too."""
+    recorded = frames.trajectories
+    if not np.array_equal(recorded.labels, recorded.actions):
+        warnings.warn(
+            f"the layout {layout!r} has no place for the policy's actions before noise was added, from which agents "
+            "learn: read back, the executed ones stand for them",
+            stacklevel=3,
+        )
 
 
 def provenance(frames: Frames | LazyFrames) -> str:
@@ -187,6 +228,20 @@ def recorded_provenance(text: Any) -> Any:
     except (TypeError, ValueError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def recorded_bounds(recorded: Any, width: int) -> tuple[list[float], list[float]] | None:
+    """Smallest and largest actions, as far as what :func:`provenance` wrote tells them of so many numbers."""
+    ends = [recorded.get(key) for key in ("action_low", "action_high")] if isinstance(recorded, dict) else []
+    if not width or any(not isinstance(end, list) or len(end) != width for end in ends) or not ends:
+        return None
+    low, high = (np.asarray(end, np.float64).tolist() for end in ends)
+    return low, high
+
+
+def clipped(actions: NDArray[np.float32], low: Any, high: Any) -> NDArray[np.float32]:
+    """Actions (.., A) cut to bounds of as many numbers; others stay, and are refused where they are stored."""
+    return np.clip(actions, low, high).astype(np.float32) if actions.shape[-1:] == (len(low),) else actions
 
 
 def require(module: str, extra: str) -> Any:

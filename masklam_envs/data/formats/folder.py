@@ -1,13 +1,14 @@
 """Video files, one clip each, with or without masks: what people bring along.
 
-Beside ``clip.mp4`` may lie a folder ``clip/`` with one PNG a frame (grey, 255 = agent; frames in the order of names),
-and ``clip.actions.npy`` (T, A) or (T - 1, A) float32.  Each clip is cut to its central square; a long one is cut into
-episodes.
+Beside ``clip.mp4`` may lie a folder ``clip/`` with one PNG a frame (grey, 255 = agent; frames in the order of names, of
+which numbers go by their value: 2.png before 10.png), and ``clip.actions.npy`` (T, A) or (T - 1, A) float32.  Each clip
+is cut to its central square; a long one is cut into episodes.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,10 +19,12 @@ from numpy.typing import NDArray
 
 from masklam_envs.data.formats.episodes import (
     Episode,
+    central_square,
     episodes_of,
     pixel_meta,
     provenance,
     recorded_provenance,
+    resized,
     rgbm_of,
     warn_without_masks,
     whole,
@@ -32,7 +35,7 @@ from masklam_envs.masks.sources import MaskSource, make_mask_source, segment, wo
 from masklam_envs.optional import opencv
 
 VIDEO_SUFFIXES = frozenset({".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
-LONGEST = 1_000
+LONGEST = 1_001  # an episode of 1,000 steps
 PROVENANCE = "masklam.json"  # of a folder that was written here
 WORKING_SIZE = 256  # side to which clips are read where masks are made elsewhere, at least twice the image's
 
@@ -145,7 +148,7 @@ def _clip_episodes(
     """A clip in episodes of at most ``longest`` frames."""
     largest = max(2 * size, working_size(source) if source is not None else WORKING_SIZE)
     chunks = video_chunks(clip, longest, fit=lambda frame: _square(frame, largest), stride=stride)
-    files = sorted(clip.with_suffix("").glob("*.png"))[::stride] if beside else []
+    files = sorted(clip.with_suffix("").glob("*.png"), key=_by_number)[::stride] if beside else []
     actions = _actions(clip, width, stride)
     first = 0
     while True:
@@ -161,7 +164,9 @@ def _clip_episodes(
             mask = segment(source, frames)
         elif beside and len(files) >= end:
             mask = np.stack([_read_mask(file, frames.shape[1]) for file in files[first:end]])
-        if len(frames) > 1 and (mask is not None or not beside):
+        if len(frames) < 2:
+            warnings.warn(f"{clip}: its last frame is left out, an episode has two or more (longest)", stacklevel=2)
+        elif mask is not None or not beside:
             acted = actions[first : end - 1] if width else np.zeros((len(frames) - 1, 0), np.float32)
             _check_actions(clip, acted, len(frames) - 1)
             yield _episode(clip, frames, mask, acted, size, next(numbers))
@@ -177,8 +182,8 @@ def _clip_episodes(
 
 def _episode(clip: Path, frames: Any, mask: Any, actions: Any, size: int, number: int) -> Episode:
     """Frames and masks of the working size cut down to the image's."""
-    seen = np.stack([_resized(frame, size) for frame in frames])
-    small = None if mask is None else np.stack([_resized(np.asarray(each, np.float32), size) for each in mask])
+    seen = np.stack([resized(frame, size) for frame in frames])
+    small = None if mask is None else np.stack([resized(np.asarray(each, np.float32), size) for each in mask])
     steps = len(seen) - 1
     return Episode(
         rgbm_of(str(clip), seen, small),
@@ -187,6 +192,11 @@ def _episode(clip: Path, frames: Any, mask: Any, actions: Any, size: int, number
         np.zeros((steps + 1, 0), np.float32),
         seed=number,
     )
+
+
+def _by_number(file: Path) -> list[Any]:
+    """A key that sorts names as people do."""
+    return [int(part) if part.isdecimal() else part for part in re.split("([0-9]+)", file.name)]
 
 
 def _clips(path: Path | Iterable[Path]) -> list[Path]:
@@ -217,20 +227,9 @@ def _recorded(clips: list[Path]) -> Any:
 
 def _square(frame: NDArray[np.uint8], largest: int) -> NDArray[np.uint8]:
     """The central square (S, S, ..) of a frame, S at most ``largest``."""
-    height, width = frame.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = np.ascontiguousarray(frame[top : top + side, left : left + side])
-    return square if side <= largest else _resized(square, largest)
-
-
-def _resized(image: NDArray[Any], size: int) -> NDArray[Any]:
-    if image.shape[:2] == (size, size):
-        return image
-    cv2 = opencv()
-    # Averaging over areas is for shrinking; on the way up it would repeat pixels.
-    method = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (size, size), interpolation=method))
+    [square] = central_square(frame[None])
+    side = len(square)
+    return square if side <= largest else resized(square, largest)
 
 
 def _read_mask(file: Path, size: int) -> NDArray[np.float32]:
@@ -238,7 +237,7 @@ def _read_mask(file: Path, size: int) -> NDArray[np.float32]:
     mask = opencv().imread(str(file), 0)  # 0: grey
     if mask is None:
         raise ValueError(f"{file} cannot be read; make that mask again")
-    return _resized(_square(mask, max(mask.shape)).astype(np.float32) / 255, size)
+    return resized(_square(mask, max(mask.shape)).astype(np.float32) / 255, size)
 
 
 def _actions_file(clip: Path) -> Path:

@@ -15,6 +15,7 @@ import dataclasses
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ from numpy.typing import NDArray
 from masklam_envs.data.formats.episodes import (
     Episode,
     brief,
+    clipped,
     episode_of,
     numbers_of,
     pixel_meta,
     provenance,
+    recorded_bounds,
     recorded_provenance,
     require,
     rgbm_of,
@@ -57,6 +60,9 @@ MASK_OPTIONS = ("pred_mask", "pred_mask_distracted")
 CONVENTIONS = ("arrival", "departure")
 ROWS_PER_FILE = 50_000
 ROWS_AT_ONCE = 256
+#: a column that tells episodes apart where ``terminated`` and ``truncated`` do not, as LeRobot calls it
+NUMBER = "episode_index"
+SHARD = re.compile(r"-\d+-of-\d+\.parquet$")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +166,7 @@ def read(
     convention: str = "arrival",
     observation: str | None = None,
     mask: str = "mask",
+    clip: bool = True,
 ) -> tuple[dict[str, Any], Iterator[Episode]]:
     """What the files say of themselves, and their episodes.
 
@@ -168,6 +175,7 @@ def read(
     :param convention: whether reward and ends of a row are those of ``"arrival"`` at its frame or of ``"departure"``
     :param observation: column of the pixels; None: ``observation_distracted`` where there is one, else ``observation``
     :param mask: column of the masks, e.g. ``"pred_mask"``; where it is missing there are none
+    :param clip: cut actions to their bounds: those that we wrote, else [-1, 1]
     :raises ValueError: naming file and row when a file is cut short, or a column missing or of another type
     """
     parquet = require("pyarrow.parquet", "hf")
@@ -183,52 +191,71 @@ def read(
     if not masked:
         warn_without_masks(f"{files[0]} has no column {mask!r}")
     for file in files:
-        _check_columns(file, _opened(parquet, file).schema_arrow.names, [observation, "action"])
+        names = _opened(parquet, file).schema_arrow.names
+        _check_columns(file, names, [observation, "action"])
+        _check_ends(file, names)
     inside = recorded_provenance((schema.metadata or {}).get(b"masklam"))
     width = len(_first_action(parquet, files[0]))
+    low, high = recorded_bounds(inside, width) or ([-1.0] * width, [1.0] * width)
     meta = pixel_meta(
         "huggingface",
         path.name,
         masks="dataset" if masked else "none",
-        low=[-1.0] * width,
-        high=[1.0] * width,
+        low=low,
+        high=high,
+        actions_clipped=clip,
         columns=[observation, *([mask] if masked else [])],
         recorded=inside,
     )
-    return meta, _episodes(parquet, files, observation, mask if masked else None, convention)
+    bounds = (low, high) if clip else None
+    return meta, _episodes(parquet, files, observation, mask if masked else None, convention, bounds)
 
 
 def _episodes(
-    parquet: Any, files: list[Path], observation: str, mask: str | None, convention: str
+    parquet: Any, files: list[Path], observation: str, mask: str | None, convention: str, bounds: Any
 ) -> Iterator[Episode]:
-    rows: list[dict[str, Any]] = []
-    count = 0
-    for file in files:
-        for row in _rows_of(parquet, file, observation, mask):
-            rows.append(row)
-            if row["end"]:
-                if episode := _joined(rows, convention, count):
-                    yield episode
-                    count += 1
-                rows = []
-    if episode := _joined(rows, convention, count):  # the files end in the middle of an episode
-        yield episode
+    numbers = itertools.count()
+    for part in _splits(files):
+        for rows in _runs(row for file in part for row in _rows_of(parquet, file, observation, mask, bounds)):
+            if len(rows) > 1:
+                yield _joined(rows, convention, next(numbers))
 
 
-def _rows_of(parquet: Any, file: Path, observation: str, mask: str | None) -> Iterator[dict[str, Any]]:
+def _splits(files: list[Path]) -> list[list[Path]]:
+    """Files that go on where the one before ends: no episode goes from one split into another."""
+    return [list(part) for _, part in itertools.groupby(files, lambda file: (file.parent, SHARD.sub("", file.name)))]
+
+
+def _runs(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Rows by episode; the last of a split may lack its end."""
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        if found and row["episode"] != found[-1]["episode"]:
+            yield found
+            found = []
+        found.append(row)
+        if row["end"]:
+            yield found
+            found = []
+    yield found
+
+
+def _rows_of(parquet: Any, file: Path, observation: str, mask: str | None, bounds: Any) -> Iterator[dict[str, Any]]:
     number = 0
     for batch in _batches(parquet, file, ROWS_AT_ONCE):
         for row in batch:
             where = f"{file}, row {number}"
+            action = numbers_of(where, "action", row["action"])
             yield {
                 "where": where,
                 "pixels": decoded(where, row[observation]),
                 "mask": None if mask is None else decoded(where, row[mask], grey=True),
-                "action": np.clip(numbers_of(where, "action", row["action"]), -1, 1),
+                "action": action if bounds is None else clipped(action, *bounds),
                 "state": numbers_of(where, "state", row.get("state") or []),
                 "reward": float(row.get("reward") or 0.0),
                 "terminated": bool(row.get("terminated")),
                 "end": bool(row.get("terminated")) or bool(row.get("truncated")),
+                "episode": row.get(NUMBER),
             }
             number += 1
 
@@ -250,10 +277,8 @@ def _batches(parquet: Any, file: Path, size: int, columns: list[str] | None = No
         yield batch.to_pylist()
 
 
-def _joined(rows: list[dict[str, Any]], convention: str, number: int) -> Episode | None:
-    """Rows as an episode; None where there is no transition."""
-    if len(rows) < 2:
-        return None
+def _joined(rows: list[dict[str, Any]], convention: str, number: int) -> Episode:
+    """Two rows or more as an episode."""
     rewards = np.array([row["reward"] for row in rows], np.float32)
     return Episode(
         rgbm_of(
@@ -351,6 +376,16 @@ def _check_columns(file: Path, there: list[str], needed: list[str]) -> None:
     missing = [name for name in needed if name not in there]
     if missing:
         raise ValueError(f"{file} has no column {missing}, only {sorted(there)}; name the columns to read")
+
+
+def _check_ends(file: Path, there: list[str]) -> None:
+    """See that episodes can be told apart."""
+    missing = [name for name in ("terminated", "truncated") if name not in there]
+    if missing and NUMBER not in there:
+        raise ValueError(
+            f"{file} has no column {missing}, so that its episodes cannot be told apart: add it, or {NUMBER!r}, the "
+            "number of each row's episode"
+        )
 
 
 def _first_action(parquet: Any, file: Path) -> NDArray[np.float32]:

@@ -90,7 +90,7 @@ def video_chunks(
     cv2 = opencv()
     if path.is_file() and not path.stat().st_size:
         raise ValueError(f"{path} is empty (0 bytes): copy or download it again")
-    capture = cv2.VideoCapture(str(path))
+    capture = cv2.VideoCapture(str(path.absolute()))  # 12:30.mp4 alone would be a protocol
     promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     frames: list[NDArray[np.uint8]] = []
     number = 0
@@ -126,7 +126,7 @@ def video_chunks(
 def video_frames(path: Path, first: int, count: int) -> NDArray[np.uint8]:
     """Frames ``first`` up to ``first + count`` of a video, or fewer where it ends: (T, H, W, 3) RGB."""
     cv2 = opencv()
-    capture = cv2.VideoCapture(str(path))
+    capture = cv2.VideoCapture(str(path.absolute()))
     frames: list[NDArray[np.uint8]] = []
     try:
         # Not by seeking: with most codecs that lands on a key frame nearby.

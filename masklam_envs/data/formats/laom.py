@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 
 from masklam_envs.data.formats.episodes import (
     Episode,
+    clipped,
     episode_of,
     pixel_meta,
     provenance,
+    recorded_bounds,
     recorded_provenance,
     require,
     rgbm_of,
@@ -92,7 +94,7 @@ def export(
 def read(path: Path, *, clip: bool = True) -> tuple[dict[str, Any], Iterator[Episode]]:
     """What a file says of itself, and its trajectories.
 
-    :param clip: cut actions to [-1, 1]; LAOM stores those of PPO experts uncut
+    :param clip: cut actions to their bounds: those that we wrote, else [-1, 1]; LAOM stores those of PPO experts uncut
     :raises ValueError: naming file, trajectory and dataset when the file is cut short or of another layout
     """
     h5py = require("h5py", "laom")
@@ -110,21 +112,24 @@ def read(path: Path, *, clip: bool = True) -> tuple[dict[str, Any], Iterator[Epi
     _warn_of_lengths(path, groups, [frames for frames, _, _ in shapes])
     width, masked = shapes[0][1], _masked(path, groups, [has_mask for *_, has_mask in shapes])
     bound = 1.0 if clip else _largest(h5py, path, groups)
+    known = recorded_bounds(inside, width) if clip else None
+    low, high = known or ([-bound] * width, [bound] * width)
     meta = pixel_meta(
         "laom",
         path.name,
         masks="dataset" if masked else "none",
-        low=[-bound] * width,
-        high=[bound] * width,
+        low=low,
+        high=high,
         attributes=attrs,
         recorded=inside,
         actions_clipped=clip,
         **({ORIGINAL: original} if original else {}),
     )
-    return meta, _episodes(h5py, path, groups, masked, clip)
+    bounds = (low, high) if clip else None
+    return meta, _episodes(h5py, path, groups, masked, bounds)
 
 
-def _episodes(h5py: Any, path: Path, groups: list[str], masked: bool, clip: bool) -> Iterator[Episode]:
+def _episodes(h5py: Any, path: Path, groups: list[str], masked: bool, bounds: Any) -> Iterator[Episode]:
     with h5py.File(path, "r") as file:
         for number, name in enumerate(groups):
             group, where = file[name], f"{path}, trajectory {name}"
@@ -139,7 +144,7 @@ def _episodes(h5py: Any, path: Path, groups: list[str], masked: bool, clip: bool
                 continue
             yield Episode(
                 rgbm,
-                np.clip(actions, -1, 1)[:-1] if clip else actions[:-1],
+                (actions if bounds is None else clipped(actions, *bounds))[:-1],
                 np.asarray(rewards, np.float32)[:-1],
                 np.asarray(states, np.float32),
                 bool(group.attrs.get("terminated", False)),

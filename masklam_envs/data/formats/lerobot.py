@@ -28,6 +28,7 @@ from masklam_envs.data.formats.episodes import (
     numbers_of,
     pixel_meta,
     provenance,
+    recorded_bounds,
     require,
     rgbm_of,
     warn_without_masks,
@@ -212,14 +213,16 @@ def read(path: Path, *, pixels: str | None = None, mask: str = MASK) -> tuple[di
         raise ValueError(f"{path} has no feature {pixels!r}; {sorted(features)} are there")
     if mask not in features:
         warn_without_masks(f"{path} has no feature {mask!r}")
+    _check_features(path, info, pixels, mask)
     acts = int(np.prod(features[ACTION]["shape"])) if ACTION in features else 0
-    bound = np.ones(acts) * _bound(path, acts)
+    bound = _bound(path, acts)
+    low, high = recorded_bounds(info.get("masklam"), acts) or ([-bound] * acts, [bound] * acts)
     meta = pixel_meta(
         "lerobot",
         path.name,
         masks="dataset" if mask in features else "none",
-        low=-bound,
-        high=bound,
+        low=low,
+        high=high,
         robot_type=info.get("robot_type"),
         fps=info["fps"],
         features=[pixels, *([mask] if mask in features else [])],
@@ -414,6 +417,20 @@ def _info(path: Path) -> dict[str, Any]:
     if not str(version).startswith("v3.") or not isinstance(needed[0], dict):
         raise ValueError(f"{file} is of version {version!r}; {VERSION} can be read (lerobot converts older ones)")
     return dict(info)
+
+
+def _check_features(path: Path, info: dict[str, Any], pixels: str, mask: str) -> None:
+    """See that the features that are read are of the types that are read, and what is needed beside them is there."""
+    features, file = info["features"], path / "meta" / "info.json"
+    for name, allowed in ((pixels, CODINGS), (mask, ("image",))):
+        dtype = features[name].get("dtype") if name in features else allowed[0]
+        if dtype not in allowed:
+            raise ValueError(f"{path}: feature {name!r} is of type {dtype!r}, {' or '.join(allowed)} can be read here")
+    if features[pixels]["dtype"] == "video" and not isinstance(info.get("video_path"), str):
+        raise ValueError(f"{file} has videos and no 'video_path', which says where they are; download it again")
+    for name in (ACTION, REWARD, STATE):
+        if name in features and not isinstance(features[name].get("shape"), list):
+            raise ValueError(f"{file}: feature {name!r} has no shape; download it again")
 
 
 def _only_pixels(path: Path, features: dict[str, Any], mask: str) -> str:

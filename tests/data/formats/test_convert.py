@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
+import gymnasium as gym
 import numpy as np
 import pytest
 
-from masklam_envs import Frames, collect
+from masklam_envs import Frames, Trajectories, collect, render_frames
 from masklam_envs.data.formats import FORMATS, convert_dataset, detect_format, folder, import_dataset, laom
 from masklam_envs.data.formats.convert import parse_options
 from tests.helpers import write_clip
@@ -156,3 +159,26 @@ def test_a_mistake_is_a_message_and_no_traceback(arguments, message):
     assert done.exit_code == 2
     assert message in done.output
     assert "Traceback" not in done.output
+
+
+def test_found_and_faulty_masks_are_not_called_the_simulator_s(physics, tmp_path):
+    for view, name in (
+        ({"mask_source": {"name": "motion", "method": "difference"}}, "motion"),
+        ({"mask_faults": {"name": "dilation", "radius": 2}}, "faulty"),
+        ({}, "simulator"),
+    ):
+        convert_dataset(physics, tmp_path / name, "masklam", view={"image_size": 32, **view})
+        meta = Frames.load(tmp_path / name).trajectories.meta
+        assert meta["masks"] == name and meta["view"]["image_size"] == 32
+        env = gym.make("MaskHopper-v0", image_size=32, **view)
+        assert render_frames(Trajectories.load(physics), env).trajectories.meta.get("masks", "simulator") == name
+
+
+def test_labels_that_a_layout_has_no_place_for_are_told(tmp_path):
+    for noise in (0.0, 0.5):
+        collect("MaskHopper-v0", 2, policy="expert", noise=noise, max_steps=6).save(tmp_path / f"data{noise}")
+    with pytest.warns(UserWarning, match="the layout 'folder' has no place for the policy's actions before noise"):
+        convert_dataset(tmp_path / "data0.5", tmp_path / "noisy", "folder")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        convert_dataset(tmp_path / "data0.0", tmp_path / "plain", "folder")

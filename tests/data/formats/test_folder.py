@@ -294,3 +294,31 @@ def test_what_is_kept_of_an_episode_is_compared_whole(drawn):
     other.rgbm[0, 0, 0, 3] ^= 255
     with pytest.raises(AssertionError):
         assert_episode(other, 0, drawn, int(drawn.trajectories.lengths[0]))
+
+
+def test_masks_are_in_the_order_of_their_numbers(tmp_path):
+    """FFmpeg counts 1, 2, .. 10: as text 10 would come before 2."""
+    frames, masks = moving_square(12, size=48)
+    write_clip(tmp_path / "clip.mp4", frames)
+    (tmp_path / "clip").mkdir()
+    for t, mask in enumerate(masks):
+        (tmp_path / "clip" / f"{t + 1}.png").write_bytes(images.png(mask.astype(np.uint8) * 255))
+    found = import_dataset([tmp_path / "clip.mp4"], tmp_path / "data", size=48)
+    assert np.array_equal(found.mask[..., 0] > 0, masks)
+
+
+def test_an_episode_of_a_thousand_steps_stays_one(tmp_path):
+    frames = moving_square(40, size=16, side=4)[0]
+    write_clip(tmp_path / "long.mp4", np.concatenate([frames] * 26)[:1_001])
+    found = import_dataset([tmp_path / "long.mp4"], tmp_path / "data", size=16, mask_source="none")
+    assert found.trajectories.lengths.tolist() == [1_000]
+    with pytest.warns(UserWarning, match="long.mp4: its last frame is left out, an episode has two or more"):
+        short = import_dataset([tmp_path / "long.mp4"], tmp_path / "other", size=16, mask_source="none", longest=1_000)
+    assert short.trajectories.lengths.tolist() == [999]
+
+
+def test_a_name_with_a_colon_is_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_clip(Path("clip.mp4"), moving_square(4, size=16, side=4)[0])
+    Path("clip.mp4").rename("12:30.mp4")
+    assert len(import_dataset(["12:30.mp4"], "data", size=16, mask_source="none")) == 4

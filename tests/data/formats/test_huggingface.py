@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
-from masklam_envs import LazyFrames
+from masklam_envs import LazyFrames, collect
 from masklam_envs.data import split_episodes
 from masklam_envs.data.formats import convert_dataset, huggingface, import_dataset
-from masklam_envs.data.formats.images import decoded
+from masklam_envs.data.formats.images import decoded, png
 from masklam_envs.data.mask_columns import MaskColumn, segment_dataset
 from tests.data.formats.helpers import assert_episode, blot, cut, disk_of
 
@@ -284,3 +285,78 @@ def test_bad_options_say_what_is_wrong(folder, tmp_path, options, message):
 def test_the_clean_frame_needs_physics(video_only, tmp_path):
     with pytest.raises(ValueError, match="drawn from physics: give LazyFrames"):
         huggingface.export(video_only, tmp_path / "rows", variant="dmw")
+
+
+@pytest.fixture
+def pushed(tmp_path):
+    """Actions up to 3, with the policy's own beside the executed ones."""
+    env = gym.make("MaskInvertedPendulum-v0", image_size=36)
+    frames = LazyFrames(collect(env, 2, policy=lambda state: np.array([2.5], np.float32), noise=1.0, max_steps=9), env)
+    assert np.abs(frames.trajectories.actions).max() > 1.5
+    return frames
+
+
+def test_actions_come_back_within_the_bounds_that_they_had(pushed, tmp_path):
+    huggingface.export(pushed, tmp_path / "rows")
+    back = import_dataset(tmp_path / "rows", tmp_path / "back").trajectories
+    assert np.array_equal(back.actions, pushed.trajectories.actions)
+    assert [back.meta[end] for end in ("action_low", "action_high")] == [[-3.0], [3.0]]
+
+
+def test_actions_of_others_are_cut_unless_they_shall_not(pushed, tmp_path):
+    huggingface.export(pushed, tmp_path / "rows")
+    rewritten(tmp_path / "rows", lambda table: table.replace_schema_metadata({}))
+    cut = import_dataset(tmp_path / "rows", tmp_path / "cut").trajectories
+    kept = import_dataset(tmp_path / "rows", tmp_path / "kept", clip=False).trajectories
+    assert np.array_equal(cut.actions, pushed.trajectories.actions.clip(-1, 1))
+    assert np.array_equal(kept.actions, pushed.trajectories.actions)
+
+
+def numbered(table):
+    ends = np.asarray(table["terminated"]) | np.asarray(table["truncated"])
+    return table.append_column("episode_index", [np.concatenate([[0], np.cumsum(ends)[:-1]])])
+
+
+def test_episodes_are_told_apart_or_nothing_is_read(folder, drawn, tmp_path):
+    rewritten(folder, numbered)
+    lengths = drawn.trajectories.lengths.tolist()
+    for missing in (["truncated"], ["terminated"]):
+        rewritten(folder, lambda table, missing=missing: table.drop_columns(missing))
+        found = import_dataset(folder, tmp_path / missing[0])
+        assert found.trajectories.lengths.tolist() == lengths
+    rewritten(folder, lambda table: table.drop_columns(["episode_index"]))
+    with pytest.raises(
+        ValueError, match=r"no column \['terminated', 'truncated'\], so that its episodes cannot be told"
+    ):
+        import_dataset(folder, tmp_path / "none")
+
+
+def test_no_episode_goes_from_one_split_into_another(folder, drawn, tmp_path):
+    [file] = folder.rglob("*.parquet")
+    table = parquet.read_table(file)
+    first = int(drawn.trajectories.lengths[0]) + 1
+    parquet.write_table(table.slice(0, first - 2), file.with_name("atest-00000-of-00001.parquet"))  # its end is missing
+    parquet.write_table(table.slice(first), file)
+    found = import_dataset(folder, tmp_path / "back").trajectories
+    assert found.lengths.tolist() == [first - 3, *drawn.trajectories.lengths[1:].tolist()]
+
+
+def test_frames_that_are_not_square_are_cut_and_may_be_resized(folder, tmp_path):
+    """As those of real robots, 480 x 640."""
+    wide = [png(np.full((20, 30, 3), 9, np.uint8)), png(np.tile(np.arange(30) < 15, (20, 1)).astype(np.uint8) * 255)]
+
+    def change(table):
+        for name, data in zip(("observation", "mask"), wide, strict=True):
+            column = pa.array([{"bytes": data, "path": None}] * len(table), table.schema.field(name).type)
+            table = table.set_column(table.schema.get_field_index(name), name, column)
+        return table
+
+    rewritten(folder, change)
+    with pytest.warns(UserWarning, match="frames of 20 x 30 pixels are cut to their central square"):
+        found = import_dataset(folder, tmp_path / "square")
+    assert found.rgbm.shape[1:] == (20, 20, 4) and (found.mask[0, 0, :, 0] > 0).tolist() == [True] * 10 + [False] * 10
+    with pytest.warns(UserWarning, match="central square"):
+        small = import_dataset(folder, tmp_path / "small", size=10)
+    assert small.rgbm.shape[1:] == (10, 10, 4) and (small.mask[0, 0, :, 0] > 0).tolist() == [True] * 5 + [False] * 5
+    with pytest.raises(ValueError, match="size must be a whole number of pixels from 4 on, got 0"):
+        import_dataset(folder, tmp_path / "none", size=0)

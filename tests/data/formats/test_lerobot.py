@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import json
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
+from masklam_envs import LazyFrames, collect
 from masklam_envs.data.formats import import_dataset, lerobot
 from tests.data.formats.helpers import assert_episode, blot, cut, disk_of
 
@@ -246,3 +248,33 @@ def test_masks_that_are_missing_are_a_warning(folder, tmp_path):
 def test_a_feature_that_is_not_there_is_named(folder, tmp_path):
     with pytest.raises(ValueError, match=r"has no feature 'observation.images.top'; \['action'"):
         import_dataset(folder, tmp_path / "back", pixels="observation.images.top")
+
+
+def test_bounds_come_back_with_the_actions(tmp_path):
+    env = gym.make("MaskHumanoid-v0", image_size=36)
+    lerobot.export(LazyFrames(collect(env, 1, max_steps=4), env), tmp_path / "robot", coding="image")
+    meta = import_dataset(tmp_path / "robot", tmp_path / "back").trajectories.meta
+    assert np.allclose(meta["action_high"], 0.4) and np.allclose(meta["action_low"], -0.4)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        ({}, {"pixels": "action"}, "feature 'action' is of type 'float32', video or image can be read here"),
+        ({}, {"mask": lerobot.PIXELS}, "is of type 'video', image can be read here"),
+        ({"video_path": ...}, {}, "has videos and no 'video_path'"),
+        ({"features.action.shape": ...}, {}, "feature 'action' has no shape"),
+    ],
+)
+def test_features_that_cannot_be_read_are_named(folder, tmp_path, change, options, message):
+    file = folder / "meta" / "info.json"
+    info = json.loads(file.read_text())
+    for name in change:
+        *parents, last = name.split(".")
+        part = info
+        for parent in parents:
+            part = part[parent]
+        del part[last]
+    file.write_text(json.dumps(info))
+    with pytest.raises(ValueError, match=message):
+        import_dataset(folder, tmp_path / "back", **options)
