@@ -296,15 +296,24 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         :param anchors: (N,) frame indices, none of them an episode's last frame
         """
         windows = self._windows(frames)
+        index = self.policy.joined(windows.stack(anchors), windows.stack(self.ahead(frames, anchors)))
+        with evaluating(self.policy), th.no_grad():
+            parts = [self._encode(*frames.rows(part)).float().cpu().numpy() for part in self._parts(index)]
+        return np.concatenate(parts)
+
+    def ahead(self, frames: Dataset, anchors: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The frames (N,) in which the IDM's second stacks end, of transitions that leave the frames ``anchors`` (N,).
+
+        One frame later where k was sampled in training, else ``future_offset`` later, at most at the episode's end.
+
+        :raises ValueError: for an episode's last frame, which has no transition
+        """
         reach = 1 if self.config.get("sample_offset", True) else self.config["future_offset"]
         ends = frames.trajectories.first_frame[1:] - 1
         last = ends[np.searchsorted(ends, anchors)]
         if (anchors >= last).any():
             raise ValueError("an episode's last frame has no transition: leave it out of the anchors")
-        index = self.policy.joined(windows.stack(anchors), windows.stack(np.minimum(anchors + reach, last)))
-        with evaluating(self.policy), th.no_grad():
-            parts = [self._encode(*frames.rows(part)).float().cpu().numpy() for part in self._parts(index)]
-        return np.concatenate(parts)
+        return np.minimum(anchors + reach, last)
 
     def _encode(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> th.Tensor:
         """Latents (B, latent_dim) of pairs of stacks: frames (F, H, W, 4) chosen by index, see ``joined``."""
@@ -330,7 +339,8 @@ class LatentActionAlgorithm(OfflineAlgorithm):
 
         :param obs: stacks of frames at t: a dict of ``pixels`` (B, H, W, 3 * frame_stack) uint8 and, where the method
             reads masks, ``mask`` (B, H, W, frame_stack) uint8; oldest first; unbatched arrays too
-        :param next_obs: the same one step later
+        :param next_obs: the same one step later, or ``future_offset`` steps where ``sample_offset`` is False: what the
+            IDM saw in training
         :return: (B, latent_dim), or (latent_dim,) for unbatched arrays
         """
         rgbm, index, batched = self._pair(obs, next_obs)

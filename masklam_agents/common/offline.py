@@ -40,6 +40,8 @@ from masklam_envs.data.trajectories import Trajectories
 from masklam_envs.data.windows import Windows, warn_of_short_episodes
 from masklam_envs.errors import unknown_name
 
+#: what a model of frame pairs may be taught of labelled transitions: the policy's action, or the one that was executed
+LABEL_TARGETS = ("policy", "executed")
 LABELS_STREAM = 3  # of the seed; the stages have those before it
 #: constructor arguments that are not configuration: no agent file records them
 NOT_CONFIGURATION = ("policy", "env", "dataset", "tensorboard_log", "verbose", "device", "_init_setup_model")
@@ -193,6 +195,8 @@ class OfflineAlgorithm(StagedAlgorithm):
         if len(shares) != len(self.stages) or min(shares) < 0 or not 0 < sum(shares) < math.inf:
             names = list(self.stages)
             raise ValueError(f"stage_shares must be {len(names)} numbers >= 0 for {names}, got {shares}")
+        if config.get("label_target", "policy") not in LABEL_TARGETS:
+            raise ValueError(unknown_name("label_target", config["label_target"], LABEL_TARGETS))
         clipped = config.get("max_grad_norm", {})
         if unknown := set(clipped) - set(STAGES):
             raise ValueError(unknown_name("stage of max_grad_norm", min(unknown), STAGES))
@@ -317,12 +321,16 @@ class OfflineAlgorithm(StagedAlgorithm):
         reads = self.config.get("mask_channel") or self.config.get("mask_input")
         return bool(reads or self.config.get("loss", "plain") != "plain")
 
-    def _true_actions(self, frames: Dataset, windows: Windows, anchors: NDArray[np.int64]) -> th.Tensor:
-        """The policy's actions (N, A), before noise was added, in the frames of anchors (N,).
+    def _true_actions(
+        self, frames: Dataset, windows: Windows, anchors: NDArray[np.int64], target: str = "policy"
+    ) -> th.Tensor:
+        """The actions (N, A) in the frames of anchors (N,): the policy's, before noise was added, or the executed ones.
 
+        :param target: one of :data:`LABEL_TARGETS`
         :raises ValueError: when the dataset has none, or others than the agent
         """
         recorded, space = frames.trajectories.labels, self.action_space
+        recorded = recorded if target == "policy" else frames.trajectories.actions
         if not recorded.shape[1]:
             raise ValueError(
                 "the dataset has no actions: train stage 1 alone (stage_shares=(1, 0, 0)), then set agent.dataset to "

@@ -210,7 +210,7 @@ class LatentActorCritic(ActorCriticPolicy):
 class WarmUp(BaseCallback):
     """Hold the actor until so many environment steps are done, while the critic learns what it is worth.
 
-    :param steps: environment steps
+    :param steps: environment steps; above 0: at least for the first update, however long a rollout is
     """
 
     def __init__(self, steps: int) -> None:
@@ -218,8 +218,9 @@ class WarmUp(BaseCallback):
         self.steps = steps
 
     def _on_rollout_end(self) -> None:
-        policy: Any = self.model.policy
-        policy.hold_actor(self.num_timesteps < self.steps)
+        model: Any = self.model
+        first = self.num_timesteps <= model.n_steps * model.n_envs
+        model.policy.hold_actor(self.num_timesteps < self.steps or (first and self.steps > 0))
 
     def _on_step(self) -> bool:
         return True
@@ -264,7 +265,7 @@ def finetune(
     if warm_up:
         assert isinstance(model.policy, LatentActorCritic)
         model.policy.hold_actor(True)
-        hooks.append(WarmUp(round(warm_up * total_timesteps)))
+        hooks.append(WarmUp(max(1, round(warm_up * total_timesteps))))
     given: list[Any] = callback if isinstance(callback, list) else [callback]
     hooks += [each if isinstance(each, BaseCallback) else ConvertCallback(each) for each in given if each is not None]
     return model.learn(total_timesteps, callback=CallbackList(hooks), progress_bar=progress_bar)

@@ -47,7 +47,8 @@ def prediction_grid(
     target, masks = there["pixels"][..., -3:], there["mask"][..., -1]
     rows: dict[str, Any] = {"next frame": target, "its mask": masks}
     for name, agent in agents.items():
-        rows[f"{name} predicts"] = predicted = agent.predict_next(here, there)
+        seen = windows.observation(agent.ahead(frames, anchors))
+        rows[f"{name} predicts"] = predicted = agent.predict_next(here, seen)
         rows[f"{name} errs"] = np.abs(predicted / 255.0 - target / 255.0).mean(axis=-1)
     figure = Figure(figsize=(1.5 * count, 1.55 * len(rows)), layout="constrained")
     axes = np.asarray(figure.subplots(len(rows), count, squeeze=False))

@@ -126,9 +126,10 @@ def measure_reconstruction(agent: LatentActionAlgorithm, frames: Dataset, limit:
     chosen = agent._sample(frames, limit)
     for anchors in np.split(chosen, range(PREDICT_BATCH, len(chosen), PREDICT_BATCH)):
         here, there = windows.observation(anchors), windows.observation(anchors + 1)
+        seen = windows.observation(agent.ahead(frames, anchors))
         inside = there["mask"][..., -1] > 0
         target = there["pixels"][..., -3:] / 255.0
-        errors = [((image / 255.0 - target) ** 2).mean(-1) for image in (agent.predict_next(here, there), _last(here))]
+        errors = [((image / 255.0 - target) ** 2).mean(-1) for image in (agent.predict_next(here, seen), _last(here))]
         for row, chosen_pixels in zip(sums, (inside, ~inside), strict=True):
             row += [chosen_pixels.sum(), *(error[chosen_pixels].sum() for error in errors)]
     mean = [[float(e / count) if count else None for e in (error, still)] for count, error, still in sums]

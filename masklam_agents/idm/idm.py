@@ -63,6 +63,8 @@ class IDM(LatentActionAlgorithm):
     :param head_dim: None: the network family's inverse model; else LAOM's act head of this width over a shared encoder
         (paper: 1024)
     :param encoder_scale: of that encoder, with networks of images (paper: 12)
+    :param label_target: what stage 1 learns where noise was added to the actions: ``"policy"``, those before it, which
+        all methods have as labels and which a policy should imitate; ``"executed"``, those that the pixels show
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"CnnPolicy": IDMPolicy, "MultiInputPolicy": IDMPolicy}
@@ -90,6 +92,7 @@ class IDM(LatentActionAlgorithm):
         schedules: dict[str, dict[str, Any]] | None = None,
         head_dim: int | None = None,
         encoder_scale: int = 12,
+        label_target: str = "policy",
         precision: str = "auto",
         policy_kwargs: dict[str, Any] | None = None,
         tensorboard_log: str | None = None,
@@ -114,7 +117,7 @@ class IDM(LatentActionAlgorithm):
     def _begin_supervised(self, frames: Dataset) -> LossOf:
         windows = self._windows(frames)
         anchors = self.labelled(windows)
-        actions = self._true_actions(frames, windows, anchors)
+        actions = self._true_actions(frames, windows, anchors, self.config["label_target"])
         index = np.concatenate((windows.stack(anchors), windows.stack(anchors + 1)), axis=1)
         rgbm, pairs = frames.rows(index)
 

@@ -47,6 +47,7 @@ class LAOM(LatentActionAlgorithm):
     :param augment: warp every stack by a random shift, rotation or perspective, or two of them, or none
     :param label_weight: of the supervision (paper: 0.001); 0: none
     :param label_batch: labelled transitions of an update (paper: 128 beside 512); None: a quarter of ``batch_size``
+    :param label_target: of the supervision, as in :class:`~masklam_agents.idm.IDM`
     :param kwargs: see :class:`~masklam_agents.common.base.LatentActionAlgorithm`; there is no reconstruction, so
         ``loss``, ``mask_input``, ``mask_softness``, ``object_weight`` and ``bottleneck`` are refused, and ``idm_input``
         because stacks are encoded whole
@@ -76,6 +77,7 @@ class LAOM(LatentActionAlgorithm):
         augment: bool = True,
         label_weight: float = 0.0,
         label_batch: int | None = None,
+        label_target: str = "policy",
         **kwargs: Any,
     ) -> None:
         method = {
@@ -85,6 +87,7 @@ class LAOM(LatentActionAlgorithm):
             "augment": augment,
             "label_weight": label_weight,
             "label_batch": label_batch,
+            "label_target": label_target,
         }
         self._labelled: tuple[Dataset, Any, Any, th.Tensor] | None = None
         super().__init__(policy, env, dataset, labels, latent_dim=latent_dim, _method=method, **kwargs)
@@ -98,6 +101,8 @@ class LAOM(LatentActionAlgorithm):
             value = 1 if name == "label_batch" and config[name] is None else config[name]
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+        if config["label_target"] != "policy" and not config["label_weight"]:
+            raise ValueError("label_target is of the supervision: give label_weight too, or leave it out")
         if not 0 < config["tau"] <= 1 or not 0 <= config["label_weight"] < float("inf"):
             raise ValueError(
                 "tau must be in (0, 1] and label_weight finite and >= 0, "
@@ -120,7 +125,8 @@ class LAOM(LatentActionAlgorithm):
         windows = self._windows(dataset)
         anchors = self.labelled(windows)
         index = np.concatenate((windows.stack(anchors), windows.stack(anchors + 1)), axis=1)
-        return dataset, *dataset.rows(index), self._true_actions(dataset, windows, anchors)
+        actions = self._true_actions(dataset, windows, anchors, self.config["label_target"])
+        return dataset, *dataset.rows(index), actions
 
     def _pretrain_inputs(
         self, frames: Frames, windows: Windows, anchors: NDArray[np.int64], future: NDArray[np.int64]

@@ -1,5 +1,7 @@
 """Every method by its name: it trains, its losses fall, and it resumes; test_papers.py has the papers' sizes."""
 
+import dataclasses
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from masklam_agents.common.gather import gather
 from masklam_agents.common.policies import greyed
 from masklam_agents.common.warped import warped
 from masklam_agents.methods import METHODS, get_method, redrawn, register_method
-from masklam_envs import LazyFrames, Windows, collect, make_masked, render_frames
+from masklam_envs import Frames, LazyFrames, Windows, collect, make_masked, render_frames
 from tests.agents.conftest import SIZE, make_env
 from tests.agents.test_training import StopAt, equal, weights
 
@@ -378,3 +380,29 @@ def test_networks_of_papers_train_and_resume(name, frames, monkeypatch):
     part = load_agent("part", dataset=lazy).learn(4 * 6, reset_num_timesteps=False)
     assert equal(weights(whole), weights(part))
     assert np.isfinite(whole.predict(frames.pixels[0])[0]).all()
+
+
+@pytest.mark.parametrize(("method", "options"), [(IDM, {}), (LAOM, {"label_weight": 1.0, "head_dim": 16})])
+def test_models_of_frame_pairs_may_learn_the_executed_actions(method, options, frames):
+    """Labels are the policy's own actions; with noise the pixels show others."""
+    recorded = frames.trajectories
+    assert not np.array_equal(recorded.labels, recorded.actions)
+    agents = {
+        target: method(dataset=frames, batch_size=8, labels=40, label_target=target, **options).pretrain(8 * 5)
+        for target in ("policy", "executed")
+    }
+    swapped = Frames(dataclasses.replace(recorded, labels=recorded.actions), frames.rgbm, frames.tracks)
+    other = method(dataset=swapped, batch_size=8, labels=40, **options).pretrain(8 * 5)
+    weights = {name: agent.policy.state_dict() for name, agent in agents.items()}
+    same = {
+        name: all(th.equal(x, found[key]) for key, x in other.policy.state_dict().items() if key.startswith("idm"))
+        for name, found in weights.items()
+    }
+    assert same == {"policy": False, "executed": True}
+    with pytest.raises(ValueError, match="unknown label_target 'actions'"):
+        method(dataset=frames, label_target="actions", **options)
+
+
+def test_a_target_without_supervision_is_refused(frames):
+    with pytest.raises(ValueError, match="label_target is of the supervision: give label_weight too"):
+        LAOM(dataset=frames, label_target="executed")

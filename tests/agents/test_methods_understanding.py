@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from masklam_agents import BC, LAPO, make_agent
+from masklam_agents import BC, LAPO, MaskLAM, make_agent
 from masklam_agents.common import pictures
 from masklam_agents.common.mlp_probe import mlp_probe
 from masklam_agents.common.pictures import latent_map
@@ -233,3 +233,21 @@ def test_drawn_frames_and_frames_drawn_when_asked_for_give_one_report(held_out):
     drawn = render_frames(held_out.trajectories, make_env())
     reports = [measure_latents(agent, each, each, view=make_env(), limit=50) for each in (lazy, drawn)]
     assert reports[0] == reports[1]
+
+
+def test_a_model_of_one_offset_is_asked_at_that_offset(held_out):
+    """With ``sample_offset=False`` the IDM has seen pairs k apart alone; an error at other pairs is not its own."""
+    agent = MaskLAM(env=make_env(), latent_dim=8, future_offset=3, sample_offset=False)
+    windows, anchors = agent._windows(held_out), np.array([0, 5])
+    assert agent.ahead(held_out, anchors).tolist() == [3, 8]
+    last = int(held_out.trajectories.first_frame[1]) - 1
+    assert agent.ahead(held_out, np.array([last - 1])).tolist() == [last]
+    here, there = windows.observation(anchors), windows.observation(anchors + 3)
+    assert np.allclose(agent.encode(here, there), agent.latents(held_out, anchors), atol=1e-6)
+    asked, real = [], agent.predict_next
+    agent.predict_next = lambda obs, next_obs: asked.append((obs, next_obs)) or real(obs, next_obs)
+    measure_reconstruction(agent, held_out, limit=2)
+    [(obs, next_obs)] = asked
+    chosen = agent._sample(held_out, 2)
+    assert np.array_equal(obs["pixels"], windows.observation(chosen)["pixels"])
+    assert np.array_equal(next_obs["pixels"], windows.observation(agent.ahead(held_out, chosen))["pixels"])

@@ -10,7 +10,7 @@ from stable_baselines3 import A2C, PPO, SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 import masklam_agents
 from masklam_agents import BC, LAPO, LatentActionEnv, MaskLAM, stacked_env
@@ -256,3 +256,29 @@ class Few(th.nn.Module):
 
     def forward(self, pixels):
         return pixels[:, :, ::8, ::8].flatten(1)
+
+
+@pytest.mark.parametrize(("warm_up", "moved"), [(0.05, False), (0.0, True)])
+def test_a_warm_up_holds_the_actor_for_one_update_at_least(trained, warm_up, moved):
+    """However long a rollout is beside the whole."""
+    agent = copy.copy(trained["MaskLAM"])
+    agent.policy = copy.deepcopy(agent.policy)
+    before = {name: x.clone() for name, x in agent.policy.state_dict().items()}
+    agent.finetune(make_env(), SMALL["n_steps"], warm_up=warm_up, **SMALL)
+    after = agent.policy.state_dict()
+    names = [name for name in before if name.startswith(("actor", "decoder")) and "weight" in name]
+    assert any(not th.equal(before[name], after[name]) for name in names) == moved
+
+
+def test_a_saved_model_goes_on_with_the_rewards_scale(trained, tmp_path, monkeypatch):
+    """As docs/finetuning.md says: what rewards are divided by is not in SB3's file."""
+    monkeypatch.chdir(tmp_path)
+    agent = copy.copy(trained["MaskLAM"])
+    agent.policy = copy.deepcopy(agent.policy)
+    model = agent.finetune(make_env(), 64, **SMALL)
+    model.save("finetuned_ppo")
+    model.get_vec_normalize_env().save("rewards.pkl")
+    stacked = stacked_env(make_env(), 3, SIZE)
+    again = PPO.load("finetuned_ppo", env=VecNormalize.load("rewards.pkl", stacked))
+    assert again.get_vec_normalize_env().ret_rms.var == model.get_vec_normalize_env().ret_rms.var
+    again.learn(32, reset_num_timesteps=False)
