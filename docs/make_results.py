@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from masklam_agents.benchmark.measures import MEASURES, Comparison, Place, Row, compare, place_of
 from masklam_agents.benchmark.result_files import read_results
 from masklam_agents.benchmark.results import Result
@@ -17,7 +19,7 @@ from masklam_agents.benchmark.suite import load_suite
 
 FOLDER = Path(__file__).parent / "results"
 CORRELATED = ("action-0.6", "action-0.9", "action-1.0", "ghost")
-COLUMNS = ("nmse_unseen", "nmse", "normalized_return", "return_over_expert")
+COLUMNS = ("nmse_unseen", "r2_unseen", "normalized_return", "return_over_expert")
 PAIR = ("lapo", "masklam-fixed")
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -26,17 +28,18 @@ def pooled(results: Sequence[Result]) -> str:
     """Every method over the places that all of them share."""
     found = {name: compare(results, MEASURES[name]) for name in COLUMNS}
     rows = {name: {row.method: row for row in comparison.rows} for name, comparison in found.items()}
-    measured = ["NMSE", "ratio", "ratio, training backgrounds", "normalized return", "ratio", "return / expert: ratio"]
+    measured = ["NMSE", "ratio", "R2", "normalized return", "ratio", "return / expert: ratio"]
     methods = dict.fromkeys(row.method for name in COLUMNS for row in found[name].rows)
     lines = [[f"`{method}`", *_pooled_cells(method, rows)] for method in methods]
     return _extent(found["normalized_return"]) + "\n\n" + _table(["method", "runs", *measured], lines)
 
 
 def _pooled_cells(method: str, rows: dict[str, dict[str, Row]]) -> Iterable[str]:
-    unseen, error, returned, over = (rows[name].get(method) for name in COLUMNS)
-    yield str(max(row.runs for row in (unseen, returned, over) if row))
-    yield "-" if unseen is None else _interval(unseen.aggregates["iqm"], 3)
-    yield from map(_ratio, (unseen, error))
+    error, explained, returned, over = (rows[name].get(method) for name in COLUMNS)
+    yield str(max(row.runs for row in (error, returned, over) if row))
+    yield "-" if error is None else _interval(error.aggregates["iqm"], 3)
+    yield _ratio(error)
+    yield "-" if explained is None else _interval(explained.aggregates["mean"], 2)
     yield "-" if returned is None else _interval(returned.aggregates["iqm"], 3)
     yield from map(_ratio, (returned, over))
 
@@ -50,7 +53,7 @@ def places(results: Sequence[Result]) -> str:
     by_place: dict[Place, list[Result]] = {}
     for result in sorted(_paired(results), key=lambda result: place_of(result).order()):
         by_place.setdefault(place_of(result), []).append(result)
-    head = ["task", "distractor", "seeds", "NMSE: LAPO", "MaskLAM", "ratio", "ratio, training backgrounds"]
+    head = ["task", "distractor", "seeds", "NMSE: constant", "LAPO", "MaskLAM", "ratio", "R2: LAPO", "MaskLAM"]
     head += ["normalized return: LAPO", "MaskLAM", "ratio", "return / expert: ratio"]
     return _table(head, [_place_cells(place, found) for place, found in by_place.items()])
 
@@ -64,11 +67,22 @@ def _paired(results: Sequence[Result]) -> list[Result]:
 
 def _place_cells(place: Place, found: Sequence[Result]) -> list[str]:
     rows = {name: {row.method: row for row in compare(found, MEASURES[name]).rows} for name in COLUMNS}
-    ratios = {name: _ratio_of_means(row[PAIR[1]]) for name, row in rows.items()}
-    means = {name: [f"{row[method].aggregates['mean'].estimate:.3f}" for method in PAIR] for name, row in rows.items()}
-    cells = [place.task, place.distractor, str(rows["nmse"][PAIR[0]].runs)]
-    cells += [*means["nmse_unseen"], ratios["nmse_unseen"], ratios["nmse"]]
-    return [*cells, *means["normalized_return"], ratios["normalized_return"], ratios["return_over_expert"]]
+    cells = [place.task, place.distractor, str(rows["nmse_unseen"][PAIR[0]].runs), f"{_constant(found):.3f}"]
+    for name, digits in (("nmse_unseen", 3), ("r2_unseen", 2), ("normalized_return", 3)):
+        cells += [f"{rows[name][method].aggregates['mean'].estimate:.{digits}f}" for method in PAIR]
+        cells += [] if name == "r2_unseen" else [_ratio_of_means(rows[name][PAIR[1]])]
+    return [*cells, _ratio_of_means(rows["return_over_expert"][PAIR[1]])]
+
+
+def _constant(found: Sequence[Result]) -> float:
+    """NMSE of the best constant: how much held-out actions vary beside those of training."""
+    errors = []
+    for result in found:
+        probe = None if result.metrics is None else result.metrics.action_unseen
+        if probe is not None:
+            pairs = zip(probe.per_dimension, probe.r2_per_dimension, strict=True)
+            errors.append(np.mean([error / (1 - explained) for error, explained in pairs]))
+    return float(np.mean(errors))
 
 
 def _ratio_of_means(row: Row) -> str:
@@ -81,7 +95,7 @@ def methods(results: Sequence[Result]) -> str:
     """The IQM of every method under every distractor, over the shared tasks."""
     distractors = list(dict.fromkeys(place.distractor for place in sorted(map(place_of, results), key=Place.order)))
     parts = []
-    for name in ("nmse_unseen", "normalized_return"):
+    for name in ("nmse_unseen", "r2_unseen", "normalized_return"):
         cells = {d: _iqms([r for r in results if r.distractor == d], name) for d in distractors}
         names = sorted({method for found in cells.values() for method in found})
         lines = [[f"`{m}`", *(cells[d].get(m, "-") for d in distractors)] for m in names]

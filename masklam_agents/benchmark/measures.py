@@ -74,7 +74,7 @@ MEASURES: dict[str, Measure] = {
         higher=False,
         gap=False,
         floor=1e-3,
-        meaning="error of a linear probe from latent to action on held-out episodes, over the actions' variance",
+        meaning="error of a linear probe from latent to action on held-out episodes, over the training data's variance",
     ),
     "nmse_unseen": Measure(
         "nmse_unseen",
@@ -92,7 +92,16 @@ MEASURES: dict[str, Measure] = {
         higher=True,
         gap=True,
         floor=None,
-        meaning="share of the actions' variance that the probe explains on held-out episodes",
+        meaning="share of the held-out actions' variance that the probe explains: 0 is no better than a constant",
+    ),
+    "r2_unseen": Measure(
+        "r2_unseen",
+        "probe R2, unseen",
+        _probe("action_unseen", "r2"),
+        higher=True,
+        gap=True,
+        floor=None,
+        meaning="the same under backgrounds that training did not show",
     ),
     "distractor_r2": Measure(
         "distractor_r2",

@@ -50,8 +50,8 @@ AtMostOne = Annotated[float, Field(le=1)]
 class Probe:
     """A linear probe from latents, with the fields of :class:`~masklam_agents.common.probe.ProbeResult`.
 
-    :param nmse: mean squared error over the variance of the training targets; 1 is as good as their mean
-    :param r2: on held-out samples, averaged over dimensions
+    :param nmse: mean squared error over the variance of the training targets, which held-out ones may not share
+    :param r2: on held-out samples, averaged over dimensions: 0 is as good as their mean
     :param mse: mean squared error, in squared units of the target
     :param per_dimension: NMSE of each dimension
     :param ridge: penalty

@@ -31,8 +31,10 @@ class ProbeResult:
     """Quality of a regression from latents on held-out samples.
 
     :param nmse: mean squared error over the actions' variance, both averaged over action dimensions (paper Eq. 5);
-        the variance is the training actions'; 1 is as good as predicting the mean
-    :param r2: 1 - squared error over squared deviation from the held-out mean, averaged over action dimensions
+        the variance is the training actions'.  What a constant has is 1 only where held-out actions vary as much: with
+        less noise than in training it has less
+    :param r2: 1 - squared error over squared deviation from the held-out mean, averaged over action dimensions: 0 is as
+        good as that mean
     :param mse: mean squared error, in squared action units
     :param per_dimension: NMSE of each action dimension
     :param ridge: penalty chosen on the training samples; None where the regression is a network

@@ -21,6 +21,7 @@ def test_measures_of_one_run():
             "nmse": 0.4,
             "nmse_unseen": 0.4,
             "r2": 0.6,
+            "r2_unseen": 0.6,
             "distractor_r2": 0.2,
             "normalized_return": 0.3,
             "return_over_expert": 40 / 110,
