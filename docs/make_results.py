@@ -5,6 +5,7 @@ Run ``python docs/make_results.py``; a test compares the file with what this wou
 
 from __future__ import annotations
 
+import collections
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -12,7 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from masklam_agents.benchmark.measures import MEASURES, Comparison, Place, Row, compare, place_of
-from masklam_agents.benchmark.result_files import read_results
+from masklam_agents.benchmark.report.headline import write_headline
+from masklam_agents.benchmark.report.summary import summarize
+from masklam_agents.benchmark.result_files import Found, read_results
 from masklam_agents.benchmark.results import Result
 from masklam_agents.benchmark.statistics import Interval
 from masklam_agents.benchmark.suite import load_suite
@@ -118,8 +121,16 @@ def progress(results: Sequence[Result]) -> str:
     return _table(["distractor", "runs", "seeds"], lines)
 
 
+def whole(results: Sequence[Result]) -> list[Result]:
+    """Those under distractors with all runs: a place with one run makes intervals narrow, for it has none itself."""
+    suite = load_suite("cpu")
+    of = len(suite.tasks) * len(suite.methods) * suite.seeds
+    counts = collections.Counter(result.distractor for result in results)
+    return [result for result in results if counts[result.distractor] == of]
+
+
 TABLES: dict[str, Callable[[Sequence[Result]], str]] = {
-    "correlated": lambda results: pooled([result for result in results if result.distractor in CORRELATED]),
+    "correlated": lambda results: pooled([result for result in whole(results) if result.distractor in CORRELATED]),
     "places": places,
     "methods": methods,
     "progress": progress,
@@ -141,9 +152,20 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *lines))
 
 
+def done() -> list[Result]:
+    """All results that did not fail."""
+    return [result for result in read_results([FOLDER / "cpu" / "results.jsonl"]) if result.status == "ok"]
+
+
+def draw(path: Path) -> None:
+    """All methods under the distractors with all runs, as one picture."""
+    found = [Found(result, "", None) for result in whole(done())]
+    write_headline(path, summarize(found))
+
+
 def document(text: str) -> str:
     """The page with its tables as the raw scores have them now."""
-    results = [result for result in read_results([FOLDER / "cpu" / "results.jsonl"]) if result.status == "ok"]
+    results = done()
     made = {name: make(results) for name, make in TABLES.items() if f"<!-- table: {name} -->" in text}
     return BLOCK.sub(lambda found: f"{found[1]}\n{made[found[2]]}\n\n{found[3]}", text)
 
@@ -151,3 +173,4 @@ def document(text: str) -> str:
 if __name__ == "__main__":
     page = FOLDER / "README.md"
     page.write_text(document(page.read_text()))
+    draw(FOLDER / "headline.png")
