@@ -41,8 +41,6 @@ MIXED_NOISE = 0.6
 EPISODES_A_WORKER = 10
 # Where nothing limits episodes, one that is still going after so many steps is taken to go on for ever.
 ENDLESS = 100_000
-
-
 _ENDLESS = (
     f"an episode has {ENDLESS:,} steps and neither ends by itself nor has a limit: give collect max_steps, or the base "
     "a limit, make_masked(gymnasium.wrappers.TimeLimit(base, 1_000))"

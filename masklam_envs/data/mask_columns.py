@@ -46,13 +46,12 @@ from masklam_envs.masks.sources import (
     NONE,
     SIMULATOR,
     MaskSource,
-    entry_point_of,
     make_mask_source,
-    register_mask_source,
     segment,
     source_config,
 )
 from masklam_envs.masks.threshold import HALF, hard
+from masklam_envs.registered import Registered
 from masklam_envs.whole import whole_file
 
 FOLDER, QUALITY = "masks", "quality.json"
@@ -322,7 +321,7 @@ def _segmented(
         return
     # Spawned: a forked process would inherit the threads of ONNX Runtime, torch and OpenGL without what they hold.
     context = multiprocessing.get_context("spawn")
-    known = (config, entry_point_of(config["name"]))
+    known = (config, Registered.here(()))
     with concurrent.futures.ProcessPoolExecutor(workers, context, _begin_worker, known) as pool:
         jobs = (pool.submit(_work, np.ascontiguousarray(_episode(frames, e)[..., :3]), prompt) for e in todo)
         # A few episodes ahead, so that workers never wait and memory does not grow with the dataset.
@@ -335,8 +334,8 @@ def _segmented(
 _SOURCE: list[MaskSource] = []  # of a worker process
 
 
-def _begin_worker(config: dict[str, Any], entry_point: str) -> None:
-    register_mask_source(config["name"], entry_point)
+def _begin_worker(config: dict[str, Any], known: Registered) -> None:
+    known.register()
     source = make_mask_source(config)
     assert source is not None
     _SOURCE.append(source)

@@ -74,11 +74,6 @@ def register_mask_source(name: str, entry_point: str | type) -> None:
     _KNOWN[name] = text
 
 
-def entry_point_of(name: str) -> str:
-    """What a known name is registered with: another process has to register it anew."""
-    return _KNOWN[name]
-
-
 def is_source_of_others(name: str) -> bool:
     """Whether a mask source of that name is not this package's."""
     return name in sources_of_others()

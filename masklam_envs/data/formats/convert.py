@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from masklam_envs.data.formats.episodes import at_size, warn_of_labels, write_episodes
+from masklam_envs.data.formats.episodes import at_size, meta_as_seen, warn_of_labels, write_episodes
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.data.mask_columns import MaskColumn
 from masklam_envs.data.recorded import make_recorded
@@ -174,12 +174,11 @@ def _own(frames: Frames | LazyFrames, target: str | os.PathLike[str], options: d
 
 
 def _drawn_meta(frames: Frames | LazyFrames) -> dict[str, Any]:
-    """Of drawn frames: what is recorded of their physics, and how they were seen."""
-    meta = {"masks": "simulator", **frames.trajectories.meta}
-    if isinstance(frames, LazyFrames):
-        seen = {"view": frames.view.config.to_json(), "videos": frames.view.distractor.videos}
-        meta |= seen if frames.masks is not None else {**seen, "masks": frames.view.masks_name}
-    return dict(json.loads(json.dumps(meta)))
+    """Of drawn frames: what is recorded of their physics, how they were seen, and whose masks they have."""
+    masks = frames.trajectories.meta.get("masks", "simulator")
+    if isinstance(frames, LazyFrames) and frames.masks is None:
+        masks = frames.view.masks_name
+    return {**meta_as_seen(frames), "masks": masks}
 
 
 def _size(size: Any) -> int | None:

@@ -188,13 +188,18 @@ def warn_of_labels(frames: Frames | LazyFrames, layout: str) -> None:
         )
 
 
-def provenance(frames: Frames | LazyFrames) -> str:
-    """JSON of where a dataset comes from and how it was seen, to be written into another layout."""
+def meta_as_seen(frames: Frames | LazyFrames) -> dict[str, Any]:
+    """Where a dataset comes from, and how it was seen where it is drawn."""
     meta = {**frames.trajectories.meta}
     if isinstance(frames, LazyFrames):
         meta["view"] = frames.view.config.to_json()
         meta["videos"] = frames.view.distractor.videos
-    return json.dumps(meta, default=str)
+    return meta
+
+
+def provenance(frames: Frames | LazyFrames) -> str:
+    """JSON of :func:`meta_as_seen`, to be written into another layout."""
+    return json.dumps(meta_as_seen(frames), default=str)
 
 
 def brief(error: Exception) -> str:

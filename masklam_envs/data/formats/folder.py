@@ -196,7 +196,7 @@ def _episode(clip: Path, frames: Any, mask: Any, actions: Any, size: int, number
 
 def _by_number(file: Path) -> list[Any]:
     """A key that sorts names as people do."""
-    return [int(part) if part.isdecimal() else part for part in re.split("([0-9]+)", file.name)]
+    return [int(part) if part.isascii() and part.isdecimal() else part for part in re.split("([0-9]+)", file.name)]
 
 
 def _clips(path: Path | Iterable[Path]) -> list[Path]:

@@ -62,7 +62,8 @@ ROWS_PER_FILE = 50_000
 ROWS_AT_ONCE = 256
 #: a column that tells episodes apart where ``terminated`` and ``truncated`` do not, as LeRobot calls it
 NUMBER = "episode_index"
-SHARD = re.compile(r"-\d+-of-\d+\.parquet$")
+#: the end of a file's name that counts the files of one split: ``-00000-of-00002.parquet``, ``0001.parquet``
+SHARD = re.compile(r"(-\d+-of)?[-_]?\d+\.parquet$")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -360,3 +360,14 @@ def test_frames_that_are_not_square_are_cut_and_may_be_resized(folder, tmp_path)
     assert small.rgbm.shape[1:] == (10, 10, 4) and (small.mask[0, 0, :, 0] > 0).tolist() == [True] * 5 + [False] * 5
     with pytest.raises(ValueError, match="size must be a whole number of pixels from 4 on, got 0"):
         import_dataset(folder, tmp_path / "none", size=0)
+
+
+def test_an_episode_may_go_on_in_the_next_file_of_its_split(folder, drawn, tmp_path):
+    """As the Hub's own conversion counts them: 0000.parquet, 0001.parquet."""
+    [file] = folder.rglob("*.parquet")
+    table = parquet.read_table(file)
+    for number, (start, length) in enumerate(((0, 3), (3, len(table)))):
+        parquet.write_table(table.slice(start, length), file.with_name(f"{number:04d}.parquet"))
+    file.unlink()
+    found = import_dataset(folder, tmp_path / "back").trajectories
+    assert found.lengths.tolist() == drawn.trajectories.lengths.tolist()
