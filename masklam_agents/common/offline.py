@@ -345,10 +345,13 @@ class OfflineAlgorithm(StagedAlgorithm):
         return th.from_numpy(recorded[windows.step(anchors)]).to(self.device)
 
     def _check_bounds(self, meta: dict[str, Any]) -> None:
-        """Complain of actions that mean something else to the agent: they were recorded within other bounds."""
+        """Complain of actions that mean something else to the agent: they were recorded within other bounds.
+
+        Of data that came as pixels the bounds are often a guess, so they decide nothing.
+        """
         space: Any = self.action_space
         low, high = meta.get("action_low"), meta.get("action_high")
-        if low and high and not (np.allclose(low, space.low) and np.allclose(high, space.high)):
+        if meta.get("base") and low and high and not (np.allclose(low, space.low) and np.allclose(high, space.high)):
             raise ValueError(
                 f"the dataset's actions were recorded within {low} and {high}, the agent acts in {space}: collect them "
                 "in the environment that the agent is given, or give it the one they are from"
