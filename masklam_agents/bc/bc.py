@@ -9,8 +9,9 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.ahead import LossOf
+from masklam_agents.common.configuration import constructor_arguments
 from masklam_agents.common.networks import Network
-from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source, constructor_arguments
+from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source
 
 EVERY_LABEL = 2**62
 

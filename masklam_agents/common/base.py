@@ -18,11 +18,12 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.ahead import LossOf, PreparedLoss
+from masklam_agents.common.configuration import constructor_arguments
 from masklam_agents.common.gather import gather
 from masklam_agents.common.losses import LOSSES, reconstruction_loss, softened
 from masklam_agents.common.mlp_probe import mlp_probe
 from masklam_agents.common.networks import Network
-from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source, constructor_arguments
+from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source
 from masklam_agents.common.policies import DECODER_HIDDEN, IDM_INPUTS, as_tensor, evaluating
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.probe import ProbeResult, Samples, get_targets, linear_probe, moving

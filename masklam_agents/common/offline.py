@@ -22,6 +22,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.utils import get_system_info
 
 from masklam_agents.common.ahead import LossOf, PreparedLoss
+from masklam_agents.common.configuration import whole_signature
 from masklam_agents.common.networks import named
 from masklam_agents.common.policies import LatentActionPolicy, evaluating
 from masklam_agents.common.precision import autocast, trains_in_bf16
@@ -43,57 +44,9 @@ from masklam_envs.errors import unknown_name
 #: what a model of frame pairs may be taught of labelled transitions: the policy's action, or the one that was executed
 LABEL_TARGETS = ("policy", "executed")
 LABELS_STREAM = 3  # of the seed; the stages have those before it
-#: constructor arguments that are not configuration: no agent file records them
-NOT_CONFIGURATION = ("policy", "env", "dataset", "tensorboard_log", "verbose", "device", "_init_setup_model")
-VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-#: configuration of names and values, for which a constructor takes None as none
-OPTIONAL_OPTIONS = ("bottleneck_options", "max_grad_norm", "schedules", "policy_kwargs")
 Dataset = Frames | LazyFrames
 #: what an agent can be given: frames, or physics that is seen through its environment
 Source = Dataset | Trajectories
-
-
-def constructor_arguments(given: dict[str, Any], **changed: Any) -> dict[str, Any]:
-    """What a method's constructor hands to :class:`OfflineAlgorithm`, from all that it was given.
-
-    :param given: ``locals()`` at the beginning of the constructor: its arguments by name
-    :param changed: configuration that replaces arguments, or that no argument has
-    """
-    own = {name: given[name] for name in NOT_CONFIGURATION}
-    left_out = ("self", "__class__", "_method", *NOT_CONFIGURATION)  # the second is there where ``super()`` is called
-    config = {name: value for name, value in given.items() if name not in left_out} | changed
-    for name in OPTIONAL_OPTIONS:
-        if name in config:
-            config[name] = dict(config[name] or {})
-    if config["seed"] is None:  # as in SB3: any; an agent file has to know which
-        config["seed"] = int(np.random.SeedSequence().generate_state(1)[0])
-    return own | {"config": {name: _plain(value) for name, value in config.items()}}
-
-
-def _plain(value: Any) -> Any:
-    """NumPy's numbers and arrays, as sweeps draw them, as Python's: a configuration becomes JSON."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return {name: _plain(each) for name, each in value.items()} if isinstance(value, dict) else value
-
-
-def whole_signature(cls: type) -> inspect.Signature:
-    """Every argument of a class, also those that its constructor hands on to its bases as ``**kwargs``."""
-    found: dict[str, inspect.Parameter] = {}
-    for kind in cls.__mro__:
-        if "__init__" not in vars(kind):
-            continue
-        parameters = list(inspect.signature(vars(kind)["__init__"]).parameters.values())[1:]
-        for parameter in parameters:
-            if not parameter.name.startswith("_") and parameter.kind not in VARIABLE:
-                found.setdefault(parameter.name, parameter)
-        if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
-            break
-    return inspect.Signature(sorted(found.values(), key=lambda parameter: parameter.kind))
 
 
 class OfflineAlgorithm(StagedAlgorithm):

@@ -13,8 +13,9 @@ from torch import nn
 
 from masklam_agents.common.ahead import LossOf, PreparedLoss
 from masklam_agents.common.base import LatentActionAlgorithm
+from masklam_agents.common.configuration import constructor_arguments
 from masklam_agents.common.networks import Network, NetworkFamily
-from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source, constructor_arguments
+from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source
 from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.processes import processes

@@ -9,8 +9,9 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.base import LatentActionAlgorithm
+from masklam_agents.common.configuration import constructor_arguments
 from masklam_agents.common.networks import Network, NetworkFamily
-from masklam_agents.common.offline import OfflineAlgorithm, Source, constructor_arguments
+from masklam_agents.common.offline import OfflineAlgorithm, Source
 from masklam_agents.common.policies import LatentActionPolicy
 
 
