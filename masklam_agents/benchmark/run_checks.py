@@ -107,8 +107,8 @@ def _check_agent(run: Run) -> None:
 
 
 def _check_networks(agent: Any) -> None:
-    from masklam_agents.common.networks import get_network
     from masklam_agents.common.configuration import whole_signature
+    from masklam_agents.common.networks import get_network
     from masklam_agents.common.quantize import QUANTIZERS, make_quantizer
 
     config = agent.config
