@@ -62,7 +62,8 @@ A camera is chosen so that the agent stays inside the frame and is as large in i
 name or index of a camera of the model, or a description like those below: `lookat` (metres) is the middle of the
 frame, `distance` (metres, above 0) how far away the camera is, `azimuth` and `elevation` (degrees; 90 and -45 without,
 elevation in [-90, 90]) where it looks, as in MuJoCo's viewer; with `track`, `lookat` is relative to the centre of mass
-of that body and all below it. `zoom` and `camera_offset` change any of them.
+of that body and all below it. `zoom` and `camera_offset` change any of them; a `Mask*-v0` id keeps its own, told with
+its camera below, under another `camera` too, so give `zoom=1, camera_offset=(0, 0)` beside a description of yours.
 
 The pendulums are small in their frames because those stand still and hold the whole rail: were the camera to follow
 the cart, only the rail's ends would tell where it is.

@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.utils import RecordConstructorArgs
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 from numpy.typing import NDArray
 
 from masklam_envs.arguments import unknown_argument
@@ -271,7 +272,8 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
     def _observe(self, state: Any, row: NDArray[np.float64]) -> dict[str, Any]:
         qpos = self._physics.data.qpos
         pixels, mask = self.with_faults(row, *self.view.frame(qpos, row))
-        self._pixels = pixels
+        # A copy: what the caller does to an observation is not what was seen.
+        self._pixels = pixels if self.render_mode is None else pixels.copy()
         values = {"pixels": pixels, "mask": mask, "state": state}
         if "clean" in self.keys:
             values["clean"] = self.view.clean(qpos)
@@ -381,9 +383,24 @@ def checked_action(action: Any, space: spaces.Space[Any]) -> NDArray[np.float32]
     # One sum is cheaper than a test of every number, and is finite where they all are (unless they are huge).
     if not math.isfinite(np.add.reduce(action)) and not np.isfinite(action).all():
         raise ValueError(f"action must be finite, got {action.tolist()}; check the policy that made it")
-    if isinstance(space, spaces.Box):
-        action = np.minimum(np.maximum(action, space.low), space.high)
-    return np.asarray(action, np.float32)
+    return within_bounds(action, space)
+
+
+def within_bounds(actions: NDArray[np.float32], space: spaces.Space[Any]) -> NDArray[np.float32]:
+    """The actions cut to the bounds of their space, by the last float32 within where a bound is none."""
+    if not isinstance(space, spaces.Box):
+        return actions
+    low, high = space.low, space.high
+    if low.dtype != np.float32:
+        low, high = _float32_bounds(low, -np.inf), _float32_bounds(high, np.inf)
+    return np.minimum(np.maximum(actions, low), high)
+
+
+def _float32_bounds(bounds: NDArray[Any], outwards: float) -> NDArray[np.float32]:
+    """Bounds as float32, those that were rounded outwards moved to the next number within."""
+    rounded = bounds.astype(np.float32)
+    outside = rounded > bounds if outwards > 0 else rounded < bounds
+    return np.where(outside, np.nextafter(rounded, np.float32(-outwards)), rounded)
 
 
 def _refuse(unknown: dict[str, Any], base: str | gym.Env[Any, Any]) -> None:
@@ -420,7 +437,11 @@ def _make_base(base: str | gym.Env[Any, Any], base_kwargs: dict[str, Any] | None
         return base
     with quiet_mujoco():
         # The time limit is a wrapper of the outer environment, whose spec names it.
-        return gym.make(base, disable_env_checker=True, max_episode_steps=-1, **(base_kwargs or {})).unwrapped
+        made = gym.make(base, disable_env_checker=True, max_episode_steps=-1, **(base_kwargs or {}))
+    # What only checks calls costs time; any other wrapper that the id stands for is a part of it.
+    while isinstance(made, OrderEnforcing | PassiveEnvChecker):
+        made = made.env
+    return made
 
 
 def physics_env(base: gym.Env[Any, Any]) -> Any:

@@ -58,10 +58,10 @@ def action_reference(base: gym.Env[Any, Any]) -> ActionReference:
     :raises TypeError: when the action space is no bounded box of numbers
     """
     space = base.action_space
-    if not isinstance(space, spaces.Box) or len(space.shape) != 1:
+    if not isinstance(space, spaces.Box) or len(space.shape) != 1 or not np.issubdtype(space.dtype, np.floating):
         raise TypeError(
-            f"the action space must be a Box of shape (A,) under every distractor, got {space}: actions are kept as "
-            f"vectors; {_WRAP} with a function that makes the environment's action of a vector"
+            f"the action space must be a Box of floats (A,) under every distractor, got {space}: actions are kept as "
+            f"vectors of them; {_WRAP} with a function that makes the environment's action of a vector"
         )
     expert = reference_expert(base)
     if expert is not None:
@@ -104,8 +104,11 @@ def _velocities_of(spec: Any, lag: int) -> Whitening:
 
 def _rolled_out(spec: Any) -> list[Any]:
     """Velocities (T, nv) before each step of some episodes of the reference policy."""
-    # The task's own limit, which the base of a masked environment has not: how long episodes are is in the statistics.
-    limit = gym.registry[spec.id].max_episode_steps if spec.id in gym.registry else None
+    # How long episodes are is in the statistics.  The base of a masked environment has no limit if it is given by id:
+    # then the task's own.
+    limit = spec.max_episode_steps
+    if limit is None and spec.id in gym.registry:
+        limit = gym.registry[spec.id].max_episode_steps
     with quiet_mujoco():
         base: gym.Env[Any, Any] = gym.make(spec, disable_env_checker=True, max_episode_steps=limit or EPISODE_STEPS)
     expert, rng, data = reference_expert(base), np.random.default_rng(0), base.unwrapped.data  # type: ignore[attr-defined]

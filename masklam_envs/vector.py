@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from masklam_envs.batch.infos import merged
 from masklam_envs.batch.physics import Outcomes, is_plain, make_physics
 from masklam_envs.batch.threads import Threads, usable_cores
 from masklam_envs.batch.tracks import BatchTrack
-from masklam_envs.env import MaskEnv
+from masklam_envs.env import MaskEnv, within_bounds
 from masklam_envs.errors import unknown_name
 from masklam_envs.rendering.look import CLEAN
 
@@ -175,14 +176,22 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         """Each environment's attribute of that name, called with the arguments where it is a method.
 
         :raises ValueError: for what would leave the batch, such as ``step``
+        :raises AttributeError: for ``track``, which the batch has in a form of its own
         """
         if name in OF_THE_BATCH:
             raise ValueError(f"{name!r} of one environment would leave the batch; call it on the vector environment")
-        found = [getattr(env, name) for env in self.envs]
+        if name == "render":  # the batch draws for all of them
+            return self.render() or (None,) * self.num_envs
+        found = self.get_attr(name)
         return tuple(entry(*args, **kwargs) if callable(entry) else entry for entry in found)
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
-        """Each environment's attribute of that name."""
+        """Each environment's attribute of that name.
+
+        :raises AttributeError: for ``track``, which the batch has in a form of its own
+        """
+        if name == "track":
+            raise AttributeError("environments of a batch have no track of their own; a single one's tells its rows")
         return tuple(getattr(env, name) for env in self.envs)
 
     def set_attr(self, name: str, values: Any) -> None:
@@ -345,14 +354,14 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
     def _observation(self, i: int) -> dict[str, Any]:
         """The observation of one environment, a copy."""
         arrays = {key: self._observations[key][i].copy() for key in self._observations if key != "state"}
-        return {key: arrays[key] if key in arrays else self._states[i] for key in self._keys}
+        return {key: arrays[key] if key in arrays else copy.deepcopy(self._states[i]) for key in self._keys}
 
     def _observed(self) -> dict[str, Any]:
         observations = self._observations
         if "state" in observations:
             space = self.envs[0].base.observation_space
             observations["state"] = concatenate(space, self._states, observations["state"])
-        return {key: value.copy() for key, value in observations.items()} if self.copy else observations
+        return copy.deepcopy(observations) if self.copy else observations
 
 
 def checked_actions(actions: Any, space: gym.spaces.Space[Any]) -> NDArray[np.float32]:
@@ -366,9 +375,7 @@ def checked_actions(actions: Any, space: gym.spaces.Space[Any]) -> NDArray[np.fl
     if not np.isfinite(actions).all():
         wrong = np.flatnonzero(~np.isfinite(actions).all(axis=1)).tolist()
         raise ValueError(f"actions must be finite, not so in environments {wrong}; check the policy that made them")
-    if isinstance(space, gym.spaces.Box):
-        actions = np.minimum(np.maximum(actions, space.low), space.high)
-    return actions
+    return within_bounds(actions, space)
 
 
 def _check_arguments(num_envs: int, limit: int | None, threads: int | None, kwargs: dict[str, Any]) -> None:

@@ -230,6 +230,14 @@ def test_render_shows_the_last_step_s_pixels(env_id):
     assert np.array_equal(env.render(), observation["pixels"])
 
 
+def test_render_shows_what_was_seen_whatever_is_done_to_the_observation():
+    env = make(render_mode="rgb_array")
+    observation, _ = env.reset(seed=0)
+    seen = observation["pixels"].copy()
+    observation["pixels"][:] = 0
+    assert np.array_equal(env.render(), seen)
+
+
 def test_render_works_without_pixels_in_the_observation():
     env = make(render_mode="rgb_array", observation="mask")
     env.reset(seed=0)

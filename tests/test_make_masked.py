@@ -7,15 +7,16 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import RescaleAction, TimeLimit, TransformAction
 
-from masklam_envs import collect, make_masked
+from masklam_envs import collect, make_masked, measure_correlation
 from masklam_envs.distractors import ActionReference
 from masklam_envs.experts import load_expert
 from masklam_envs.masks import make_mask_source, segment
 from masklam_envs.masks.threshold import hard
 from masklam_envs.tasks import TASKS, Task
-from tests.helpers import assert_same, rollout
+from tests.helpers import assert_same, random_actions, rollout
 
 MUJOCO_V5 = sorted(
     env_id
@@ -209,6 +210,83 @@ def test_a_value_of_another_type_is_named(arguments, message):
         make_masked("Reacher-v5", **arguments)
 
 
+class FiveTimes(gym.Wrapper, RecordConstructorArgs):
+    """Every action five times; the reward is the sum."""
+
+    def __init__(self, env):
+        RecordConstructorArgs.__init__(self)
+        gym.Wrapper.__init__(self, env)
+
+    def step(self, action):
+        rewards = [self.env.step(action) for _ in range(4)]
+        state, reward, *rest = self.env.step(action)
+        return state, reward + sum(step[1] for step in rewards), *rest
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        EnvSpec("Five-v0", lambda: FiveTimes(gym.make("Reacher-v5", max_episode_steps=50))),
+        EnvSpec(
+            "Five-v0", "gymnasium.envs.mujoco.reacher_v5:ReacherEnv", additional_wrappers=(FiveTimes.wrapper_spec(),)
+        ),
+    ],
+    ids=["by its entry point", "by its spec"],
+)
+def test_the_wrappers_that_an_id_stands_for_are_kept(spec, monkeypatch):
+    monkeypatch.setitem(gym.registry, "Five-v0", spec)
+    base, env = gym.make("Five-v0"), make_masked("Five-v0", distractor="state", observation=("mask", "state"))
+    vector = gym.make_vec("MaskMujoco-v0", 2, base="Five-v0", observation=("mask", "state"))
+    actions = random_actions(base, 5)
+    base.reset(seed=0), env.reset(seed=0), vector.reset(seed=0)
+    for action in actions:
+        state, reward, terminated, truncated, _ = base.step(action)
+        seen = env.step(action)
+        assert np.array_equal(seen[0]["state"], state)
+        assert seen[1:4] == (reward, terminated, truncated)
+        assert vector.step(np.stack([action, action]))[1][0] == reward
+    recorded = collect("Five-v0", 1, policy="random", max_steps=5, seed=0)
+    assert recorded.meta["base"] == "Five-v0"
+    base.reset(seed=int(recorded.reset_seeds[0]))
+    assert np.float32(base.step(recorded.actions[0])[1]) == recorded.rewards[0]
+
+
+def test_an_id_without_wrappers_is_stepped_without_any():
+    env = make_masked("Reacher-v5").unwrapped
+    assert env.base is env.base.unwrapped
+
+
+class Strict(gym.Wrapper):
+    """Bounds that no float32 has, and no patience with what is outside."""
+
+    action_space = gym.spaces.Box(np.array([-0.1, -0.7]), np.array([0.1, 0.3]), dtype=np.float64)
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        self.acted = action
+        return self.env.step(action)
+
+
+def test_actions_are_cut_within_bounds_that_float32_has_not():
+    base = Strict(gym.make("Reacher-v5"))
+    env = make_masked(base)
+    env.reset(seed=0)
+    for action in ([1, 1], [-1, -1], [0.1, -0.7], [0, 0]):
+        env.step(np.array(action, np.float64))
+        np.testing.assert_allclose(
+            base.acted, np.clip(action, base.action_space.low, base.action_space.high), rtol=1e-6
+        )
+
+
+def test_velocities_are_whitened_by_episodes_of_the_base_s_own_length():
+    measured = [
+        measure_correlation(make_masked(gym.make("Hopper-v5", max_episode_steps=n), distractor="state"), steps=3_000)
+        for n in (50, 1_000)
+    ]
+    for found in measured:
+        assert abs(found.multiple_correlation - 0.9) < 0.04
+
+
 def hopper_of(space, act):
     """A Hopper whose actions are of another space."""
 
@@ -231,8 +309,9 @@ def hopper_of(space, act):
             lambda action: action,
         ),
         (gym.spaces.Discrete(3), lambda leg: np.eye(3)[leg], "must be a Box of .* every .*, got Discrete", np.argmax),
+        (gym.spaces.Box(-1, 1, (3,), np.int64), np.array, "must be a Box of floats .* got Box.*int64", np.rint),
     ],
-    ids=["unbounded", "discrete"],
+    ids=["unbounded", "discrete", "whole numbers"],
 )
 def test_actions_that_are_no_bounded_vector_are_a_type_error_whose_cure_works(space, act, message, function):
     base = hopper_of(space, act)

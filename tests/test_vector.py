@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 import pytest
 from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -178,7 +179,7 @@ def test_number_of_threads_changes_nothing() -> None:
 def test_is_the_default_of_make_vec_and_its_spec_survives_json() -> None:
     envs = make_ours("MaskCheetah-v0", 2, distractor="video", autoreset_mode="SameStep")
     spec: Any = envs.spec
-    again = gym.make_vec(gym.envs.registration.EnvSpec.from_json(spec.to_json()))
+    again = gym.make_vec(EnvSpec.from_json(spec.to_json()))
     assert type(again) is MaskVectorEnv and again.num_envs == 2
     assert again.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
     assert_equal(again.reset(seed=1), envs.reset(seed=1))
@@ -323,9 +324,36 @@ def test_attributes_of_the_environments() -> None:
     with pytest.raises(ValueError, match="vector environment"):
         envs.call("step", np.zeros(6))
     observations, *_ = envs.step(actions_for(envs, 1)[0])
-    frames: Any = envs.render()
-    assert len(frames) == 3 and all(np.array_equal(*pair) for pair in zip(frames, observations["pixels"], strict=True))
+    for frames in (envs.render(), envs.call("render")):
+        assert len(frames) == 3
+        assert all(np.array_equal(*pair) for pair in zip(frames, observations["pixels"], strict=True))
+    with pytest.raises(AttributeError, match="no track of their own"):
+        envs.get_attr("track")
     assert make_ours("MaskCheetah-v0", 1).render() is None
+    assert make_ours("MaskCheetah-v0", 2).call("render") == (None, None)
+
+
+class NamedStates(gym.ObservationWrapper):
+    """States by name."""
+
+    def __init__(self) -> None:
+        super().__init__(gym.make("Reacher-v5"))
+        self.observation_space = gym.spaces.Dict({"all": self.env.observation_space})
+
+    def observation(self, observation: Any) -> Any:
+        return {"all": observation}
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_states_of_several_arrays_are_fresh_as_well(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(gym.registry, "Named-v0", EnvSpec("Named-v0", NamedStates, max_episode_steps=3))
+    kwargs = {"base": "Named-v0", "observation": ("mask", "state"), "max_episode_steps": 3}
+    ours = make_ours("MaskMujoco-v0", 2, autoreset_mode=mode, **kwargs)
+    assert assert_steps_agree(ours, make_gymnasium("MaskMujoco-v0", 2, mode=mode, **kwargs), 8)
+    first, _ = ours.reset(seed=0)
+    kept = first["state"]["all"].copy()
+    ours.step(actions_for(ours, 1)[0])
+    assert np.array_equal(first["state"]["all"], kept)
 
 
 def test_a_pickled_copy_is_a_new_one_that_needs_a_reset() -> None:
@@ -366,7 +394,7 @@ class MovedCheetah(HalfCheetahEnv):
 
 
 def test_an_environment_that_changes_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = gym.envs.registration.EnvSpec("MovedCheetah-v0", "tests.test_vector:MovedCheetah")
+    spec = EnvSpec("MovedCheetah-v0", "tests.test_vector:MovedCheetah")
     monkeypatch.setitem(gym.registry, spec.id, spec)
     kwargs: dict[str, Any] = {"base": spec.id, "max_episode_steps": 3, "observation": ALL_KEYS}
     ours = make_ours("MaskMujoco-v0", 3, threads=2, **kwargs)

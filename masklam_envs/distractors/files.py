@@ -151,10 +151,15 @@ def _clips_in(path: Path) -> list[Path]:
     if not path.is_dir():
         raise ValueError(f"footage {str(path)!r} does not exist; give 'procedural', a video file or a folder")
     root = path / DAVIS_CLIPS if (path / DAVIS_CLIPS).is_dir() else path
-    if _files(root, IMAGE_SUFFIXES):
-        return [root]
     folders = [folder for folder in root.iterdir() if folder.is_dir() and _files(folder, IMAGE_SUFFIXES)]
     clips = folders + _files(root, VIDEO_SUFFIXES)
+    if pictures := _files(root, IMAGE_SUFFIXES):
+        if clips:
+            raise ValueError(
+                f"footage {str(path)!r} is one clip by its pictures ({pictures[0].name}) and several by its videos and "
+                f"folders of pictures ({clips[0].name}): move one or the other elsewhere"
+            )
+        return [root]
     if not clips:
         raise ValueError(
             f"footage {str(path)!r} holds no video file ({' '.join(sorted(VIDEO_SUFFIXES))}) and no folder of images "

@@ -250,6 +250,7 @@ class EpisodeFaults:
     :param draw: draws what is true of any frame, None where the episode cannot be drawn again
     :param source: finds masks in the pixels, from :func:`~masklam_envs.masks.sources.make_live_source`; None: the true
         masks
+    :param before: how many other faults this episode's masks had already, whose random streams are not drawn again
     :raises ValueError: when a fault needs the whole episode and the episode still runs
     """
 
@@ -261,6 +262,7 @@ class EpisodeFaults:
         length: int | None = None,
         draw: Callable[[int], Seen] | None = None,
         source: MaskSource | None = None,
+        before: int = 0,
     ) -> None:
         #: whether a fault asks which pixels are a ghost's
         self.needs_ghost = any(fault.needs_ghost for fault in faults)
@@ -269,7 +271,7 @@ class EpisodeFaults:
         keep = 1 + sum(fault.memory for fault in faults)
         self._true = TrueMasks(keep + memory, length, draw)
         self._masks: Masks = self._true if source is None else FoundMasks(self._true, source, memory, keep)
-        for k, fault in enumerate(faults):
+        for k, fault in enumerate(faults, before):
             self._masks = fault.begin(self._masks, np.random.SeedSequence(seed, spawn_key=(STREAM, k)))
         self._next = 0
 

@@ -236,6 +236,8 @@ def _lights(model: mujoco.MjModel) -> NDArray[np.float64]:
     if head.active:
         rows.append([rc.HEADLIGHT, 0, *head.ambient, *head.diffuse, *head.specular, 1, 0, 0, 0, -2])
     for i in np.flatnonzero(model.light_active).tolist():
+        if not (_is_directional(model, i) or _is_spot(model, i)):
+            continue  # MuJoCo's own renderer leaves point and image lamps out
         colours = (*model.light_ambient[i], *model.light_diffuse[i], *model.light_specular[i])
         if _is_directional(model, i):
             rows.append([rc.DIRECTIONAL, i, *colours, 1, 0, 0, 0, -2])
@@ -250,3 +252,9 @@ def _is_directional(model: mujoco.MjModel, light: int) -> bool:
     if hasattr(model, "light_type"):
         return bool(model.light_type[light] == mujoco.mjtLightType.mjLIGHT_DIRECTIONAL)
     return bool(model.light_directional[light])  # MuJoCo before 3.3.3
+
+
+def _is_spot(model: mujoco.MjModel, light: int) -> bool:
+    if hasattr(model, "light_type"):
+        return bool(model.light_type[light] == mujoco.mjtLightType.mjLIGHT_SPOT)
+    return not model.light_directional[light]

@@ -13,6 +13,7 @@ from gymnasium.utils import RecordConstructorArgs
 
 from masklam_envs.masks import EpisodeFaults, make_faults
 from masklam_envs.wrappers.checks import checked_spaces
+from masklam_envs.wrappers.outside import wrappers_of
 
 __all__ = ["MaskFaults"]
 
@@ -48,7 +49,7 @@ class MaskFaults(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             )
         RecordConstructorArgs.__init__(self, faults=faults)
         gym.Wrapper.__init__(self, env)
-        self._made = made
+        self._made, self._before = made, _faults_inside(env)
         self._seeds: np.random.SeedSequence | None = None
         self._episode = EpisodeFaults(made, 0)
 
@@ -60,7 +61,7 @@ class MaskFaults(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         if seed is not None or self._seeds is None:
             self._seeds = np.random.SeedSequence(seed)
         own = next_distractor_seed(self._seeds)
-        self._episode = EpisodeFaults(self._made, int(info.get("distractor_seed", own)))
+        self._episode = EpisodeFaults(self._made, int(info.get("distractor_seed", own)), before=self._before)
         return self._faulty(observation), info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
@@ -71,3 +72,9 @@ class MaskFaults(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     def _faulty(self, observation: dict[str, Any]) -> dict[str, Any]:
         pixels, mask = self._episode.step(observation["pixels"], observation["mask"])
         return {**observation, "pixels": pixels, "mask": mask}
+
+
+def _faults_inside(env: gym.Env[Any, Any]) -> int:
+    """How many faults the masks of an environment have already."""
+    own = getattr(getattr(env.unwrapped, "view", None), "faults", ())
+    return len(own) + sum(len(each._made) for each in wrappers_of(env) if isinstance(each, MaskFaults))

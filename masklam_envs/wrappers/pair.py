@@ -13,6 +13,8 @@ from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
 from masklam_envs.wrappers.checks import checked_spaces
+from masklam_envs.wrappers.colour import MaskedPixels
+from masklam_envs.wrappers.outside import wrappers_of
 
 __all__ = ["CleanPair"]
 
@@ -42,6 +44,11 @@ class CleanPair(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             raise ValueError("CleanPair: the observation has the key 'clean' already; use it as it is")
         RecordConstructorArgs.__init__(self, twin=twin)
         gym.Wrapper.__init__(self, env)
+        if any(isinstance(wrapper, MaskedPixels) for wrapper in wrappers_of(env)):
+            raise ValueError(
+                "CleanPair: MaskedPixels inside it paints the background over, and the clean frames would keep theirs; "
+                "apply CleanPair before it"
+            )
         self._twin = _Drawn(env) if twin is None else _Copy(env, twin)
         self._seeded = False
         if known["pixels"] != self._twin.space:

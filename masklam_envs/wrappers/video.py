@@ -113,6 +113,10 @@ class RecordMaskVideo(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         self._write()
         super().close()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy needs a reset, as the environment inside it: what is recorded is the original's to write."""
+        return {**self.__dict__, "_frames": None}
+
     def _recorded(self, episode: int) -> bool:
         trigger = self.episode_trigger
         return bool(trigger(episode)) if callable(trigger) else episode % trigger == 0

@@ -78,6 +78,14 @@ def test_davis_lists_are_whole_and_disjoint():
     assert not DAVIS_TRAIN & DAVIS_TEST
 
 
+@pytest.mark.parametrize("beside", ["a.avi", "clip"])
+def test_pictures_among_clips_are_refused_for_they_would_hide_them(tmp_path, beside):
+    write_images(tmp_path / "mixed", 1)
+    write_video(tmp_path / "mixed" / "a.avi") if beside == "a.avi" else write_images(tmp_path / "mixed" / "clip")
+    with pytest.raises(ValueError, match=rf"one clip by its pictures \(00000.png\) and several .* \({beside}\): move"):
+        FileFootage([str(tmp_path / "mixed")], 16)
+
+
 def test_one_clip_serves_both_splits_with_a_warning(tmp_path):
     footage = FileFootage([str(write_video(tmp_path / "a.avi"))], 16)
     with pytest.warns(UserWarning, match="only clip"):

@@ -211,3 +211,18 @@ def test_meshes_are_refused_by_name() -> None:
     ):
         RaycastRenderer(mujoco.MjModel.from_xml_string(xml.format(group=0)))
     RaycastRenderer(mujoco.MjModel.from_xml_string(xml.format(group=3)))  # not visible, so nothing to draw
+
+
+@pytest.mark.skipif(not hasattr(mujoco, "mjtLightType"), reason="this MuJoCo knows no kinds of lamps")
+def test_point_lamps_shine_as_in_mujoco_s_own_renderer_not_at_all() -> None:
+    def lit(lamp: str) -> np.ndarray:
+        model = mujoco.MjModel.from_xml_string(f"""
+        <mujoco><visual><headlight active="0"/></visual><worldbody>
+          <camera pos="0 0 4"/><light type="directional" dir="0 1 -1"/>{lamp}
+          <geom type="box" size="1 1 0.1"/>
+        </worldbody></mujoco>""")
+        return RaycastRenderer(model, 32).draw(np.zeros(0), Look())[0]
+
+    without, point, spot = lit(""), lit('<light type="point" pos="0 0 2"/>'), lit('<light type="spot" pos="0 0 2"/>')
+    np.testing.assert_array_equal(point, without)
+    assert spot.mean() > without.mean()

@@ -1,5 +1,7 @@
 """Recorded episodes: which, when, and what is in the file."""
 
+import copy
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -82,6 +84,16 @@ def test_a_video_is_written_when_the_episode_ends(tmp_path):
     run(env, 1, steps=3)
     assert files(tmp_path) == ["masklam-episode-0.gif"]
     assert len(frames_of(tmp_path / "masklam-episode-0.gif")) == 4
+
+
+def test_a_copy_leaves_the_original_s_video_alone(tmp_path):
+    env = RecordMaskVideo(foreign.make(), tmp_path, suffix=".gif", scale=1)
+    run(env, 1)
+    copied = copy.deepcopy(env)
+    for action in random_actions(env, 2):
+        env.step(action)
+    env.close(), copied.close()
+    assert len(frames_of(tmp_path / "masklam-episode-0.gif")) == 6
 
 
 @pytest.mark.parametrize(

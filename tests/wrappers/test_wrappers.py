@@ -229,6 +229,8 @@ def test_clean_pairs_that_cannot_be_are_refused():
         CleanPair(CleanPair(hopper()))
     with pytest.raises(ValueError, match="apply it before wrappers that change frames"):
         CleanPair(Resize(hopper(), 20))
+    with pytest.raises(ValueError, match="MaskedPixels inside it .* apply CleanPair before it"):
+        CleanPair(MaskedPixels(hopper()))
     with pytest.raises(TypeError, match="ForeignEnv cannot draw the frame without distractor.*twin="):
         CleanPair(foreign.make())
     with pytest.raises(TypeError, match="made by gymnasium.make"):
@@ -263,6 +265,17 @@ def test_faults_of_any_environment_follow_the_reset_seed():
     assert_same(second, second_again)
     assert any(not np.array_equal(a["mask"], b["mask"]) for a, b in zip(first, second, strict=True))
     assert any(not np.array_equal(a["mask"], b["mask"]) for a, b in zip(first, other, strict=True))
+
+
+def test_faults_upon_faults_are_those_of_one_list():
+    dropout = {"name": "dropout", "rate": 0.5}
+    both = rollout(hopper(mask_faults=[dropout, dropout, "erosion"]), 0, 20)[0]
+    assert_same(both, rollout(MaskFaults(hopper(mask_faults=dropout), [dropout, "erosion"]), 0, 20)[0])
+    assert_same(both, rollout(MaskFaults(MaskFaults(hopper(), [dropout, dropout]), "erosion"), 0, 20)[0])
+    lost = [
+        sum(not each["mask"].any() for each in seen) for seen in (both, rollout(hopper(mask_faults=dropout), 0, 20)[0])
+    ]
+    assert lost[0] > lost[1]
 
 
 def test_faults_need_single_frames_and_no_whole_episode():
