@@ -89,6 +89,26 @@ class Args:
             raise SystemExit(f"--methods must be some of {list(METHODS)}, got {sorted(unknown)}")
 
 
+def check_folder(args: Args) -> None:
+    """Note in the folder what is made there: results of other sizes would be taken for those that are asked for."""
+    path, wanted = args.out / "args.json", dataclasses.asdict(args)
+    wanted = {name: value for name, value in wanted.items() if name not in ("out", "methods")}
+    for name, before in json.loads(path.read_text()).items() if path.exists() else ():
+        if before != wanted[name]:
+            option = name.replace("_", "-")
+            raise SystemExit(
+                f"{args.out} was made with --{option} {before}, not {wanted[name]}: give another --out, or remove it"
+            )
+    write_json(path, wanted)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Under another name until it is whole."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(content, indent=1))
+    os.replace(part, path)
+
+
 def make_env(args: Args) -> gym.Env[Any, Any]:
     """The task under the action-correlated background."""
     return gym.make(args.task, distractor="action", correlation=args.correlation)
@@ -100,7 +120,7 @@ def recorded(args: Args, name: str) -> Trajectories:
 
 
 def collect_data(args: Args) -> None:
-    """Record physics for training and for held-out measurements, unless that is done already.
+    """Record physics for training and for held-out measurements, or what of it is not done already.
 
     Training episodes are of an expert that sees through noise: a cloned policy has to know the way out of mistakes.
     Held-out ones are of the reference policy, under which the background's correlation is what was set, and, to see
@@ -114,8 +134,7 @@ def collect_data(args: Args) -> None:
     }
     for name, options in plan.items():
         folder = args.out / "data" / name
-        if not folder.exists():
-            collect(args.task, progress_bar=True, workers=os.cpu_count() or 1, **options).save(folder)
+        collect(args.task, out=folder, progress_bar=True, workers=os.cpu_count() or 1, **options)
 
 
 def agent_file(args: Args, name: str) -> Path:
@@ -169,10 +188,9 @@ def run_method(args: Args, name: str, place: int) -> dict[str, Any]:
 
 def write_scores(args: Args, scores: dict[str, Any]) -> dict[str, Any]:
     """Add scores to those of other methods in the folder; all of them."""
-    path, part = args.out / "scores.json", args.out / "scores.json.part"
+    path = args.out / "scores.json"
     scores = (json.loads(path.read_text()) if path.exists() else {}) | scores
-    part.write_text(json.dumps(scores, indent=1))
-    os.replace(part, path)
+    write_json(path, scores)
     return scores
 
 
@@ -200,6 +218,7 @@ def main(args: Args) -> None:
     """The whole road."""
     start = time.monotonic()
     args.out.mkdir(parents=True, exist_ok=True)
+    check_folder(args)
     collect_data(args)
     with ProcessPoolExecutor(len(args.methods), mp_context=get_context("spawn")) as pool:
         jobs = {name: pool.submit(run_method, args, name, i) for i, name in enumerate(args.methods)}

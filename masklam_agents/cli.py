@@ -24,6 +24,14 @@ Plugins = Annotated[
     list[str] | None, typer.Option("--plugin", help="module that registers methods, tasks, masks of yours; repeat it")
 ]
 
+#: what a flag takes
+JSON_EXAMPLES = {
+    "view": """'{"distractor": "video"}'""",
+    "train-view": """'{"distractor": "video"}'""",
+    "prompt": """'{"box": [8, 8, 56, 56]}'""",
+    "faults": """'{"name": "erosion", "radius": 2}'""",
+}
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Latent action models under visual distractors.")
 
 
@@ -48,47 +56,44 @@ def _mistakes_told() -> Iterator[None]:
         raise typer.BadParameter(str(error)) from error
 
 
+def _json(flag: str, text: str, *kinds: type) -> Any:
+    """The value of a flag that is JSON.
+
+    :param kinds: of Python's, that it may be
+    :raises ValueError: naming the flag
+    """
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = None
+    if not isinstance(value, kinds):
+        raise ValueError(f"--{flag} takes JSON like {JSON_EXAMPLES[flag]}, with these quotes, got {text!r}")
+    return value
+
+
 @app.command()
 def envs(
     name: Annotated[str | None, typer.Argument(help="an id: tell everything about it")] = None,
     gallery: Annotated[Path | None, typer.Option(help="PNG file: draw the tasks under the distractors")] = None,
 ) -> None:
     """List the registered environments, tell everything about one, or draw them all."""
+    from masklam_envs.documentation import describe
+    from masklam_envs.gallery import draw_gallery
     from masklam_envs.suites.catalog import suite_ids
     from masklam_envs.tasks import TASKS
 
-    if name is not None:
-        typer.echo(_described(name))
-    if gallery is not None:
-        _draw_gallery(gallery, name)
+    with _mistakes_told():
+        if name is not None:
+            typer.echo(describe(name))
+        if gallery is not None:
+            draw_gallery(gallery, tasks=[name] if name else tuple(TASKS))
+            typer.echo(f"{gallery}: {gallery.stat().st_size / 1000:.0f} kB")
     if name is not None or gallery is not None:
         return
     for task in TASKS.values():
         typer.echo(f"{task.id:<42} {task.base:<38} expert: {'yes' if task.expert else 'no'}")
     for row in suite_ids():
         typer.echo(f"{row.id:<42} {row.base:<38} extra: {row.extra}")
-
-
-def _draw_gallery(path: Path, name: str | None) -> None:
-    from masklam_envs.gallery import draw_gallery
-    from masklam_envs.tasks import TASKS
-
-    try:
-        draw_gallery(path, tasks=[name] if name else tuple(TASKS))
-    except OSError as error:
-        raise typer.BadParameter(str(error)) from error
-    typer.echo(f"{path}: {path.stat().st_size / 1000:.0f} kB")
-
-
-def _described(name: str) -> str:
-    import gymnasium as gym
-
-    from masklam_envs.documentation import describe
-
-    try:
-        return describe(name)
-    except (gym.error.Error, ImportError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 @app.command()
@@ -145,7 +150,7 @@ def convert(
     with _mistakes_told():
         load_plugins(plugin or ())
         options = parse_options(option or [])
-        seen = {"env": env, "view": json.loads(view), "masks": masks}
+        seen = {"env": env, "view": _json("view", view, dict), "masks": masks}
         convert_dataset(source, target, to, layout=layout, **seen, **options)
     typer.echo(f"{target}: written as {to}")
 
@@ -219,17 +224,19 @@ def segment_(
     with _mistakes_told(), warnings.catch_warnings(record=True) as told:
         load_plugins(plugin or ())
         warnings.simplefilter("always", UserWarning)
-        arguments = json.loads(view)
+        arguments = _json("view", view, dict)
+        if sheet is not None:  # before the work: a folder that cannot be made is told now
+            sheet.parent.mkdir(parents=True, exist_ok=True)
         config = {"name": mask_source, **parse_options(option or [])}
         _tell_providers(config)
         column = segment_dataset(
             dataset,
             config,
             name=name,
-            prompt=None if prompt is None else json.loads(prompt),
+            prompt=None if prompt is None else _json("prompt", prompt, dict),
             env=env,
             view=arguments,
-            mask_faults=None if faults is None else json.loads(faults),
+            mask_faults=None if faults is None else _json("faults", faults, dict, list, str),
             workers=workers,
             progress_bar=True,
         )
@@ -264,7 +271,7 @@ def train_segmenter(
 
     with _mistakes_told():
         load_plugins(plugin or ())
-        views = [json.loads(each) for each in view or ["{}"]]
+        views = [_json("view", each, dict) for each in view or ["{}"]]
         data = [open_own(dataset, view=each, env=env, masks=masks) for each in views]
         target = out or default_student()
         notes = {"dataset": dataset.name, "masks": masks or "own", "views": views}
@@ -289,7 +296,7 @@ def inspect_(
 
     with _mistakes_told():
         load_plugins(plugin or ())
-        found = audit(dataset, env=env, view=json.loads(view), masks=masks)
+        found = audit(dataset, env=env, view=_json("view", view, dict), masks=masks)
         if out is not None:
             write_report(found, out)
     typer.echo(text_of(found))
@@ -315,6 +322,8 @@ def evaluate(
     with _mistakes_told():
         if umap and pictures is None:
             raise ValueError("--umap draws a picture: say into which folder by --pictures")
+        if train_view is not None and train is None:
+            raise ValueError("--train-view is how --train is seen: name that dataset, or leave it out")
         from masklam_agents.common.base import LatentActionAlgorithm
         from masklam_agents.common.understanding import measure_latents, split_for_probe, text_of
         from masklam_agents.methods import load_agent
@@ -328,15 +337,15 @@ def evaluate(
         if not isinstance(loaded, LatentActionAlgorithm):
             raise ValueError(f"{agent} holds a {type(loaded).__name__} agent, which has no latent actions")
 
-        def opened(folder: Path, options: str) -> Frames | LazyFrames:
+        def opened(folder: Path, flag: str, options: str) -> Frames | LazyFrames:
             size = {} if "rgbm" in read_manifest(folder)["fields"] else {"image_size": loaded.policy.image_size}
-            return open_own(folder, view={**size, **json.loads(options)}, env=env)
+            return open_own(folder, view={**size, **_json(flag, options, dict)}, env=env)
 
-        scored = opened(data, view)
+        scored = opened(data, "view", view)
         if train is None:
             fitted, scored = split_for_probe(scored)
         else:
-            fitted = opened(train, view if train_view is None else train_view)
+            fitted = opened(train, "train-view", view if train_view is None else train_view)
         if out is not None:  # before the work: a folder that cannot be made is told now
             out.parent.mkdir(parents=True, exist_ok=True)
         report = measure_latents(loaded, fitted, scored, limit=limit)

@@ -302,7 +302,7 @@ def load_agent(path: Any, **kwargs: Any) -> OfflineAlgorithm:
 
 
 def redrawn(dataset: Source, distractor: Any, env: Any = None) -> Dataset:
-    """The same trajectories and masks, drawn with another distractor.
+    """The same trajectories, drawn with another distractor; masks that no simulator has drawn stay.
 
     :param dataset: frames or recorded physics; all but ``LazyFrames`` do not know their camera and need ``env``
     :param env: an environment whose view (model, camera, masks) is drawn; not needed for ``LazyFrames``
@@ -316,8 +316,11 @@ def redrawn(dataset: Source, distractor: Any, env: Any = None) -> Dataset:
     if isinstance(dataset, Trajectories):
         return open_frames(dataset, view)
     if isinstance(dataset, LazyFrames):
-        return LazyFrames(dataset.trajectories, view, block=dataset.block)
-    return render_frames(dataset.trajectories, view)
+        return dataset.seen_by(view)
+    drawn = render_frames(dataset.trajectories, view)
+    if dataset.trajectories.meta.get("masks", "simulator") != "simulator":
+        drawn.mask[:] = dataset.mask
+    return drawn
 
 
 def masked_dataset(dataset: Source, target: str, env: Any = None) -> Dataset:
@@ -336,15 +339,17 @@ def masked_dataset(dataset: Source, target: str, env: Any = None) -> Dataset:
     if isinstance(dataset, PartFrames) and target == "parts":
         return dataset
     view, recorded = _view(dataset, env), dataset if isinstance(dataset, Trajectories) else dataset.trajectories
+    # Whose masks the dataset had until now.
+    recorded = dataclasses.replace(recorded, meta={k: v for k, v in recorded.meta.items() if k != "masks"})
     if target == "parts":
         parts = PartFrames(recorded, view, block=getattr(dataset, "block", 25))
         return parts.select(range(recorded.episodes)) if isinstance(dataset, Frames) else parts
     drawn = view.again(mask_target=target, mask_source="simulator")
     if isinstance(dataset, Trajectories):
-        return open_frames(dataset, drawn)
+        return open_frames(recorded, drawn)
     if isinstance(dataset, LazyFrames):
-        return LazyFrames(dataset.trajectories, drawn, block=dataset.block)
-    return render_frames(dataset.trajectories, drawn)
+        return LazyFrames(recorded, drawn, block=dataset.block)
+    return render_frames(recorded, drawn)
 
 
 def _view(dataset: Source, env: Any) -> View:

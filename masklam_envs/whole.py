@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,12 +43,17 @@ def whole_file(path: str | os.PathLike[str], ending: str = "") -> Iterator[Path]
 
 
 def remove_abandoned(folder: Path, pattern: str) -> None:
-    """Remove the temporary files of a folder that have not changed for a day.
+    """Remove the temporary files, and folders, of a folder that have not changed for a day.
 
     :param folder: where they are
     :param pattern: of their names, as for ``Path.glob``
     """
     for left in folder.glob(pattern):
         with contextlib.suppress(OSError):  # another process was quicker, or it is not ours
-            if left.is_file() and time.time() - left.stat().st_mtime > ABANDONED:
-                left.unlink()
+            if time.time() - _last_change(left) > ABANDONED:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def _last_change(path: Path) -> float:
+    """Of a file, or of the youngest file in a folder: seconds since 1970."""
+    return max(each.stat().st_mtime for each in (path, *path.rglob("*")))

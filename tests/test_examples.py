@@ -33,6 +33,9 @@ def test_train_agent_writes_scores_pictures_and_agents_and_goes_on_when_repeated
     run(repo, "train_agent.py", *arguments)
     assert json.loads((out / "scores.json").read_text()) == scores
     assert (out / "masklam" / "agent.safetensors").read_bytes() == agent
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        run(repo, "train_agent.py", *arguments, "--correlation", 0.5)
+    assert "was made with --correlation 0.9, not 0.5: give another --out" in refused.value.stderr
 
 
 def test_train_expert_writes_an_expert(repo, tmp_path):

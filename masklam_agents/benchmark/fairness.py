@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from masklam_agents.benchmark.conditions import checks
@@ -19,6 +19,14 @@ EQUAL = (
     *("network", "batch_size", "labels", *RATES.values(), "latent_dim", "frame_stack", "weight_decay"),
     *("shift", "whiten", "max_grad_norm", "precision", "policy_kwargs"),
 )
+#: how it is told that all methods have the same of an option
+SAID = {
+    "network": "same network: {}",
+    "batch_size": "same batches: {:,} samples",
+    **{rate: f"same learning rate of {stage}: {{:g}}" for stage, rate in RATES.items()},
+    "latent_dim": "same size of latents: {:,}",
+    "labels": "same label subset, drawn by the seed, of transitions: {:,}",
+}
 PARTS = ("data", "evaluation")
 #: what :attr:`Suite.may_differ` calls the grid that hyperparameters are chosen from
 TUNING = "tuning"
@@ -55,10 +63,10 @@ def check_fair(suite: Suite, runs: Iterable[Run], command: str = "") -> list[str
             else:
                 listed = ", ".join(f"{method}: {value}" for method, value in values.items())
                 raise UnfairError(
-                    f"{name} is not the same for all methods ({listed}): give it in training.options, or say in "
+                    f"{name} is not the same for all methods ({listed}): give it to all under `training`, or say in "
                     "may_differ why it is fair"
                 )
-    return [*_rules(suite), *told.values(), *_exceptions(runs)]
+    return [*_rules(suite, runs), *told.values(), *_exceptions(runs)]
 
 
 def check_results(suite: Suite, results: Iterable[Result]) -> list[str]:
@@ -141,19 +149,28 @@ def _tuned_names(place: list[Run]) -> set[str]:
     return names | {"policy_learning_rate"} if "learning_rate" in names else names
 
 
-def _rules(suite: Suite) -> list[str]:
-    data, training, evaluation = suite.data, suite.training, suite.evaluation
-    samples = ", ".join(f"{stage} {count:,}" for stage, count in training.samples.items())
+def _rules(suite: Suite, runs: Iterable[Run]) -> list[str]:
+    data, evaluation = suite.data, suite.evaluation
+    samples = ", ".join(f"{stage} {count:,}" for stage, count in suite.training.samples.items())
     return [
         f"same data: {data.steps:,} transitions of policy {data.policy!r} for each task and seed",
-        f"same samples: {samples}; batches of {training.batch_size}",
-        f"same network: {training.network}; same learning rates: "
-        + ", ".join(f"{stage} {rate:g}" for stage, rate in training.learning_rate.items()),
-        f"same label subset: {training.labels:,} transitions, drawn by the seed",
+        f"same samples: {samples}",
+        *_same_options(suite, list(runs)),
         f"evaluated on {evaluation.episodes} episodes from seed {evaluation.seed:,}, backgrounds of split "
         f"{evaluation.split!r}; no training episode has one of these seeds",
         "normalised: 0 is random actions, 1 the expert, on the same seeds without distractor",
     ]
+
+
+def _same_options(suite: Suite, runs: Sequence[Run]) -> Iterator[str]:
+    """What all methods of a place have alike, as the runs have it; what differs is told with its reason."""
+    for name, words in SAID.items():
+        have = (run.config["options"][name] for run in runs if name in run.config["options"] and not _exempt(run, name))
+        values = sorted(set(have), key=str if name == "network" else None)
+        if len(values) == 1:
+            yield f"{words.format(values[0])}"
+        elif values and name in suite.vary:
+            yield f"{words.format(values[0])} to {values[-1]:,}, the same for all methods of a place"
 
 
 def _exceptions(runs: Iterable[Run]) -> list[str]:

@@ -7,7 +7,6 @@ share is found the same way: an agent, or its first stages, is kept under the ha
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -18,12 +17,15 @@ from masklam_agents.benchmark.results import hash_config
 from masklam_agents.benchmark.suite import VARIABLES, Suite, SuiteError
 from masklam_agents.benchmark.suite_checks import check_method
 from masklam_agents.benchmark.tuned import Tuned
+from masklam_agents.common.configuration import whole_signature
 from masklam_agents.common.schedules import RATES
 from masklam_agents.methods import BC, IDM, LAOM, LAPO, RANDOM, Method, get_method
 from masklam_envs.errors import unknown_name
 
 #: classes that read no masks unless an option says so
 WITHOUT_MASKS = (LAPO, LAOM, IDM, BC, RANDOM)
+#: options of all methods that a suite has keys for
+TRAINING_OPTIONS = ("network", "batch_size", "labels", "latent_dim")
 #: options that only the last stage reads, where the stages before it use no labels
 LAST_STAGE_OPTIONS = ("labels", "decoder_learning_rate", "stage_shares")
 
@@ -164,7 +166,39 @@ def make_run(
 
     :param settings: by variable: the value that results name, and what it stands for
     """
-    plain, row = suite.to_json(), get_method(method)
+    plain, row, settings = suite.to_json(), get_method(method), settings or {}
+    parts = _parts(suite, plain, row, distractor, settings)
+    stages = list(row.load_class().stages)
+    samples = _samples(parts["training"]["samples"], stages, method)
+    found = {} if tuned is None else tuned.of(method)
+    found = {name: value for name, value in found.items() if name not in settings}
+    options = _options(row, parts["training"], stages, suite.method_options.get(method, {}), found, seed)
+    if not _reads_masks(row, options):
+        parts["view"] |= _without_masks(parts["view"])
+    config = {
+        "suite": suite.name,
+        "suite_version": suite.version,
+        "method": method,
+        "task": task,
+        "distractor": distractor,
+        "seed": seed,
+        "variables": {variable: name for variable, (name, _) in settings.items()},
+        "algorithm": row.algorithm,
+        "options": options,
+        "samples": samples,
+        "labels_last": stages[-1:] == ["decode"] and not options.get("label_weight"),
+        "view": parts["view"],
+        "data": plain["data"],
+        "evaluation": parts["evaluation"],
+        "tuning": _tuning(tuned, method),
+    }
+    return Run(config | _plugins(config, plugins))
+
+
+def _parts(
+    suite: Suite, plain: Mapping[str, Any], row: Method, distractor: str, settings: Mapping[str, tuple[Any, Any]]
+) -> dict[str, dict[str, Any]]:
+    """What the suite says of training, evaluation and view, at these values of what it varies."""
     parts: dict[str, dict[str, Any]] = {
         "training": dict(plain["training"]),
         "evaluation": {**plain["evaluation"]},
@@ -176,58 +210,31 @@ def make_run(
             "mask_faults": None,
         },
     }
-    for variable, (_, setting) in (settings or {}).items():
+    for variable, (_, setting) in settings.items():
         section, key = VARIABLES[variable]
         parts[section][key] = setting
     if row.scene:
         parts["view"] |= {"distractor": row.scene, "correlation": None}
         parts["evaluation"]["distractor"] = None
-    stages = list(row.load_class().stages)
-    samples = _samples(parts["training"]["samples"], stages, method)
-    found = {} if tuned is None else tuned.of(method)
-    found = {name: value for name, value in found.items() if name not in (settings or {})}
-    options = _options(row, parts["training"], stages, suite.method_options.get(method, {}), found, seed)
     if row.mask_target:  # what its training masks show; only then, so that other runs keep their hash
         parts["view"]["mask_target"] = row.mask_target
-    if not _reads_masks(row, options):
-        parts["view"] |= _without_masks(parts["view"])
-    config = {
-        "suite": suite.name,
-        "suite_version": suite.version,
-        "method": method,
-        "task": task,
-        "distractor": distractor,
-        "seed": seed,
-        "variables": {variable: name for variable, (name, _) in (settings or {}).items()},
-        "algorithm": row.algorithm,
-        "options": options,
-        "samples": samples,
-        "labels_last": stages[-1:] == ["decode"] and not options.get("label_weight"),
-        "view": parts["view"],
-        "data": plain["data"],
-        "evaluation": parts["evaluation"],
-        "tuning": _tuning(tuned, method),
-        "plugins": list(plugins),
-    }
-    view, measured = parts["view"], parts["evaluation"]
-    if others := of_others(method, task, view["distractor"], measured["distractor"], view["mask_source"]):
-        config |= {"plugins_for": others, "plugin_code": code_of(tuple(plugins))}
-    else:
-        config["plugins"] = []  # others' plugins change nothing here, and shall not train it again
-    return Run(config)
+    return parts
+
+
+def _plugins(config: Mapping[str, Any], plugins: Sequence[str]) -> dict[str, Any]:
+    """Of a configuration what says which plugins it needs: those that change nothing shall not train it again."""
+    view, measured = config["view"], config["evaluation"]
+    others = of_others(
+        config["method"], config["task"], view["distractor"], measured["distractor"], view["mask_source"]
+    )
+    if not others:
+        return {"plugins": []}
+    return {"plugins": list(plugins), "plugins_for": others, "plugin_code": code_of(tuple(plugins))}
 
 
 def accepted_options(cls: type) -> set[str]:
     """Keyword arguments of a method's class: its constructor's, and its bases' as far as it passes them on."""
-    names: set[str] = set()
-    for kind in cls.__mro__:
-        if "__init__" not in vars(kind):
-            continue
-        parameters = inspect.signature(vars(kind)["__init__"]).parameters.values()
-        names |= {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            break
-    return names - {"self", "policy", "env", "dataset"}
+    return {*whole_signature(cls).parameters} - {"policy", "env", "dataset"}
 
 
 def _options(
@@ -235,7 +242,7 @@ def _options(
 ) -> dict[str, Any]:
     """Keyword arguments: the method's own, what the suite gives all, what was chosen for this one."""
     rates = {RATES[stage]: rate for stage, rate in training["learning_rate"].items()}
-    common = {name: training[name] for name in ("network", "batch_size", "labels", "latent_dim")}
+    common = {name: training[name] for name in TRAINING_OPTIONS}
     if row.all_labels:
         del common["labels"]
     accepted = accepted_options(row.load_class())
@@ -266,6 +273,21 @@ def _check_options(suite: Suite, methods: Sequence[str]) -> None:
     known = set().union(*(accepted_options(get_method(method).load_class()) for method in every))
     if unknown := suite.training.options.keys() - known:
         raise SuiteError(unknown_name("option of training.options", min(unknown), known))
+    _check_said_once(suite)
+
+
+def _check_said_once(suite: Suite) -> None:
+    """Whatever a suite has a key for is given there: what it stands for in `options` would silently come first."""
+    keys = {name: f"training.{name}" for name in TRAINING_OPTIONS}
+    keys |= {rate: f"training.learning_rate.{stage}" for stage, rate in RATES.items()}
+    keys |= {"stage_shares": "training.samples", "seed": "seeds"}
+    if twice := sorted(suite.training.options.keys() & keys):
+        raise SuiteError(f"training.options.{twice[0]} has a key of its own: give it as {keys[twice[0]]}")
+    fixed = {name: f"that is {key}" for name, key in keys.items() if name in ("stage_shares", "seed")}
+    fixed |= {name: f"the suite varies {name}" for name in suite.vary}
+    for method, options in suite.method_options.items():
+        if twice := sorted(options.keys() & fixed):
+            raise SuiteError(f"method_options.{method}.{twice[0]} cannot be: {fixed[twice[0]]}; leave it out")
 
 
 def _reads_masks(row: Method, options: Mapping[str, Any]) -> bool:

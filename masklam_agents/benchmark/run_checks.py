@@ -16,12 +16,11 @@ import numpy as np
 
 from masklam_agents.benchmark.plan import Run
 from masklam_agents.benchmark.suite import SuiteError
+from masklam_agents.common.configuration import check_names
 from masklam_agents.methods import get_method
-from masklam_envs.errors import unknown_name
 
-#: what an agent tells its model, and, beside its own configuration, its policy
+#: what an agent tells its model
 SHOWN = ("image_size", "frame_stack", "latent_dim")
-GIVEN = ("observation_space", "action_space", "image_size", "latent")
 
 
 def check_runs(runs: Iterable[Run]) -> None:
@@ -107,19 +106,13 @@ def _check_agent(run: Run) -> None:
 
 
 def _check_networks(agent: Any) -> None:
-    from masklam_agents.common.configuration import whole_signature
+    """What an agent is asked for its networks and for the bottleneck of its latents."""
     from masklam_agents.common.networks import get_network
-    from masklam_agents.common.quantize import QUANTIZERS, make_quantizer
+    from masklam_agents.common.quantize import make_quantizer
 
     config = agent.config
     get_network(config["network"])
-    taken = whole_signature(agent.policy_class).parameters.keys() - {*GIVEN, *config}
-    _check_names("policy_kwargs", config["policy_kwargs"], taken)
-    bottleneck, options = config.get("bottleneck", "none"), config.get("bottleneck_options", {})
-    if bottleneck in QUANTIZERS:
-        known = inspect.signature(QUANTIZERS[bottleneck]).parameters.keys() - {"latent_dim"}
-        _check_names("bottleneck_options", options, known)
-    make_quantizer(bottleneck, config.get("latent_dim", 1), options)
+    make_quantizer(config.get("bottleneck", "none"), config.get("latent_dim", 1), config.get("bottleneck_options", {}))
 
 
 def _check_model(name: str, options: dict[str, Any]) -> None:
@@ -128,11 +121,5 @@ def _check_model(name: str, options: dict[str, Any]) -> None:
 
     signature = inspect.signature(lam_class(name))
     if all(each.kind is not each.VAR_KEYWORD for each in signature.parameters.values()):
-        _check_names("lam_kwargs", options, signature.parameters.keys() - {*SHOWN})
+        check_names("lam_kwargs", options, signature.parameters.keys() - {*SHOWN})
     signature.bind(**dict.fromkeys(SHOWN), **options)
-
-
-def _check_names(option: str, given: Iterable[str], known: Iterable[str]) -> None:
-    known = set(known)
-    for name in sorted(set(given) - known):
-        raise ValueError(unknown_name(f"name in {option}", name, known))

@@ -295,7 +295,13 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         The IDM's second stack ends one frame later where k was sampled in training, else at ``future_offset``.
 
         :param anchors: (N,) frame indices, none of them an episode's last frame
+        :raises ValueError: when the frames have another size than the agent's
         """
+        if frames.image_size != self.policy.image_size:
+            raise ValueError(
+                f"the frames are {frames.image_size} pixels wide, the agent was made for {self.policy.image_size}: "
+                "draw them at that size"
+            )
         windows = self._windows(frames)
         index = self.policy.joined(windows.stack(anchors), windows.stack(self.ahead(frames, anchors)))
         with evaluating(self.policy), th.no_grad():
@@ -426,6 +432,8 @@ class LatentActionAlgorithm(OfflineAlgorithm):
 
         :return: latents (N, D) and targets (N, K) of the training set, latents (M, D) and targets (M, K) held out
         """
+        if train is None and self.dataset is None:
+            raise ValueError("a probe is fitted on other episodes: give them by train=, or the agent a dataset")
         both = (self._need_dataset() if train is None else train, held_out)
         values = [self.probe_targets(frames, limit, target=target, view=view) for frames in both]
         if target == "distractor":

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from masklam_envs.errors import unknown_name
+
 #: constructor arguments that are not configuration: no agent file records them
 NOT_CONFIGURATION = ("policy", "env", "dataset", "tensorboard_log", "verbose", "device", "_init_setup_model")
+#: what an agent tells its policy, beside what is in its own configuration
+OF_AGENTS = ("observation_space", "action_space", "image_size", "latent")
 VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 #: configuration of names and values, for which a constructor takes None as none
 OPTIONAL_OPTIONS = ("bottleneck_options", "max_grad_norm", "schedules", "policy_kwargs")
@@ -25,10 +30,16 @@ def constructor_arguments(given: dict[str, Any], **changed: Any) -> dict[str, An
     config = {name: value for name, value in given.items() if name not in left_out} | changed
     for name in OPTIONAL_OPTIONS:
         if name in config:
-            config[name] = dict(config[name] or {})
+            config[name] = _named(name, config[name])
     if config["seed"] is None:  # as in SB3: any; an agent file has to know which
         config["seed"] = int(np.random.SeedSequence().generate_state(1)[0])
     return own | {"config": {name: _plain(value) for name, value in config.items()}}
+
+
+def _named(option: str, value: Any) -> dict[str, Any]:
+    if value is not None and not isinstance(value, Mapping):
+        raise TypeError(f"{option} must be a dictionary, {{name: value}}, or None, got {value!r}")
+    return dict(value or {})
 
 
 def _plain(value: Any) -> Any:
@@ -40,6 +51,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     return {name: _plain(each) for name, each in value.items()} if isinstance(value, dict) else value
+
+
+def check_names(option: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """See that the names in an option of names and values are known.
+
+    :raises ValueError: naming the first that is not
+    """
+    known = set(known)
+    for name in sorted(set(given) - known):
+        raise ValueError(unknown_name(f"name in {option}", name, known))
 
 
 def whole_signature(cls: type) -> inspect.Signature:

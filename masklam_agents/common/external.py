@@ -36,6 +36,7 @@ from torch import nn
 
 from masklam_agents.common.ahead import LossOf
 from masklam_agents.common.base import LatentActionAlgorithm, without_effect
+from masklam_agents.common.configuration import NOT_CONFIGURATION, check_names, whole_signature
 from masklam_agents.common.gather import gather
 from masklam_agents.common.lam_protocol import LAMBatch as LAMBatch
 from masklam_agents.common.lam_protocol import Shown, checked_latents, checked_loss, checked_prediction
@@ -64,11 +65,15 @@ def register_lam(name: str, entry_point: str, **options: Any) -> None:
         ``image_size``, ``frame_stack``, ``latent_dim`` and the agent's ``lam_kwargs``
     :param options: keyword arguments of the agent that the name makes, e.g. ``mask_channel=True`` for one that is shown
         masks
-    :raises ValueError: when the name stands for something else, or the entry point has another form
+    :raises ValueError: when the name stands for something else, the entry point has another form, or the agent takes no
+        such option
     """
     module, _, attribute = entry_point.partition(":")
     if not (name and module and attribute):
         raise ValueError(f"entry point {entry_point!r} of model {name!r} must be 'module:Class'")
+    check_names(
+        "options of a model", options, whole_signature(ExternalLAM).parameters.keys() - {*NOT_CONFIGURATION, "lam"}
+    )
     if name in METHODS:
         if _LAMS.get(name) != entry_point:
             raise ValueError(f"{name!r} is registered already ({METHODS[name].summary}); choose another name")

@@ -22,13 +22,13 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.utils import get_system_info
 
 from masklam_agents.common.ahead import LossOf, PreparedLoss
-from masklam_agents.common.configuration import whole_signature
+from masklam_agents.common.configuration import OF_AGENTS, check_names, whole_signature
 from masklam_agents.common.networks import named
 from masklam_agents.common.policies import LatentActionPolicy, evaluating
 from masklam_agents.common.precision import autocast, trains_in_bf16
 from masklam_agents.common.processes import processes
 from masklam_agents.common.saving import read_agent, space_from_json, space_to_json, write_agent
-from masklam_agents.common.schedules import STAGES, check_schedules
+from masklam_agents.common.schedules import RATES, STAGES, check_schedules
 from masklam_agents.common.shown import check_colours, shown_view
 from masklam_agents.common.stacking import PredictState, frames_of, push
 from masklam_agents.common.staged import StagedAlgorithm
@@ -150,12 +150,19 @@ class OfflineAlgorithm(StagedAlgorithm):
             raise ValueError(f"stage_shares must be {len(names)} numbers >= 0 for {names}, got {shares}")
         if config.get("label_target", "policy") not in LABEL_TARGETS:
             raise ValueError(unknown_name("label_target", config["label_target"], LABEL_TARGETS))
+        for name in (*RATES.values(), "weight_decay"):
+            value = config.get(name, 0.0)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be a number >= 0, got {value!r}")
         clipped = config.get("max_grad_norm", {})
         if unknown := set(clipped) - set(STAGES):
             raise ValueError(unknown_name("stage of max_grad_norm", min(unknown), STAGES))
         if not all(isinstance(norm, (int, float)) and norm > 0 for norm in clipped.values()):
             raise ValueError(f"max_grad_norm must hold numbers > 0, got {clipped}")
         check_schedules(config.get("schedules", {}), STAGES)
+        if self.policy_class in self.policy_aliases.values():
+            taken = whole_signature(self.policy_class).parameters.keys()
+            check_names("policy_kwargs", config["policy_kwargs"], taken - {*OF_AGENTS, *config})
         autocast(config["precision"], self.device)
 
     def _spaces_from_dataset(self) -> None:
@@ -522,6 +529,12 @@ class OfflineAlgorithm(StagedAlgorithm):
         try:
             agent.policy.load_state_dict(weights)
         except RuntimeError as error:
+            for name, value in kwargs.items():
+                if name in header["config"] and agent.config[name] != header["config"][name]:
+                    raise ValueError(
+                        f"{name}={value!r} makes other networks than those in {path}, which has "
+                        f"{header['config'][name]!r}: leave it out"
+                    ) from error
             raise ValueError(f"{path} does not fit its own configuration ({error}); save it again") from error
         momenta = {n.removeprefix("optimizer."): t for n, t in tensors.items() if n.startswith("optimizer.")}
         if strange := [name for name in momenta if not re.fullmatch(r"\d+\.(step|exp_avg|exp_avg_sq)", name)]:

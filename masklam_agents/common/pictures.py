@@ -97,12 +97,12 @@ def latent_map(
     kind: str = "pca",
     count: int = 3_000,
 ) -> None:
-    """Latent actions in two dimensions, once for every dimension of the action, which colours them.
+    """Latent actions in two dimensions, once for every dimension of the action, which colours them; else once.
 
     A latent that carries an action shows it as a gradient of colour, linear along a line where PCA shows it.
 
     :param latents: (N, D)
-    :param actions: (N, A); at most the first twelve dimensions are shown
+    :param actions: (N, A); at most the first twelve dimensions are shown; (N, 0) where none are known
     :param path: PNG file
     :param kind: ``"pca"``, or ``"umap"`` with the extra of that name
     :param count: at most so many points, evenly spaced
@@ -111,7 +111,7 @@ def latent_map(
 
     chosen = np.linspace(0, len(latents) - 1, min(count, len(latents))).astype(np.int64)
     points, names = projected(np.asarray(latents)[chosen], kind)
-    shown = min(actions.shape[1], 12)
+    shown = min(max(actions.shape[1], 1), 12)
     columns = min(shown, 3)
     rows = -(-shown // columns)
     figure = Figure(figsize=(3.4 * columns, 3 * rows), layout="constrained")
@@ -119,6 +119,10 @@ def latent_map(
     for place, axis in enumerate(axes.flat):
         if place >= shown:
             axis.set_visible(False)
+            continue
+        if not actions.shape[1]:
+            axis.scatter(*points.T, s=3, linewidths=0)
+            axis.set(title="actions not known", xticks=[], yticks=[])
             continue
         dots = axis.scatter(*points.T, c=actions[chosen, place], s=3, cmap="coolwarm", linewidths=0)
         axis.set(title=f"action {place}", xticks=[], yticks=[])

@@ -103,6 +103,11 @@ def checked_samples(*samples: NDArray[np.floating]) -> list[NDArray[np.float64]]
             "a probe needs latents (N, D) and actions (N, A) of equal N >= 10, and the same held out; "
             f"got {[x.shape for x in arrays]}"
         )
+    if z.shape[1] != z_test.shape[1] or a.shape[1] != a_test.shape[1]:
+        raise ValueError(
+            f"training and held-out samples must have as many numbers each, got latents of {z.shape[1]} and "
+            f"{z_test.shape[1]}, targets of {a.shape[1]} and {a_test.shape[1]}: are the datasets of one task?"
+        )
     if not all(np.isfinite(x).all() for x in arrays):
         raise ValueError("a probe got latents or actions that are not finite: did training diverge?")
     return arrays
@@ -157,8 +162,14 @@ def effective_rank(latents: NDArray[np.floating]) -> float:
 
 
 def executed_actions(frames: Frames | LazyFrames, view: Any = None) -> NDArray[np.floating]:
-    """The actions (N, A) of every transition."""
-    return frames.trajectories.actions
+    """The actions (N, A) of every transition.
+
+    :raises ValueError: when none are known
+    """
+    actions = frames.trajectories.actions
+    if not actions.shape[1]:
+        raise ValueError(f"the actions of {frames.trajectories.name} are not known: probe episodes whose actions are")
+    return actions
 
 
 def distractor_motion(frames: Frames | LazyFrames, view: Any = None) -> NDArray[np.floating]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,7 @@ import torch as th
 from torch import nn
 from torch.nn import functional as F
 
+from masklam_agents.common.configuration import check_names
 from masklam_agents.common.processes import processes
 from masklam_envs.errors import unknown_name
 
@@ -226,8 +228,7 @@ QUANTIZERS: dict[str, type[VectorQuantizer] | type[FiniteScalarQuantizer]] = {
 def make_quantizer(name: str, latent_dim: int, options: dict[str, Any]) -> nn.Module | None:
     """The bottleneck of that name; None for ``"none"``, a continuous latent.
 
-    :raises ValueError: for an unknown name or options out of range
-    :raises TypeError: for options it does not have
+    :raises ValueError: for an unknown name, options that it does not have, or options out of range
     """
     if name == "none":
         if options:
@@ -235,4 +236,5 @@ def make_quantizer(name: str, latent_dim: int, options: dict[str, Any]) -> nn.Mo
         return None
     if name not in QUANTIZERS:
         raise ValueError(unknown_name("bottleneck", name, ["none", *QUANTIZERS]))
+    check_names("bottleneck_options", options, inspect.signature(QUANTIZERS[name]).parameters.keys() - {"latent_dim"})
     return QUANTIZERS[name](latent_dim, **options)

@@ -53,7 +53,7 @@ def read_agent(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
     """
     target = agent_path(path)
     if not target.is_file():
-        raise FileNotFoundError(f"no agent at {target}")
+        raise FileNotFoundError(f"no agent at {target}: give the file that agent.save(path) wrote")
     try:
         metadata, data = read_whole(target)
         record, tensors = json.loads(metadata["masklam"]), load(data)
@@ -76,7 +76,7 @@ def _bytes(tensors: Mapping[str, th.Tensor]) -> dict[str, NDArray[np.uint8]]:
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The header alone: class, configuration, progress.  Errors as in :func:`read_agent`."""
+    """Class, configuration and progress, after the whole file was read and checked; errors as in :func:`read_agent`."""
     return read_agent(path)[0]
 
 

@@ -94,6 +94,7 @@ class StagedAlgorithm(BaseAlgorithm):
         :param reset_num_timesteps: False: go on with an interrupted run, up to the same ``total_timesteps``
         :param progress_bar: show one per stage
         """
+        _check_samples(total_timesteps)
         if reset_num_timesteps:
             self._forget(*self.stages)
         updates = self.stage_updates(total_timesteps)
@@ -128,6 +129,7 @@ class StagedAlgorithm(BaseAlgorithm):
     ) -> Self:
         if stage not in self.stages:
             raise ValueError(f"{type(self).__name__} has no stage {stage!r}; it has {', '.join(self.stages)}")
+        _check_samples(total_timesteps)
         if reset_num_timesteps:
             self._forget(stage)
         updates = {stage: max(round(total_timesteps / self.config["batch_size"]), 1)}
@@ -202,7 +204,7 @@ class StagedAlgorithm(BaseAlgorithm):
                     value = float(together.mean(loss))
                     self._check_loss(stage, value, update)
                 if told:
-                    self._log(stage, value, update + 1)
+                    self._log(stage, value)
                     bar.set_postfix(loss=f"{value:.4g}")
                 hook.update_locals(locals())
                 if not together.agreed(hook.on_step()):
@@ -269,7 +271,7 @@ class StagedAlgorithm(BaseAlgorithm):
         """What a message calls a stage's loss."""
         return f"the loss of stage {stage!r}"
 
-    def _log(self, stage: str, loss: float, updates: int) -> None:
+    def _log(self, stage: str, loss: float) -> None:
         seconds = max((time.time_ns() - self.start_time) / 1e9, 1e-9)
         assert self._optimizer is not None
         self.logger.record(f"train/{stage}_loss", loss)
@@ -310,3 +312,8 @@ class StagedAlgorithm(BaseAlgorithm):
             return self._optimizer_state
         entries = self._optimizer.state_dict()["state"].items()
         return {f"{index}.{key}": th.as_tensor(value) for index, entry in entries for key, value in entry.items()}
+
+
+def _check_samples(total_timesteps: Any) -> None:
+    if isinstance(total_timesteps, bool) or not total_timesteps >= 1:
+        raise ValueError(f"total_timesteps must be at least one sample, got {total_timesteps!r}")

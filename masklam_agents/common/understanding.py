@@ -46,7 +46,7 @@ class LatentReport:
     :param method: the agent's class
     :param latent_dim: numbers of a latent action
     :param transitions: how many the probes were fitted on, and scored on
-    :param action: linear probe to the executed action
+    :param action: linear probe to the executed action; None where the episodes' actions are not known
     :param action_mlp: the same by a small network: what of the action the latent holds in no linear way
     :param distractor: linear probe to the distractor's motion; None where nothing moves or no view is known
     :param distractor_mlp: the same by a small network
@@ -59,8 +59,8 @@ class LatentReport:
     method: str
     latent_dim: int
     transitions: tuple[int, int]
-    action: ProbeResult
-    action_mlp: ProbeResult
+    action: ProbeResult | None
+    action_mlp: ProbeResult | None
     distractor: ProbeResult | None
     distractor_mlp: ProbeResult | None
     effective_rank: float
@@ -85,21 +85,19 @@ def measure_latents(
     :param limit: at most so many transitions of each set; at most 1,000 frames are predicted
     :raises ValueError: when the frames have another size than the agent's
     """
-    for frames in (train, held_out):
-        if frames.image_size != agent.policy.image_size:
-            raise ValueError(
-                f"the frames are {frames.image_size} pixels wide, the agent was made for {agent.policy.image_size}: "
-                "draw them at that size"
-            )
-    samples = agent.probe_samples(held_out, limit, train=train)
-    moved = _distractor_samples(agent, samples, (train, held_out), view, limit)
-    latents = samples[2].astype(np.float32)
+    both = train, held_out
+    z_train, z = (agent.latents(frames, agent._sample(frames, limit)) for frames in both)
+    acted = None
+    if any(frames.trajectories.actions.shape[1] for frames in both):
+        acted = z_train, agent.probe_targets(train, limit), z, agent.probe_targets(held_out, limit)
+    moved = _distractor_samples(agent, (z_train, z), both, view, limit)
+    latents = z.astype(np.float32)
     return LatentReport(
         method=type(agent).__name__,
         latent_dim=latents.shape[1],
-        transitions=(len(samples[0]), len(latents)),
-        action=linear_probe(*samples),
-        action_mlp=mlp_probe(*samples),
+        transitions=(len(z_train), len(latents)),
+        action=None if acted is None else linear_probe(*acted),
+        action_mlp=None if acted is None else mlp_probe(*acted),
         distractor=None if moved is None else linear_probe(*moved),
         distractor_mlp=None if moved is None else mlp_probe(*moved),
         effective_rank=effective_rank(latents),
@@ -139,15 +137,11 @@ def measure_reconstruction(agent: LatentActionAlgorithm, frames: Dataset, limit:
 
 def text_of(report: LatentReport) -> str:
     """A report for a terminal, one line a measurement."""
-    action, seen = report.action, report.transitions
+    seen = report.transitions
     lines = [
         f"{report.method}: {report.latent_dim} numbers a latent, effective rank {report.effective_rank:.1f}",
         f"probes fitted on {seen[0]} transitions, scored on {seen[1]} held-out ones",
-        f"action      NMSE {action.nmse:.3f}  R2 {action.r2:.3f}  (on the training ones NMSE {action.train_nmse:.3f}"
-        f"  R2 {action.train_r2:.3f})",
-        f"  NMSE of each dimension  {_numbers(action.per_dimension)}",
-        f"  R2 of each dimension    {_numbers(action.r2_per_dimension)}",
-        f"  by a network            NMSE {report.action_mlp.nmse:.3f}  R2 {report.action_mlp.r2:.3f}",
+        *_action_lines(report),
     ]
     if report.distractor is None:
         lines.append("distractor  nothing of it moves, or what the frames were drawn with is not known")
@@ -166,6 +160,19 @@ def text_of(report: LatentReport) -> str:
     return "\n".join(lines)
 
 
+def _action_lines(report: LatentReport) -> list[str]:
+    action, by_network = report.action, report.action_mlp
+    if action is None or by_network is None:
+        return ["action      not known in these episodes"]
+    return [
+        f"action      NMSE {action.nmse:.3f}  R2 {action.r2:.3f}  (on the training ones NMSE {action.train_nmse:.3f}"
+        f"  R2 {action.train_r2:.3f})",
+        f"  NMSE of each dimension  {_numbers(action.per_dimension)}",
+        f"  R2 of each dimension    {_numbers(action.r2_per_dimension)}",
+        f"  by a network            NMSE {by_network.nmse:.3f}  R2 {by_network.r2:.3f}",
+    ]
+
+
 def split_for_probe(frames: Dataset) -> tuple[Dataset, Dataset]:
     """The first four fifths of the episodes and the rest.
 
@@ -177,15 +184,14 @@ def split_for_probe(frames: Dataset) -> tuple[Dataset, Dataset]:
     cut = min(max(count * 4 // 5, 1), count - 1)
     parts = range(cut), range(cut, count)
     if isinstance(frames, LazyFrames):
-        first, second = (LazyFrames(frames.trajectories.select(p), frames.view, block=frames.block) for p in parts)
-        return first, second
+        return frames.part(parts[0]), frames.part(parts[1])
     return frames.select(parts[0]), frames.select(parts[1])
 
 
 def _distractor_samples(
-    agent: LatentActionAlgorithm, samples: Samples, both: tuple[Dataset, Dataset], view: Any, limit: int
+    agent: LatentActionAlgorithm, latents: tuple[Any, Any], both: tuple[Dataset, Dataset], view: Any, limit: int
 ) -> Samples | None:
-    """The latents of ``samples`` with the distractor's motion; None where it is not known or there is none."""
+    """Latents of both datasets with the distractor's motion; None where it is not known or there is none."""
     known = view is not None or all(isinstance(frames, LazyFrames) for frames in both)
     if not known:
         return None
@@ -194,7 +200,7 @@ def _distractor_samples(
         train, held_out = moving(*values)
     except NothingMovesError:
         return None
-    return samples[0], train, samples[2], held_out
+    return latents[0], train, latents[1], held_out
 
 
 def _codebooks(agent: LatentActionAlgorithm, latents: np.ndarray) -> CodebookHealth | None:

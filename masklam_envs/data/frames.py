@@ -180,8 +180,18 @@ class LazyFrames:
 
     def twin(self) -> LazyFrames:
         """The same frames by a renderer of its own: what another thread needs."""
-        other = LazyFrames(self.trajectories, self.view.again(), block=self.block)
+        return self.seen_by(self.view.again())
+
+    def seen_by(self, view: View) -> LazyFrames:
+        """The same episodes drawn by another view; masks that are not the view's stay."""
+        other = LazyFrames(self.trajectories, view, block=self.block)
         other.masks = self.masks
+        return other
+
+    def part(self, episodes: Sequence[int]) -> LazyFrames:
+        """Some of the episodes, at least one, in the given order, still drawn when they are asked for."""
+        other = LazyFrames(self.trajectories.select(episodes), self.view, block=self.block)
+        other.masks = None if self.masks is None else self.masks.select(episodes)
         return other
 
     def __len__(self) -> int:

@@ -116,6 +116,16 @@ class MaskColumn:
         """Masks (N, H, W) uint8 of frames (N,): 255 where the source is at least half sure, else 0."""
         return hard(self.soft[index])
 
+    def select(self, episodes: Sequence[int]) -> Self:
+        """The masks of the given episodes, in the given order; those of neighbours stay on the disk."""
+        chosen = list(episodes)
+        starts = np.concatenate(([0], np.cumsum(self.episodes[:, 0] + 1)))
+        if chosen == list(range(chosen[0], chosen[-1] + 1)):
+            soft = self.soft[starts[chosen[0]] : starts[chosen[-1] + 1]]
+        else:
+            soft = np.concatenate([self.soft[starts[e] : starts[e + 1]] for e in chosen])
+        return dataclasses.replace(self, soft=soft, episodes=self.episodes[chosen])
+
     def warn_if_useless(self) -> None:
         """Warn when nothing should be trained on these masks."""
         complaints = self.quality.complaints if self.quality is not None else _without_truth(self.soft)
@@ -187,6 +197,7 @@ def segment_dataset(
     if not _NAME.fullmatch(name) or name == NONE:
         raise ValueError(f"a mask column is named by letters, digits and _.-, and not 'none', got {name!r}")
     frames = open_own(folder, view=view, env=env)
+    _check_simulated(folder, frames, config)
     records = _records(folder)
     seen = frames.view.config.to_json() if isinstance(frames, LazyFrames) else None
     path = folder / FOLDER / name
@@ -202,6 +213,16 @@ def segment_dataset(
     column = MaskColumn.load(folder, name)
     column.warn_if_useless()
     return column
+
+
+def _check_simulated(folder: Path, frames: Frames | LazyFrames, config: dict[str, Any]) -> None:
+    """The simulator's masks are drawn from physics, or in the file of pixels that were drawn from it."""
+    has = frames.trajectories.meta.get("masks", SIMULATOR)
+    if config["name"] == SIMULATOR and isinstance(frames, Frames) and has != SIMULATOR:
+        holds = "no masks" if has == NONE else f"those of {has!r}"
+        raise ValueError(
+            f"the simulator's masks of {folder} are not known, it came as pixels with {holds}: name a mask source"
+        )
 
 
 def draw_sheet(

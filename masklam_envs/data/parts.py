@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,15 @@ class PartFrames(LazyFrames):
 
     def twin(self) -> PartFrames:
         """The same frames by renderers of their own."""
-        return PartFrames(self.trajectories, self.view.again(), block=self.block)
+        return self.seen_by(self.view.again())
+
+    def seen_by(self, view: View) -> PartFrames:
+        """The same episodes drawn by another view."""
+        return PartFrames(self.trajectories, view, block=self.block)
+
+    def part(self, episodes: Sequence[int]) -> PartFrames:
+        """Some of the episodes, at least one, in the given order."""
+        return PartFrames(self.trajectories.select(episodes), self.view, block=self.block)
 
     def select(self, episodes: Iterable[int]) -> Frames:
         """The frames of the given episodes, drawn."""

@@ -19,6 +19,7 @@ Data that came as pixels has nq = nv = 0, and A = 0 where nothing is known of ac
 from __future__ import annotations
 
 import dataclasses
+import glob
 import itertools
 import os
 import shutil
@@ -31,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklam_envs.data.store import EpisodeWriter, is_dataset, open_store, read_manifest
+from masklam_envs.whole import remove_abandoned
 
 _DTYPES: dict[str, type] = {
     "qpos": np.float64,
@@ -205,6 +207,7 @@ def replace_dataset(folder: Path, write: Callable[[Path], None]) -> None:
     """
     if folder.exists() and not is_dataset(folder):
         raise FileExistsError(f"{folder} exists and is no dataset; give another name or remove it")
+    remove_abandoned(folder.parent, f".{glob.escape(folder.name)}.*.part")
     part, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("part", "old"))
     shutil.rmtree(part, ignore_errors=True)
     try:

@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -177,7 +178,7 @@ def contact_sheet(
 
     The file has a temporary name until it is whole.
 
-    :param path: of the picture
+    :param path: of the picture; its folder is made if missing
     :param frames: (F, H, W, 3) uint8; ``columns`` of them are shown, evenly spaced
     :param masks: per name (F, H, W) or (F, H, W, 1) uint8: a row each, named on its left
     :param columns: pictures of a row
@@ -190,6 +191,7 @@ def contact_sheet(
 
     if not masks:
         raise ValueError("a contact sheet needs masks of at least one name")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     chosen = np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int)
     rows = []
     for name, each in masks.items():

@@ -321,6 +321,8 @@ def test_mistakes_are_named(frames):
         make(frames, "test-liner")
     with pytest.raises(ValueError, match="must be 'module:Class'"):
         register_lam("another", "no_class")
+    with pytest.raises(ValueError, match="name in options of a model 'mask_chanel'. Did you mean 'mask_channel'"):
+        register_lam("another", f"{__name__}:Linear", mask_chanel=True)
     with pytest.raises(ValueError, match="registered already"):
         register_lam("test-linear", "elsewhere:Linear")
     register_lam("test-linear", f"{__name__}:Linear")  # the same once more is no mistake

@@ -145,6 +145,19 @@ def test_errors_name_the_cure(frames):
         make("masklam-dual", frames)
     with pytest.raises(ValueError, match="unknown stage of max_grad_norm 'pretrian'. Did you mean 'pretrain'"):
         make("lapo", frames, max_grad_norm={"pretrian": 1.0})
+    for name in ("learning_rate", "policy_learning_rate", "decoder_learning_rate", "weight_decay"):
+        for value in (-1.0, float("nan"), "fast", True):
+            with pytest.raises(ValueError, match=f"^{name} must be a number >= 0, got"):
+                make("lapo", frames, **{name: value})
+    with pytest.raises(TypeError, match="max_grad_norm must be a dictionary, {name: value}, or None, got 1.0"):
+        make("lapo", frames, max_grad_norm=1.0)
+    with pytest.raises(ValueError, match="unknown name in bottleneck_options 'cods'. Did you mean 'codes'"):
+        make("lapo", frames, bottleneck="vq", bottleneck_options={"cods": 3})
+    with pytest.raises(ValueError, match="unknown name in policy_kwargs 'view_shfit'. Did you mean 'view_shift'"):
+        make("lapo", frames, policy_kwargs={"view_shfit": 2})
+    for samples in (0, -5):
+        with pytest.raises(ValueError, match=f"total_timesteps must be at least one sample, got {samples}"):
+            make("lapo", frames).learn(samples)
     with pytest.raises(ValueError, match="draws? anew|drawn anew"):
         redrawn(frames, "none")
 

@@ -1,5 +1,6 @@
 """Measurements of latents, on latents whose measurements are known."""
 
+import dataclasses
 import json
 import sys
 import types
@@ -189,6 +190,38 @@ def test_frames_of_another_size_are_refused(frames):
     agent = make_agent("lapo", env="MaskCheetah-v0")
     with pytest.raises(ValueError, match="32 pixels wide"):
         measure_latents(agent, frames, frames)
+    with pytest.raises(ValueError, match="32 pixels wide, the agent was made for 64: draw them at that size"):
+        agent.probe(frames, train=frames)
+    with pytest.raises(ValueError, match="give them by train=, or the agent a dataset"):
+        agent.probe(frames)
+
+
+def test_without_actions_everything_else_is_measured(frames, tmp_path):
+    agent = make_agent("masklam-fixed", env=make_env(), latent_dim=8)
+    none = np.zeros((len(frames.trajectories), 0), np.float32)
+    silent = dataclasses.replace(
+        frames, trajectories=dataclasses.replace(frames.trajectories, actions=none, labels=none)
+    )
+    report = measure_latents(agent, silent, silent, limit=50)
+    assert report.action is None and report.action_mlp is None and report.effective_rank > 0
+    assert "action      not known" in text_of(report)
+    with pytest.raises(ValueError, match="the actions of .* are not known: probe episodes whose actions are"):
+        agent.probe(silent, train=silent)
+    with pytest.raises(ValueError, match="actions of .* are not known"):
+        measure_latents(agent, frames, silent)
+    silent.save(tmp_path / "data")
+    agent.save(tmp_path / "agent")
+    files = ("--out", tmp_path / "out.json", "--pictures", tmp_path / "drawn")
+    done = masklam("evaluate", tmp_path / "agent", "--data", tmp_path / "data", *files)
+    assert done.exit_code == 0 and "Warning" not in done.output, done.output
+    assert json.loads((tmp_path / "out.json").read_text())["action"] is None
+    assert (tmp_path / "drawn" / "latents_pca.png").exists()
+
+
+def test_actions_of_other_tasks_do_not_fit():
+    z = np.random.default_rng(0).normal(size=(20, 3))
+    with pytest.raises(ValueError, match="targets of 3 and 2: are the datasets of one task"):
+        linear_probe(z, z, z, z[:, :2])
 
 
 def test_a_split_is_of_whole_episodes(frames):
@@ -220,6 +253,8 @@ def test_the_command_prints_and_writes_the_numbers(tmp_path):
     assert nowhere.exit_code == 2 and "file" in nowhere.output and "NMSE" not in nowhere.output  # before the work
     unwanted = masklam("evaluate", tmp_path / "agent", "--data", tmp_path / "data", "--umap")
     assert unwanted.exit_code == 2 and "--pictures" in unwanted.output
+    alone = masklam("evaluate", tmp_path / "agent", "--data", tmp_path / "data", "--train-view", "{}")
+    assert alone.exit_code == 2 and "--train-view is how --train is seen" in " ".join(alone.output.split())
     train = ("--train", tmp_path / "data", "--train-view", '{"distractor": "action", "split": "test"}')
     both = masklam("evaluate", tmp_path / "agent", "--data", tmp_path / "data", *train, *view)
     assert "fitted on 90 transitions, scored on 90" in both.output

@@ -359,6 +359,14 @@ def test_files_with_foreign_contents_are_refused_with_the_reason(change, message
         LAPO.load("b")
 
 
+def test_an_argument_that_makes_other_networks_is_named_when_a_file_is_read(frames):
+    agent = make(LAPO, frames)
+    agent.save("a")
+    with pytest.raises(ValueError, match="latent_dim=7 makes other networks than those in a, which has 8: leave it"):
+        LAPO.load("a", latent_dim=7, verbose=0)
+    assert LAPO.load("a", learning_rate=0.25).config["learning_rate"] == 0.25
+
+
 def tiny_family():
     """One linear layer a model, of the whole image."""
 

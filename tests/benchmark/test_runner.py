@@ -327,7 +327,10 @@ def test_the_command(tmp_path):
     cli = CliRunner()
     done = cli.invoke(app, ["benchmark", str(path), "--method", "bc-labels", "--out", "out", "--workers", "0"])
     assert done.exit_code == 0, done.output
-    assert "same label subset: 32 transitions" in done.output and "1 done, 0 failed, 0 left" in done.output
+    assert (
+        "same label subset, drawn by the seed, of transitions: 32" in done.output
+        and "1 done, 0 failed, 0 left" in done.output
+    )
     [result] = read_results(["out"])
     alone = shlex.split(result.command)[1:]
     assert alone[:2] == ["benchmark", str(path)]

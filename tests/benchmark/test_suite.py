@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 
@@ -102,6 +103,38 @@ def test_an_option_that_no_method_takes_is_a_mistake():
     with pytest.raises(SuiteError, match=r"option of training.options 'futur_offset'. Did you mean 'future_offset'"):
         make_runs(suite)
     assert make_runs(tiny(options="{head_dim: 32}", methods="[lapo, laom]"))  # LAOM's alone
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"options": "{labels: 8}"}, "training.options.labels has a key of its own: give it as training.labels"),
+        ({"options": "{decoder_learning_rate: 0.1}"}, "give it as training.learning_rate.decode"),
+        ({"options": "{stage_shares: [1, 1, 1]}"}, "give it as training.samples"),
+        (
+            {"method_options": "{lapo: {labels: 8}}", "vary": "{labels: [8, 16]}"},
+            "method_options.lapo.labels cannot be: the suite varies labels; leave it out",
+        ),
+        ({"method_options": "{lapo: {seed: 8}}"}, "method_options.lapo.seed cannot be: that is seeds; leave it out"),
+    ],
+)
+def test_what_is_said_twice_is_refused(changes, message):
+    with pytest.raises(SuiteError, match=re.escape(message)):
+        make_runs(tiny(**changes))
+
+
+def test_the_rules_that_are_told_are_those_of_the_runs():
+    varied = tiny(vary="{labels: [8, 16]}", methods="[lapo, bc-labels]")
+    told = check_fair(varied, make_runs(varied))
+    assert "same label subset, drawn by the seed, of transitions: 8 to 16, the same for all methods of a place" in told
+    own = tiny(
+        method_options="{lapo: {learning_rate: 0.25}}", methods="[lapo, laom]", may_differ="{learning_rate: why}"
+    )
+    told = check_fair(own, make_runs(own))
+    assert not any(rule.startswith("same learning rate of pretrain") for rule in told)
+    assert (
+        any(rule.startswith("same learning rate of clone: ") for rule in told) and "learning_rate differs: why" in told
+    )
 
 
 @pytest.mark.parametrize(("samples", "stage"), [("{pretrain: 40, clone: 40}", "decode"), ("{decode: 40}", "pretrain")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 
 import gymnasium as gym
 import numpy as np
@@ -68,10 +69,13 @@ def test_a_seed_is_an_order(windows):
 
 
 def test_batches_without_end_can_be_left(windows):
-    loader = WindowLoader(windows, 4, workers=2)
-    for number, _ in enumerate(loader.batches()):
+    loader, before = WindowLoader(windows, 4, workers=2), threading.active_count()
+    for number, _ in enumerate(batches := loader.batches()):
         if number == 20:
             break
+    assert threading.active_count() > before
+    batches.close()
+    assert number == 20 and threading.active_count() == before
 
 
 def test_iterating_is_the_first_pass(windows):

@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 from masklam_agents import MaskLAM
 from masklam_agents.cli import app
+from masklam_agents.common.understanding import split_for_probe
+from masklam_agents.methods import masked_dataset, redrawn
 from masklam_envs import collect
 from masklam_envs.data.formats.convert import open_own
 from masklam_envs.data.frames import Frames, LazyFrames
@@ -101,6 +103,37 @@ def test_pixels_get_columns_side_by_side(physics, tmp_path):
     source, starts = make_mask_source("motion"), own.trajectories.first_frame
     want = segment(source, np.ascontiguousarray(own.pixels[: starts[1]]))
     assert np.array_equal(Frames.load(tmp_path / "pixels", masks="b").mask[: starts[1], ..., 0], hard(want))
+
+
+def test_masks_of_others_are_never_called_the_simulator_s(physics, tmp_path):
+    frames = open_own(physics, view=VIEW)
+    for masks, holds in (("motion", "those of 'motion'"), ("none", "no masks")):
+        drawn = frames.select(range(4))
+        drawn.trajectories.meta["masks"] = masks
+        drawn.save(tmp_path / masks)
+        with pytest.raises(ValueError, match=f"not known, it came as pixels with {holds}: name a mask source"):
+            segment_dataset(tmp_path / masks, "simulator")
+        assert mask_columns(tmp_path / masks) == ()
+
+
+def test_a_part_keeps_its_masks_and_so_do_frames_seen_otherwise(physics):
+    segment_dataset(physics, MOTION, view=VIEW)
+    frames = open_own(physics, view=VIEW, masks="motion")
+    whole, starts = frames.select(range(4)), frames.trajectories.first_frame
+    for chosen in ([0, 1], [2, 0]):
+        rows = np.concatenate([np.arange(*starts[e : e + 2]) for e in chosen])
+        part = frames.part(chosen)
+        assert np.array_equal(part.select(range(2)).rgbm, whole.rgbm[rows])
+        assert np.array_equal(part.rows(np.arange(len(part)))[0], whole.rgbm[rows])
+    fitted, scored = split_for_probe(frames)
+    both = [each.select(range(each.trajectories.episodes)).mask for each in (fitted, scored)]
+    assert np.array_equal(np.concatenate(both), whole.mask)
+    env = open_own(physics, view=VIEW).view
+    for clean in (redrawn(frames, "none").select(range(4)), redrawn(whole, "none", gym.make("MaskHopper-v0", **VIEW))):
+        assert np.array_equal(clean.mask, whole.mask) and not np.array_equal(clean.pixels, whole.pixels)
+    simulated = masked_dataset(frames, "agent")
+    assert simulated.trajectories.meta.get("masks", "simulator") == "simulator"
+    assert np.array_equal(simulated.select(range(4)).mask, LazyFrames(frames.trajectories, env).select(range(4)).mask)
 
 
 def test_a_method_trains_on_a_column_by_name(physics):

@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from masklam_envs.data.formats.episodes import at_size, meta_as_seen, warn_of_labels, write_episodes
+from masklam_envs.data.formats.episodes import at_size, meta_as_seen, warn_of_labels, whole, write_episodes
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.data.mask_columns import MaskColumn
 from masklam_envs.data.recorded import make_recorded
-from masklam_envs.data.store import is_dataset, read_manifest
-from masklam_envs.data.trajectories import Trajectories, replace_dataset
+from masklam_envs.data.store import EpisodeWriter, is_dataset, read_manifest
+from masklam_envs.data.trajectories import Trajectories
 from masklam_envs.errors import unknown_name
 
 #: our own layout; the others are modules of this package
@@ -24,7 +24,7 @@ FORMATS = (OWN, "folder", "huggingface", "laom", "lerobot", "minari")
 
 
 def import_dataset(source: Any, folder: str | os.PathLike[str], layout: str | None = None, **options: Any) -> Frames:
-    """Read a dataset of another layout into one of ours; it is replaced only when the new one is whole.
+    """Read a dataset of another layout into one of ours, which is there when it is whole.
 
     :param source: file, folder, Minari's id, or several video files
     :param folder: of the new dataset
@@ -32,7 +32,7 @@ def import_dataset(source: Any, folder: str | os.PathLike[str], layout: str | No
     :param options: of the layout's ``read``; and ``size``, the side of the frames in pixels, for every layout
     :return: the dataset, its frames mapped from the disk
     :raises ValueError: naming file and episode of what is wrong
-    :raises FileExistsError: when ``folder`` exists and is no dataset
+    :raises FileExistsError: when ``folder`` exists
     """
     layout = layout or detect_format(source)
     size = None if layout == "folder" else _size(options.pop("size", None))
@@ -41,7 +41,8 @@ def import_dataset(source: Any, folder: str | os.PathLike[str], layout: str | No
     meta, episodes = module.read(where, **options)
     if size is not None:
         episodes = (at_size(episode, size) for episode in episodes)
-    replace_dataset(Path(folder), lambda part: _told(where, write_episodes, part, meta, episodes))
+    with whole(Path(folder)) as part:
+        _told(where, write_episodes, part, meta, episodes)
     return Frames.load(folder)
 
 
@@ -69,14 +70,20 @@ def convert_dataset(
     :param options: of the target's ``export``, or of the source's ``read`` where the target is our own; a column of
         masks is given by its name
     :raises ValueError: naming what is wrong
+    :raises FileExistsError: when ``target`` exists
     """
-    if to not in FORMATS:
-        raise ValueError(unknown_name("format", to, FORMATS))
+    for name in (to, layout or to):
+        if name not in FORMATS:
+            raise ValueError(unknown_name("format", name, FORMATS))
     layout = layout or detect_format(source)
     if to == OWN and layout != OWN:
+        if ignored := [name for name, value in (("view", view), ("env", env), ("masks", masks)) if value]:
+            raise ValueError(f"{ignored[0]} is for datasets of ours; what is read from layout {layout!r} is as it is")
         import_dataset(source, target, layout, **options)
         return
     if layout != OWN:
+        if is_dataset(Path(source)):
+            raise ValueError(f"{source} is a dataset of ours, and not of layout {layout!r}: leave out --from")
         raise ValueError(f"{source} is of layout {layout!r}: import it first (masklam convert {source} DST --to {OWN})")
     frames = open_own(Path(source), view=view, env=env, masks=masks)
     if to == OWN:
@@ -160,17 +167,10 @@ def _own(frames: Frames | LazyFrames, target: str | os.PathLike[str], options: d
     """Draw physics into a dataset of pixels."""
     if options:
         raise ValueError(unknown_name("option", next(iter(options)), ()))
-    recorded = frames.trajectories
-
-    def write(part: Path) -> None:
-        from masklam_envs.data.store import EpisodeWriter
-
-        with EpisodeWriter(part, _drawn_meta(frames)) as writer:
-            for e in range(recorded.episodes):
-                drawn = frames.select([e])
-                drawn.trajectories.append_to(writer, drawn.rgbm)
-
-    replace_dataset(Path(target), write)
+    with whole(Path(target)) as part, EpisodeWriter(part, _drawn_meta(frames)) as writer:
+        for e in range(frames.trajectories.episodes):
+            drawn = frames.select([e])
+            drawn.trajectories.append_to(writer, drawn.rgbm)
 
 
 def _drawn_meta(frames: Frames | LazyFrames) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import glob
 import importlib
 import json
 import os
@@ -20,6 +21,7 @@ from masklam_envs.data.frames import Frames, LazyFrames, pixel_trajectories
 from masklam_envs.data.store import EpisodeWriter
 from masklam_envs.masks.threshold import hard
 from masklam_envs.optional import opencv
+from masklam_envs.whole import remove_abandoned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,6 +274,7 @@ def whole(path: Path) -> Iterator[Path]:
     if path.exists():
         raise FileExistsError(f"{path} exists; give another name or remove it")
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(path.parent, f".{glob.escape(path.name)}.*.part")
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part

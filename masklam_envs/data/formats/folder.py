@@ -125,7 +125,7 @@ def read(
                 yield from _clip_episodes(clip, source, mask_source == "dataset", size, width, stride, longest, numbers)
             except _UnreadableError as error:
                 if not skip_damaged:
-                    raise ValueError(f"{error}; or leave such clips out (skip_damaged)") from error
+                    raise ValueError(f"{error}; or leave such clips out (skip_damaged=True, --skip-damaged)") from error
                 warnings.warn(f"{error}; it is left out", stacklevel=2)
 
     return meta, episodes()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 import warnings
 
 import gymnasium as gym
@@ -11,6 +13,7 @@ import pytest
 from masklam_envs import Frames, Trajectories, collect, render_frames
 from masklam_envs.data.formats import FORMATS, convert_dataset, detect_format, folder, import_dataset, laom
 from masklam_envs.data.formats.convert import parse_options
+from masklam_envs.whole import ABANDONED
 from tests.helpers import write_clip
 from tests.test_cli import masklam
 
@@ -93,15 +96,49 @@ def test_from_one_foreign_layout_to_another_goes_through_ours(equal, tmp_path):
         convert_dataset(tmp_path / "x.hdf5", tmp_path / "clips", "folder")
 
 
-def test_an_interrupted_import_leaves_the_old_dataset(equal, tmp_path, monkeypatch):
+def test_an_interrupted_import_leaves_nothing(equal, tmp_path, monkeypatch):
     laom.export(equal, tmp_path / "x.hdf5")
-    before = import_dataset(tmp_path / "x.hdf5", tmp_path / "data").rgbm.copy()
     with pytest.raises(ValueError, match="unknown option"):
         import_dataset(tmp_path / "x.hdf5", tmp_path / "data", clp=True)
     monkeypatch.setattr(laom, "rgbm_of", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         import_dataset(tmp_path / "x.hdf5", tmp_path / "data")
-    assert np.array_equal(Frames.load(tmp_path / "data").rgbm, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.hdf5"]
+
+
+def test_a_dataset_that_is_there_is_never_replaced(physics, equal, tmp_path):
+    laom.export(equal, tmp_path / "x.hdf5")
+    before = {path: path.read_bytes() for path in physics.rglob("*") if path.is_file()}
+    for source in (physics, tmp_path / "x.hdf5"):
+        with pytest.raises(FileExistsError, match="exists; give another name or remove it"):
+            convert_dataset(source, physics, "masklam")
+    assert {path: path.read_bytes() for path in physics.rglob("*") if path.is_file()} == before
+
+
+def test_what_a_killed_import_has_left_is_removed_by_the_next_a_day_later(equal, tmp_path):
+    laom.export(equal, tmp_path / "x.hdf5")
+    old, young = tmp_path / ".data.1.part", tmp_path / ".data.2.part"
+    for left in (old, young):
+        left.mkdir()
+        (left / "rgbm.bin").write_bytes(b"half")
+    for path in (old, old / "rgbm.bin", young):  # of the young one the file alone is young
+        os.utime(path, (time.time() - ABANDONED - 60,) * 2)
+    import_dataset(tmp_path / "x.hdf5", tmp_path / "data")
+    assert not old.exists() and young.exists()
+
+
+@pytest.mark.parametrize("ignored", [{"view": VIEW}, {"env": "MaskHopper-v0"}, {"masks": "motion"}])
+def test_what_is_of_no_use_to_another_layout_is_refused(equal, tmp_path, ignored):
+    laom.export(equal, tmp_path / "x.hdf5")
+    with pytest.raises(ValueError, match=f"{next(iter(ignored))} is for datasets of ours"):
+        convert_dataset(tmp_path / "x.hdf5", tmp_path / "data", "masklam", **ignored)
+
+
+def test_a_dataset_of_ours_is_of_no_other_layout(physics, tmp_path):
+    with pytest.raises(ValueError, match="is a dataset of ours, and not of layout 'laom': leave out --from"):
+        convert_dataset(physics, tmp_path / "x", "folder", layout="laom")
+    with pytest.raises(ValueError, match="unknown format 'laomm'. Did you mean 'laom'"):
+        convert_dataset(physics, tmp_path / "x", "folder", layout="laomm")
 
 
 def test_every_layout_is_a_module_that_says_which_extra_it_needs(monkeypatch):
@@ -150,7 +187,8 @@ def test_the_command_imports_video(video_only, tmp_path):
     ("arguments", "message"),
     [
         (("convert", "nothing", "x", "--to", "laom"), "nothing does not exist; name its layout"),
-        (("convert", "nothing", "x", "--to", "laom", "--view", "{"), "Expecting property name"),
+        (("convert", "nothing", "x", "--to", "laom", "--view", "{"), "--view takes JSON like"),
+        (("convert", "nothing", "x", "--to", "laom", "--view", "3"), "with these quotes, got '3'"),
         (("import", "nothing.mp4", "--out", "x"), "there is no video nothing.mp4"),
     ],
 )

@@ -142,7 +142,7 @@ def test_masks_that_are_missing_are_a_warning_unless_that_was_said(clips, tmp_pa
     import_dataset(clips, tmp_path / "data", mask_source="none", size=32)
     assert not recwarn.list
     with pytest.warns(UserWarning, match=r"no folder of PNG files lies beside .*a.mp4 and no mask source is"):
-        import_dataset(clips, tmp_path / "data", size=32)
+        import_dataset(clips, tmp_path / "more", size=32)
 
 
 def test_a_video_of_nothing_is_named(clips, tmp_path):
