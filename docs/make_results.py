@@ -96,7 +96,7 @@ def _ratio_of_means(row: Row) -> str:
 
 def methods(results: Sequence[Result]) -> str:
     """The IQM of every method under every distractor, over the shared tasks."""
-    distractors = list(dict.fromkeys(place.distractor for place in sorted(map(place_of, results), key=Place.order)))
+    distractors = [name for name in load_suite("cpu").distractors if any(r.distractor == name for r in results)]
     parts = []
     for name in ("nmse_unseen", "r2_unseen", "normalized_return"):
         cells = {d: _iqms([r for r in results if r.distractor == d], name) for d in distractors}
@@ -129,7 +129,35 @@ def whole(results: Sequence[Result]) -> list[Result]:
     return [result for result in results if counts[result.distractor] == of]
 
 
+def decorrelated(results: Sequence[Result]) -> str:
+    """The agents of ``action-0.9`` where the background knows the actions, and where it does not."""
+    probes = read_results([FOLDER / "decorrelated_probe.jsonl"])
+    by_place: dict[Place, list[Result]] = {}
+    for result in sorted(probes, key=lambda result: place_of(result).order()):
+        by_place.setdefault(place_of(result), []).append(result)
+    head = [
+        "task",
+        "measured under",
+        "seeds",
+        "R2 of the action: LAPO",
+        "MaskLAM",
+        "R2 of the background's motion: LAPO",
+    ]
+    head += ["MaskLAM", "NMSE of the action: LAPO", "MaskLAM", "ratio"]
+    return _table(head, [_decorrelated_cells(place, found) for place, found in by_place.items()])
+
+
+def _decorrelated_cells(place: Place, found: Sequence[Result]) -> list[str]:
+    digits_of = {"r2_unseen": 2, "distractor_r2": 2, "nmse_unseen": 3}
+    rows = {name: {row.method: row for row in compare(found, MEASURES[name]).rows} for name in digits_of}
+    cells = [place.task, f"`{dict(place.variables)['unseen']}`", str(rows["nmse_unseen"][PAIR[0]].runs)]
+    for name, digits in digits_of.items():
+        cells += [f"{rows[name][method].aggregates['mean'].estimate:.{digits}f}" for method in PAIR]
+    return [*cells, _ratio_of_means(rows["nmse_unseen"][PAIR[1]])]
+
+
 TABLES: dict[str, Callable[[Sequence[Result]], str]] = {
+    "decorrelated": decorrelated,
     "correlated": lambda results: pooled([result for result in whole(results) if result.distractor in CORRELATED]),
     "places": places,
     "methods": methods,
