@@ -30,7 +30,7 @@ def main(folder: Path) -> None:
         options = {"batch_size": 16, "precision": "fp32", "whiten": None, **options}
         agent = make_agent(name, env=make_env(), dataset=frames, **{k: v for k, v in options.items() if known(name, k)})
         told = losses[name] = []
-        agent._log = lambda stage, loss, updates, told=told: told.append((stage, updates, loss))
+        agent._log = lambda stage, loss, told=told: told.append((stage, len(told), loss))
         agent.learn(16 * 24, log_interval=1)
         agent.save(folder / name)  # of the first process alone
     agent.learn(16 * 24, callback=StopAt(3))
