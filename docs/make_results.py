@@ -135,15 +135,8 @@ def decorrelated(results: Sequence[Result]) -> str:
     by_place: dict[Place, list[Result]] = {}
     for result in sorted(probes, key=lambda result: place_of(result).order()):
         by_place.setdefault(place_of(result), []).append(result)
-    head = [
-        "task",
-        "measured under",
-        "seeds",
-        "R2 of the action: LAPO",
-        "MaskLAM",
-        "R2 of the background's motion: LAPO",
-    ]
-    head += ["MaskLAM", "NMSE of the action: LAPO", "MaskLAM", "ratio"]
+    head = ["task", "measured under", "seeds", "R2 of the action: LAPO", "MaskLAM"]
+    head += ["R2 of the background's motion: LAPO", "MaskLAM", "NMSE of the action: LAPO", "MaskLAM", "ratio"]
     return _table(head, [_decorrelated_cells(place, found) for place, found in by_place.items()])
 
 

@@ -166,9 +166,9 @@ def _same_options(suite: Suite, runs: Sequence[Run]) -> Iterator[str]:
     """What all methods of a place have alike, as the runs have it; what differs is told with its reason."""
     for name, words in SAID.items():
         have = (run.config["options"][name] for run in runs if name in run.config["options"] and not _exempt(run, name))
-        values = sorted(set(have), key=str if name == "network" else None)
+        values = sorted(set(have))
         if len(values) == 1:
-            yield f"{words.format(values[0])}"
+            yield words.format(values[0])
         elif values and name in suite.vary:
             yield f"{words.format(values[0])} to {values[-1]:,}, the same for all methods of a place"
 

@@ -33,10 +33,6 @@ class PartFrames(LazyFrames):
         self.view: View = views["agent"]
         self._objects = LazyFrames(trajectories, views["object"], block=block)
 
-    def twin(self) -> PartFrames:
-        """The same frames by renderers of their own."""
-        return self.seen_by(self.view.again())
-
     def seen_by(self, view: View) -> PartFrames:
         """The same episodes drawn by another view."""
         return PartFrames(self.trajectories, view, block=self.block)

@@ -269,7 +269,7 @@ def require(module: str, extra: str) -> Any:
 def whole(path: Path) -> Iterator[Path]:
     """A name to write to; what is there becomes ``path`` when the block ends well, else it is removed.
 
-    :raises FileExistsError: when ``path`` exists: another layout's data is not replaced
+    :raises FileExistsError: when ``path`` exists: nothing is replaced
     """
     if path.exists():
         raise FileExistsError(f"{path} exists; give another name or remove it")
