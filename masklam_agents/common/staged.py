@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import numbers
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Generator
@@ -315,5 +316,6 @@ class StagedAlgorithm(BaseAlgorithm):
 
 
 def _check_samples(total_timesteps: Any) -> None:
-    if isinstance(total_timesteps, bool) or not total_timesteps >= 1:
+    number = isinstance(total_timesteps, numbers.Real) and not isinstance(total_timesteps, bool)
+    if not number or not 1 <= total_timesteps < math.inf:
         raise ValueError(f"total_timesteps must be at least one sample, got {total_timesteps!r}")

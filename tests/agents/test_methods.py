@@ -155,9 +155,12 @@ def test_errors_name_the_cure(frames):
         make("lapo", frames, bottleneck="vq", bottleneck_options={"cods": 3})
     with pytest.raises(ValueError, match="unknown name in policy_kwargs 'view_shfit'. Did you mean 'view_shift'"):
         make("lapo", frames, policy_kwargs={"view_shfit": 2})
-    for samples in (0, -5):
-        with pytest.raises(ValueError, match=f"total_timesteps must be at least one sample, got {samples}"):
+    for samples in (0, -5, "5", float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"total_timesteps must be at least one sample, got {samples!r}"):
             make("lapo", frames).learn(samples)
+    for limit in (0, -3, 2.5, True):
+        with pytest.raises(ValueError, match=f"limit must be an integer >= 1, the transitions to look at, got {limit}"):
+            make("lapo", frames).probe(frames, limit)
     with pytest.raises(ValueError, match="draws? anew|drawn anew"):
         redrawn(frames, "none")
 
