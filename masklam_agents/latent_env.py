@@ -26,12 +26,14 @@ class LatentActionEnv(gym.ActionWrapper[Any, Any, Any], RecordConstructorArgs):
     :param env: an environment that the agent can act in
     :param agent: an agent whose latent policy is cloned and whose decoder is trained, or its file
     :param bound: latents lie in [-bound, bound] in every coordinate
-    :raises TypeError: when the agent has no latent actions
+    :raises TypeError: when the agent has no latent actions, or ``env`` is no environment
     :raises ValueError: when its decoder is not trained, its actions are not the environment's, or ``bound`` is not a
         finite number above 0
     """
 
     def __init__(self, env: gym.Env[Any, Any], agent: LatentActionAlgorithm | str, bound: float = 3.0) -> None:
+        if not isinstance(env, gym.Env):
+            raise TypeError(f"LatentActionEnv needs an environment, got {env!r}: gym.make makes one of an id")
         given = agent
         agent = load_agent(agent) if isinstance(agent, str) else agent  # type: ignore[assignment]
         if not isinstance(agent, LatentActionAlgorithm):
@@ -51,10 +53,16 @@ class LatentActionEnv(gym.ActionWrapper[Any, Any, Any], RecordConstructorArgs):
         self.action_space = spaces.Box(-bound, bound, (len(agent.policy.latent_mean),), np.float32)
 
     def action(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The environment's action (A,) of a latent (latent_dim,)."""
+        """The environment's action (A,) of a latent (latent_dim,).
+
+        :raises ValueError: for a latent of another shape
+        """
         policy, space = self.agent.policy, self.env.action_space
         assert isinstance(space, spaces.Box)
+        latent = np.asarray(action, np.float32)
+        if latent.shape != self.action_space.shape:
+            raise ValueError(f"a latent action has shape {self.action_space.shape}, got {latent.shape}")
         with th.no_grad():
-            coordinates = th.as_tensor(np.asarray(action, np.float32), device=policy.device)
+            coordinates = th.as_tensor(latent, device=policy.device)
             decoded = policy.decoder((coordinates @ policy.latent_basis + policy.latent_mean)[None])[0]
         return np.clip(decoded.float().cpu().numpy().reshape(space.shape), space.low, space.high)

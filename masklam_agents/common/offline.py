@@ -436,7 +436,7 @@ class OfflineAlgorithm(StagedAlgorithm):
         :param progress_bar: show one
         :param kwargs: of the algorithm, such as ``learning_rate`` and ``n_steps``
         :return: the SB3 algorithm
-        :raises ValueError: for an unknown name, or an environment of another action space
+        :raises ValueError: for an unknown name, fewer than one step, or an environment of another action space
         """
         from masklam_agents.common.online import finetune
 

@@ -26,6 +26,7 @@ from masklam_agents.common.networks import get_network
 from masklam_agents.common.policies import DECODER_HIDDEN, ActionDecoder
 from masklam_agents.common.shown import check_colours
 from masklam_agents.common.stacking import PredictState, frames_of, push
+from masklam_agents.common.staged import check_samples
 from masklam_agents.common.vec_env import MaskVecEnv
 from masklam_agents.common.whitening import WhitenedLinear
 from masklam_envs.errors import unknown_name
@@ -260,6 +261,7 @@ def finetune(
         raise ValueError(unknown_name("part to train", trained, TRAINED))
     if not 0 <= warm_up <= 1:
         raise ValueError(f"warm_up is a share of the steps in [0, 1], got {warm_up}")
+    check_samples(total_timesteps, "step")
     model = online_model(agent, env, algorithm, trained=trained, normalize_reward=normalize_reward, **kwargs)
     hooks: list[BaseCallback] = []
     if warm_up:

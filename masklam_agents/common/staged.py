@@ -95,7 +95,7 @@ class StagedAlgorithm(BaseAlgorithm):
         :param reset_num_timesteps: False: go on with an interrupted run, up to the same ``total_timesteps``
         :param progress_bar: show one per stage
         """
-        _check_samples(total_timesteps)
+        check_samples(total_timesteps)
         if reset_num_timesteps:
             self._forget(*self.stages)
         updates = self.stage_updates(total_timesteps)
@@ -130,7 +130,7 @@ class StagedAlgorithm(BaseAlgorithm):
     ) -> Self:
         if stage not in self.stages:
             raise ValueError(f"{type(self).__name__} has no stage {stage!r}; it has {', '.join(self.stages)}")
-        _check_samples(total_timesteps)
+        check_samples(total_timesteps)
         if reset_num_timesteps:
             self._forget(stage)
         updates = {stage: max(round(total_timesteps / self.config["batch_size"]), 1)}
@@ -315,7 +315,11 @@ class StagedAlgorithm(BaseAlgorithm):
         return {f"{index}.{key}": th.as_tensor(value) for index, entry in entries for key, value in entry.items()}
 
 
-def _check_samples(total_timesteps: Any) -> None:
+def check_samples(total_timesteps: Any, of: str = "sample") -> None:
+    """See that a number of samples, or steps, is one.
+
+    :raises ValueError: when it is no finite number from 1 up
+    """
     number = isinstance(total_timesteps, numbers.Real) and not isinstance(total_timesteps, bool)
     if not number or not 1 <= total_timesteps < math.inf:
-        raise ValueError(f"total_timesteps must be at least one sample, got {total_timesteps!r}")
+        raise ValueError(f"total_timesteps must be at least one {of}, got {total_timesteps!r}")

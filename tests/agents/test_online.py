@@ -185,6 +185,9 @@ def test_mistakes_are_named(trained):
         agent.finetune(make_env(), 10, trained="critic")
     with pytest.raises(ValueError, match="warm_up is a share"):
         agent.finetune(make_env(), 10, warm_up=2_000)
+    for steps in (0, "many"):
+        with pytest.raises(ValueError, match=f"total_timesteps must be at least one step, got {steps!r}"):
+            agent.finetune(make_env(), steps)
     hopper = gym.make("MaskHopper-v0", image_size=SIZE)
     with pytest.raises(ValueError, match="the agent acts in"):
         agent.finetune(hopper, 10)
@@ -196,6 +199,10 @@ def test_mistakes_are_named(trained):
         LatentActionEnv(make_env(), MaskLAM(env=make_env(), latent_dim=8))
     with pytest.raises(ValueError, match="bound must be"):
         LatentActionEnv(make_env(), agent, bound=0)
+    with pytest.raises(TypeError, match="needs an environment, got 'MaskReacher-v0': gym.make makes one"):
+        LatentActionEnv("MaskReacher-v0", agent)
+    with pytest.raises(ValueError, match=r"a latent action has shape \(\d+,\), got \(5,\)"):
+        LatentActionEnv(make_env(), agent).action(np.zeros(5))
 
 
 def test_the_latent_environment_reads_an_agents_file_and_its_spec_survives_json(trained, tmp_path):
