@@ -447,8 +447,10 @@ def _make_base(base: str | gym.Env[Any, Any], base_kwargs: dict[str, Any] | None
 def physics_env(base: gym.Env[Any, Any]) -> Any:
     """The unwrapped environment, which has MuJoCo's ``model`` and ``data``.
 
-    :raises TypeError: when it has not, or is masked already
+    :raises TypeError: when it has not, is masked already, or is no environment
     """
+    if not isinstance(base, gym.Env):
+        raise TypeError(f"give an environment or the id of one, such as 'HalfCheetah-v5', got {base!r}")
     physics: Any = base.unwrapped
     if isinstance(physics, MaskEnv):
         masked = physics.spec.id if physics.spec is not None else type(physics).__name__

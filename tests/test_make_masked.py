@@ -149,6 +149,12 @@ def test_another_kind_of_environment_is_a_type_error(env, message, by_object):
         make_masked(gym.make(env) if by_object else env)
 
 
+@pytest.mark.parametrize("env", [3, None, ["HalfCheetah-v5"]])
+def test_what_is_no_environment_is_a_type_error(env):
+    with pytest.raises(TypeError, match="give an environment or the id of one, such as 'HalfCheetah-v5', got"):
+        make_masked(env)
+
+
 UNKNOWN = {
     "forward_reward_weight": "is an argument of the base environment: give base_kwargs={'forward_reward_weight': 2}",
     "frame_stack": "frames are stacked by a wrapper, masklam_envs.wrappers.FrameStack(env, frame_stack=2)",

@@ -14,7 +14,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from masklam_envs.env import MaskEnv
+from masklam_envs.env import MaskEnv, spec_of
 from masklam_envs.vector import OF_THE_BATCH, MaskVectorEnv
 
 
@@ -29,7 +29,7 @@ class MaskVecEnv(VecEnv):
     :param env: an id, or a vector environment whose autoreset mode is SAME_STEP and that this one takes over
     :param num_envs: how many environments, when ``env`` is an id
     :param kwargs: keyword arguments of ``gymnasium.make_vec``, when ``env`` is an id
-    :raises ValueError: when ``env`` resets in another way, or keyword arguments are given with it
+    :raises ValueError: when ``env`` is another's id, resets in another way, or keyword arguments are given with it
     :raises TypeError: when it is no vector environment of ours
 
     >>> env = MaskVecEnv("MaskCheetah-v0", 2, distractor="video")
@@ -146,6 +146,11 @@ class MaskVecEnv(VecEnv):
 
 def _opened(env: str | MaskVectorEnv, num_envs: int, kwargs: dict[str, Any]) -> MaskVectorEnv:
     if isinstance(env, str):
+        if spec_of(env).vector_entry_point is None:
+            raise ValueError(
+                f"{env} is none of masklam_envs: MaskVecEnv('MaskMujoco-v0', {num_envs}, base={env!r}) masks it, "
+                "stable-baselines3's make_vec_env makes it as it is"
+            )
         mode = AutoresetMode.SAME_STEP.value
         made: Any = gym.make_vec(
             env, num_envs=num_envs, vectorization_mode="vector_entry_point", autoreset_mode=mode, **kwargs

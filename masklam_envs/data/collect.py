@@ -101,6 +101,8 @@ def collect(
     seed, max_steps = operator.index(seed), None if max_steps is None else operator.index(max_steps)
     check_outside(env, "collect records", (ACTIONS, REWARDS))
     plan = _Plan(env, policy, noise, seed, max_steps)
+    if seed < 0:
+        raise ValueError(f"seed must be an integer >= 0, got {seed}")
     if episodes < 1 or workers < 1 or (max_steps is not None and max_steps < 1):
         raise ValueError(
             f"episodes, workers and max_steps must be at least 1, got {episodes}, {workers} and {max_steps}"

@@ -88,10 +88,13 @@ class Windows:
     :param frames: trajectories with their frames
     :param frame_stack: frames of a stack, at least 1
     :param future_offset: frames after the anchor, at least 1
+    :raises TypeError: for trajectories without their frames
     :raises ValueError: when no episode is long enough
     """
 
     def __init__(self, frames: Frames | LazyFrames, *, frame_stack: int = 3, future_offset: int = 10) -> None:
+        if not isinstance(frames, Frames | LazyFrames):
+            raise TypeError(f"windows are of Frames or LazyFrames, see render_frames; got {type(frames).__name__}")
         if frame_stack < 1 or future_offset < 1:
             raise ValueError(f"frame_stack and future_offset must be at least 1, got {frame_stack}, {future_offset}")
         self.frames, trajectories = frames, frames.trajectories

@@ -94,6 +94,8 @@ def test_attributes_and_methods_of_some() -> None:
 def test_what_it_does_not_take() -> None:
     with pytest.raises(ValueError, match="SameStep"):
         MaskVecEnv(gym.make_vec("MaskHopper-v0", num_envs=2))
+    with pytest.raises(ValueError, match=r"Hopper-v5 is none of masklam_envs: MaskVecEnv\('MaskMujoco-v0', 2, base="):
+        MaskVecEnv("Hopper-v5", 2)
     with pytest.raises(TypeError, match="SyncVectorEnv"):
         MaskVecEnv(gym.make_vec("MaskHopper-v0", num_envs=2, vectorization_mode="sync"))
     with pytest.raises(ValueError, match="distractor"):

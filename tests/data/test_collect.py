@@ -306,7 +306,7 @@ def test_a_mask_environment_around_an_object_is_collected_too():
         ({"policy": 3}, "unknown policy 3"),
         ({"policy": lambda state: np.zeros(2)}, r"action must have shape \(3,\), got \(2,\)"),
         ({"policy": lambda state: np.full(3, np.nan)}, "action must be finite"),
-        ({"seed": -1}, "non-negative"),
+        ({"seed": -1}, "seed must be an integer >= 0, got -1"),
     ],
 )
 def test_bad_arguments_say_what_is_wrong(kwargs, message):

@@ -172,6 +172,11 @@ def test_episodes_with_windows_are_no_warning(recwarn):
     assert not recwarn.list
 
 
+def test_trajectories_without_frames_have_no_windows():
+    with pytest.raises(TypeError, match="windows are of Frames or LazyFrames, see render_frames; got Trajectories"):
+        Windows(made_up_frames([5]).trajectories)
+
+
 @pytest.mark.parametrize(("frame_stack", "future_offset"), [(0, 1), (1, 0), (-1, 1)])
 def test_a_stack_or_future_of_none_is_refused(frame_stack, future_offset):
     with pytest.raises(ValueError, match="frame_stack and future_offset must be at least 1"):
