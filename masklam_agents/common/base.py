@@ -7,7 +7,6 @@ action, from few labels.
 
 from __future__ import annotations
 
-import math
 import numbers
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
@@ -19,6 +18,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.ahead import LossOf, PreparedLoss
+from masklam_agents.common.checks import check_choice, check_integers, check_numbers, is_integer, is_number
 from masklam_agents.common.configuration import constructor_arguments
 from masklam_agents.common.gather import gather
 from masklam_agents.common.losses import LOSSES, reconstruction_loss, softened
@@ -29,7 +29,7 @@ from masklam_agents.common.policies import DECODER_HIDDEN, IDM_INPUTS, as_tensor
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.probe import ProbeResult, Samples, get_targets, linear_probe, moving
 from masklam_agents.common.processes import processes
-from masklam_agents.common.quantize import VectorQuantizer
+from masklam_agents.common.quantize import BOTTLENECKS, VectorQuantizer
 from masklam_agents.common.stacking import frames_of, push
 from masklam_envs.data.frames import Frames
 from masklam_envs.data.windows import Windows
@@ -149,27 +149,27 @@ class LatentActionAlgorithm(OfflineAlgorithm):
 
     def _check_config(self) -> None:
         super()._check_config()
-        whiten = self.config.get("whiten")
-        if whiten is not None and not (isinstance(whiten, (int, float)) and 0 < whiten < math.inf):
+        config = self.config
+        whiten, hidden = config.get("whiten"), config.get("decoder_hidden", list(DECODER_HIDDEN))
+        if whiten is not None and not (is_number(whiten) and whiten):
             raise ValueError(f"whiten must be None or a finite number > 0, got {whiten!r}")
-        loss, softness = self.config.get("loss", "plain"), self.config.get("mask_softness", 0)
-        reads, hidden = self.config.get("idm_input", "stacks"), self.config.get("decoder_hidden", DECODER_HIDDEN)
-        if reads not in IDM_INPUTS:
-            raise ValueError(unknown_name("idm_input", reads, IDM_INPUTS))
-        if not all(isinstance(width, int) and width >= 1 for width in hidden):
-            raise ValueError(f"decoder_hidden must be integers >= 1, got {hidden!r}")
-        if loss not in LOSSES:
-            raise ValueError(unknown_name("loss", loss, LOSSES))
-        if isinstance(softness, bool) or not isinstance(softness, int) or softness < 0:
-            raise ValueError(f"mask_softness must be an integer >= 0, got {softness!r}")
-        if softness and loss not in ("fixed", "paper"):
+        if not (isinstance(hidden, list) and all(is_integer(width, 1) for width in hidden)):
+            raise ValueError(f"decoder_hidden must be integers >= 1, the widths of its layers, got {hidden!r}")
+        check_choice(config, "idm_input", IDM_INPUTS)
+        check_choice(config, "loss", LOSSES)
+        check_choice(config, "bottleneck", BOTTLENECKS)
+        check_integers(config, 0, "mask_softness")
+        check_numbers(config, "object_weight")
+        self._check_loss_options()
+
+    def _check_loss_options(self) -> None:
+        """See that no option is given to a loss that does not have it."""
+        config = {**PIXEL_OPTIONS, **self.config}
+        if config["mask_softness"] and config["loss"] not in ("fixed", "paper"):
             raise ValueError("mask_softness is of masked losses: use loss='fixed' or 'paper', or mask_softness=0")
-        weight = self.config.get("object_weight", 1.0)
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
-            raise ValueError(f"object_weight must be a finite number >= 0, got {weight!r}")
-        if loss != "dual" and weight != 1:
+        if config["loss"] != "dual" and config["object_weight"] != 1:
             raise ValueError("object_weight is of loss='dual' alone: use that, or leave it out")
-        if loss == "dual" and self.config["mask_input"]:
+        if config["loss"] == "dual" and config["mask_input"]:
             raise ValueError("loss='dual' reads parts from the mask, by which mask_input would grey objects: use one")
 
     def _policy_arguments(self) -> dict[str, Any]:

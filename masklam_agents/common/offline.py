@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 import os
 import re
 from abc import abstractmethod
@@ -22,6 +21,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.utils import get_system_info
 
 from masklam_agents.common.ahead import LossOf, PreparedLoss
+from masklam_agents.common.checks import check_choice, check_flags, check_integers, check_numbers, is_integer, is_number
 from masklam_agents.common.configuration import OF_AGENTS, check_names, whole_signature
 from masklam_agents.common.networks import named
 from masklam_agents.common.policies import LatentActionPolicy, evaluating
@@ -138,32 +138,30 @@ class OfflineAlgorithm(StagedAlgorithm):
 
     def _check_config(self) -> None:
         config = self.config
-        for name in ("labels", "latent_dim", "frame_stack", "future_offset", "batch_size"):
-            value = config.get(name, 1)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
-        if isinstance(config["seed"], bool) or not isinstance(config["seed"], int) or not 0 <= config["seed"] < 2**32:
+        check_integers(config, 1, "labels", "latent_dim", "frame_stack", "future_offset", "batch_size")
+        check_integers(config, 0, "shift")
+        check_flags(config, "sample_offset", "mask_channel", "mask_input")
+        check_numbers(config, *RATES.values(), "weight_decay")
+        check_choice(config, "label_target", LABEL_TARGETS)
+        if not (is_integer(config["seed"], 0) and config["seed"] < 2**32):
             raise ValueError(f"seed must be an integer from 0 to 2**32 - 1, or None for any, got {config['seed']!r}")
-        shares = self._shares()
-        if len(shares) != len(self.stages) or min(shares) < 0 or not 0 < sum(shares) < math.inf:
-            names = list(self.stages)
-            raise ValueError(f"stage_shares must be {len(names)} numbers >= 0 for {names}, got {shares}")
-        if config.get("label_target", "policy") not in LABEL_TARGETS:
-            raise ValueError(unknown_name("label_target", config["label_target"], LABEL_TARGETS))
-        for name in (*RATES.values(), "weight_decay"):
-            value = config.get(name, 0.0)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-                raise ValueError(f"{name} must be a number >= 0, got {value!r}")
+        self._check_shares()
         clipped = config.get("max_grad_norm", {})
         if unknown := set(clipped) - set(STAGES):
             raise ValueError(unknown_name("stage of max_grad_norm", min(unknown), STAGES))
-        if not all(isinstance(norm, (int, float)) and norm > 0 for norm in clipped.values()):
+        if not all(is_number(norm) and norm for norm in clipped.values()):
             raise ValueError(f"max_grad_norm must hold numbers > 0, got {clipped}")
         check_schedules(config.get("schedules", {}), STAGES)
         if self.policy_class in self.policy_aliases.values():
             taken = whole_signature(self.policy_class).parameters.keys()
             check_names("policy_kwargs", config["policy_kwargs"], taken - {*OF_AGENTS, *config})
         autocast(config["precision"], self.device)
+
+    def _check_shares(self) -> None:
+        given, names = self.config.get("stage_shares", [1.0]), list(self.stages)
+        whole = isinstance(given, list) and len(given) == len(names) and all(map(is_number, given))
+        if not (whole and any(self._shares())):
+            raise ValueError(f"stage_shares must be {len(names)} numbers >= 0 for {names}, not all 0, got {given}")
 
     def _spaces_from_dataset(self) -> None:
         """Without an environment the spaces are those the dataset was recorded in."""

@@ -223,6 +223,8 @@ QUANTIZERS: dict[str, type[VectorQuantizer] | type[FiniteScalarQuantizer]] = {
     "vq": VectorQuantizer,
     "fsq": FiniteScalarQuantizer,
 }
+#: what a latent can go through before the FDM
+BOTTLENECKS = ("none", *QUANTIZERS)
 
 
 def make_quantizer(name: str, latent_dim: int, options: dict[str, Any]) -> nn.Module | None:
@@ -235,6 +237,6 @@ def make_quantizer(name: str, latent_dim: int, options: dict[str, Any]) -> nn.Mo
             raise ValueError(f"bottleneck 'none' has no options, got {options}")
         return None
     if name not in QUANTIZERS:
-        raise ValueError(unknown_name("bottleneck", name, ["none", *QUANTIZERS]))
+        raise ValueError(unknown_name("bottleneck", name, BOTTLENECKS))
     check_names("bottleneck_options", options, inspect.signature(QUANTIZERS[name]).parameters.keys() - {"latent_dim"})
     return QUANTIZERS[name](latent_dim, **options)

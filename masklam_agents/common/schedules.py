@@ -62,6 +62,7 @@ def check_schedules(options: Mapping[str, Mapping[str, Any]], stages: Iterable[s
     """Look at the schedules of a configuration.
 
     :param options: by stage, arguments of :class:`Schedule`
+    :raises TypeError: for a stage's options that are no dictionary
     :raises ValueError: for an unknown stage, or arguments that no schedule has or that are out of range
     """
     stages = list(stages)
@@ -69,6 +70,8 @@ def check_schedules(options: Mapping[str, Mapping[str, Any]], stages: Iterable[s
     for stage, chosen in options.items():
         if stage not in stages:
             raise ValueError(unknown_name("stage of schedules", stage, stages))
+        if not isinstance(chosen, Mapping):
+            raise TypeError(f"schedules[{stage!r}] must be a dictionary of options of Schedule, got {chosen!r}")
         if foreign := set(chosen) - set(known):
             raise ValueError(unknown_name(f"option of schedules[{stage!r}]", min(foreign), known))
         Schedule(**chosen)

@@ -13,6 +13,7 @@ from torch import nn
 
 from masklam_agents.common.ahead import LossOf, PreparedLoss
 from masklam_agents.common.base import LatentActionAlgorithm
+from masklam_agents.common.checks import check_integers
 from masklam_agents.common.configuration import constructor_arguments
 from masklam_agents.common.networks import Network, NetworkFamily
 from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source
@@ -103,6 +104,11 @@ class IDM(LatentActionAlgorithm):
         _init_setup_model: bool = True,
     ) -> None:
         OfflineAlgorithm.__init__(self, **constructor_arguments(locals()))
+
+    def _check_config(self) -> None:
+        super()._check_config()
+        check_integers(self.config, 1, "head_dim", optional=True)
+        check_integers(self.config, 1, "encoder_scale")
 
     def _policy_arguments(self) -> dict[str, Any]:
         names = ("mask_channel", "head_dim", "encoder_scale")

@@ -13,6 +13,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from masklam_agents.common.ahead import LossOf
 from masklam_agents.common.augment import random_warps, to_patches, warp
 from masklam_agents.common.base import LatentActionAlgorithm, without_effect
+from masklam_agents.common.checks import check_flags, check_integers, check_numbers
 from masklam_agents.common.gather import gather
 from masklam_agents.common.networks import to_layout
 from masklam_agents.common.offline import Dataset, Source
@@ -97,17 +98,14 @@ class LAOM(LatentActionAlgorithm):
         config = self.config
         if wrong := without_effect(config):
             raise ValueError(f"{type(self).__name__} reconstructs no pixels: leave out {', '.join(wrong)}")
-        for name in ("head_dim", "encoder_scale", "label_batch"):
-            value = 1 if name == "label_batch" and config[name] is None else config[name]
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+        check_integers(config, 1, "head_dim", "encoder_scale")
+        check_integers(config, 1, "label_batch", optional=True)
+        check_flags(config, "augment")
+        check_numbers(config, "label_weight", "tau")
         if config["label_target"] != "policy" and not config["label_weight"]:
             raise ValueError("label_target is of the supervision: give label_weight too, or leave it out")
-        if not 0 < config["tau"] <= 1 or not 0 <= config["label_weight"] < float("inf"):
-            raise ValueError(
-                "tau must be in (0, 1] and label_weight finite and >= 0, "
-                f"got {config['tau']!r} and {config['label_weight']!r}"
-            )
+        if not 0 < config["tau"] <= 1:
+            raise ValueError(f"tau must be in (0, 1], got {config['tau']!r}")
 
     def _policy_arguments(self) -> dict[str, Any]:
         return super()._policy_arguments() | {name: self.config[name] for name in ("head_dim", "encoder_scale")}

@@ -8,8 +8,8 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.base import LatentActionAlgorithm
+from masklam_agents.common.checks import check_choice
 from masklam_agents.common.offline import Source
-from masklam_envs.errors import unknown_name
 
 PRESETS: dict[str, dict[str, Any]] = {
     "fixed": {"loss": "fixed"},
@@ -41,7 +41,6 @@ class MaskLAM(LatentActionAlgorithm):
         mask_channel: bool = True,
         **kwargs: Any,
     ) -> None:
-        if preset not in PRESETS:
-            raise ValueError(unknown_name("MaskLAM preset", preset, PRESETS))
+        check_choice({"preset": preset}, "preset", PRESETS)
         chosen = {**PRESETS[preset], **kwargs}
         super().__init__(policy, env, dataset, labels, mask_channel=mask_channel, **chosen)

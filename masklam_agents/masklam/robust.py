@@ -11,6 +11,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 
 from masklam_agents.common.ahead import LossOf, PreparedLoss
+from masklam_agents.common.checks import check_choice
 from masklam_agents.common.offline import Source
 from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast
@@ -19,7 +20,6 @@ from masklam_agents.masklam.masklam import MaskLAM
 from masklam_agents.segmenter.network import SegmenterNet
 from masklam_agents.segmenter.training import segmentation_loss, varied
 from masklam_envs.data.frames import Frames
-from masklam_envs.errors import unknown_name
 from masklam_envs.masks.threshold import is_agent
 
 BASE = 16  # channels of the segmenter
@@ -98,8 +98,7 @@ class RobustMaskLAM(MaskLAM):
 
     def _check_config(self) -> None:
         super()._check_config()
-        if self.config["relearned"] not in RELEARNED:
-            raise ValueError(unknown_name("relearned", self.config["relearned"], RELEARNED))
+        check_choice(self.config, "relearned", RELEARNED)
         if self.config["loss"] == "dual":
             raise ValueError("the segmenter tells the agent from the rest, and loss='dual' three parts: use another")
 

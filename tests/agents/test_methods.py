@@ -147,7 +147,7 @@ def test_errors_name_the_cure(frames):
         make("lapo", frames, max_grad_norm={"pretrian": 1.0})
     for name in ("learning_rate", "policy_learning_rate", "decoder_learning_rate", "weight_decay"):
         for value in (-1.0, float("nan"), "fast", True):
-            with pytest.raises(ValueError, match=f"^{name} must be a number >= 0, got"):
+            with pytest.raises(ValueError, match=f"^{name} must be a finite number >= 0, got"):
                 make("lapo", frames, **{name: value})
     with pytest.raises(TypeError, match="max_grad_norm must be a dictionary, {name: value}, or None, got 1.0"):
         make("lapo", frames, max_grad_norm=1.0)

@@ -446,7 +446,7 @@ def test_what_is_missing_is_named(frames):
         LAPO(env=make_env()).learn(100)
     with pytest.raises(ValueError, match="32 pixels wide"):
         LAPO(env="MaskCheetah-v0", dataset=frames).learn(100)
-    with pytest.raises(ValueError, match="MaskLAM preset"):
+    with pytest.raises(ValueError, match="unknown preset 'papers'. Did you mean 'paper'"):
         MaskLAM(dataset=frames, preset="papers")
     with pytest.raises(ValueError, match="with 'pixels' and 'mask'"):
         MaskLAM(dataset=frames).encode(frames.pixels[0], frames.pixels[1])
