@@ -41,7 +41,7 @@ from masklam_envs.data.trajectories import Trajectories
 from masklam_envs.data.windows import Windows, warn_of_short_episodes
 from masklam_envs.errors import unknown_name
 
-#: what a model of frame pairs may be taught of labelled transitions: the policy's action, or the one that was executed
+#: which actions labelled transitions teach a model of frame pairs: the policy's own, or those executed after noise
 LABEL_TARGETS = ("policy", "executed")
 LABELS_STREAM = 3  # of the seed; the stages have those before it
 Dataset = Frames | LazyFrames

@@ -316,9 +316,10 @@ class StagedAlgorithm(BaseAlgorithm):
 
 
 def check_samples(total_timesteps: Any, of: str = "sample") -> None:
-    """See that a number of samples, or steps, is one.
+    """Check that ``total_timesteps`` is a finite number of at least 1.
 
-    :raises ValueError: when it is no finite number from 1 up
+    :param of: what it counts, in the singular
+    :raises ValueError: when it is not
     """
     number = isinstance(total_timesteps, numbers.Real) and not isinstance(total_timesteps, bool)
     if not number or not 1 <= total_timesteps < math.inf:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
 import shutil
+import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +33,7 @@ from masklam_envs.view import DRAWING_VERSION, View
 
 # Above this frames are drawn on the fly: 500,000 frames of 64 x 64.  What does not fit the page cache is no faster.
 CACHE_LIMIT = 8 * 2**30
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _DRAWN_FROM = ("qpos", "qvel", "actions", "lengths", "distractor_seeds")
 
 
@@ -47,13 +50,13 @@ def open_frames(
 
     :param trajectories: the physics
     :param env: an environment of this package (only its view is used), or a :class:`~masklam_envs.view.View`
-    :param cache: True: the file, False: on the fly, None: the file up to 8 GiB where there is a folder and its disk has
-        twice the room
+    :param cache: True: the file, False: on the fly, None: the file up to 8 GiB where there is a folder that can be
+        written and its disk has twice the room
     :param folder: of the files; None: ``$MASKLAM_CACHE``, else ``masklam`` in the user's cache folder; there is none
         where the variable is set and empty
     :param block: episodes drawn at a time on the fly, see :class:`~masklam_envs.data.frames.LazyFrames`
     :param progress_bar: show one while the file is drawn
-    :raises OSError: when the disk is full
+    :raises OSError: when the disk is full, or the file is asked for and its folder cannot be written
     :raises ValueError: when the file is asked for and there is no folder
     """
     view = _view_of(env, trajectories)
@@ -61,7 +64,17 @@ def open_frames(
     if cache and target is None:
         raise ValueError("MASKLAM_CACHE is empty, so nothing is cached: set it to a folder, or give folder=")
     if target is not None and (cache or (cache is None and _fits(trajectories, view, target))):
-        return cached_frames(trajectories, view, target, progress_bar=progress_bar)
+        try:
+            return cached_frames(trajectories, view, target, progress_bar=progress_bar)
+        except OSError as error:
+            if error.errno not in _NOT_WRITABLE:
+                raise
+            told = f"{target}, where frames are kept, cannot be written ({error.strerror})"
+            if cache:
+                raise OSError(
+                    error.errno, f"{told}: give another folder (or MASKLAM_CACHE), or cache=False to draw on the fly"
+                ) from error
+            warnings.warn(f"{told}: they are drawn on the fly; MASKLAM_CACHE names another folder", stacklevel=2)
     return LazyFrames(trajectories, view, block=block)
 
 
@@ -69,11 +82,12 @@ def cached_frames(trajectories: Trajectories, env: Any, folder: Path, *, progres
     """Frames mapped from a file in ``folder``, which is drawn if it is not there or not whole."""
     view = _view_of(env, trajectories)
     shape = _shape(trajectories, view)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{frames_key(trajectories, view)}.rgbm"
-    with _one_process(path.with_suffix(".lock")):
-        if not path.is_file() or path.stat().st_size != int(np.prod(shape)):
-            _draw_to(path, trajectories, view, progress_bar)
+    if not _is_whole(path, shape):
+        folder.mkdir(parents=True, exist_ok=True)
+        with _one_process(path.with_suffix(".lock")):
+            if not _is_whole(path, shape):
+                _draw_to(path, trajectories, view, progress_bar)
     rgbm: NDArray[np.uint8] = np.zeros(shape, np.uint8)
     if rgbm.size:
         # Copy on write: whoever changes the array changes the memory alone.
@@ -119,6 +133,10 @@ def _draw_to(path: Path, trajectories: Trajectories, view: View, progress_bar: b
             f"({error.strerror}); make room, give another folder (or MASKLAM_CACHE), or cache=False to draw on the fly",
             os.fspath(path.parent),
         ) from error
+
+
+def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
+    return path.is_file() and path.stat().st_size == int(np.prod(shape))
 
 
 def _shape(trajectories: Trajectories, view: View) -> tuple[int, ...]:

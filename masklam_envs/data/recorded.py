@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import gymnasium as gym
@@ -16,8 +17,12 @@ def recorded_in(meta: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
     """Id and keyword arguments of ``gymnasium.make`` for the environment of a recording, None where it is not known.
 
     The view is that of the task, or of the base environment's task where the recording has none.
+
+    :raises ValueError: when the id names a module that was not imported yet: a file decides on no code that runs
     """
     task, base, base_kwargs = meta.get("task"), meta.get("base"), meta.get("base_kwargs")
+    for named in (task, base):
+        check_imports_nothing(named)
     given = {"base_kwargs": base_kwargs} if base_kwargs else {}
     if task in (None, ANY_ID) and base is not None:
         known = task_of_base(base) if task is None else None
@@ -26,6 +31,19 @@ def recorded_in(meta: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
             return ANY_ID, {"base": base, "max_episode_steps": -1 if limit is None else limit, **given}
         task = known.id
     return None if task is None else (task, given)
+
+
+def check_imports_nothing(env_id: Any) -> None:
+    """See that making an environment of this id, which a file names, runs no module that was not imported before.
+
+    :raises ValueError: naming the module
+    """
+    module = env_id.rpartition(":")[0] if isinstance(env_id, str) else ""
+    if module and module not in sys.modules:
+        raise ValueError(
+            f"the dataset was recorded in {env_id}, and no module is imported because a file names it: import "
+            f"{module!r} yourself (--plugin {module}), or give env={env_id!r} (--env)"
+        )
 
 
 def make_recorded(meta: dict[str, Any], view: dict[str, Any], env: str | None = None) -> gym.Env[Any, Any]:

@@ -14,6 +14,7 @@ import gymnasium as gym
 import mujoco
 import numpy as np
 
+from masklam_envs.data.recorded import check_imports_nothing
 from masklam_envs.data.trajectories import Trajectories
 from masklam_envs.quiet import quiet_mujoco
 from masklam_envs.wrappers.outside import wrappers_of
@@ -95,5 +96,6 @@ def _base_of(meta: dict[str, Any]) -> gym.Env[Any, Any]:
         raise ValueError("the dataset does not say in which environment it was recorded")
     if meta.get("base_wrappers"):
         raise ValueError(f"the environment was wrapped by {meta['base_wrappers']}")
+    check_imports_nothing(meta["base"])
     with quiet_mujoco():
         return gym.make(meta["base"], disable_env_checker=True, max_episode_steps=-1, **(meta.get("base_kwargs") or {}))

@@ -210,6 +210,12 @@ class EpisodeWriter:
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         self._open()
+        if is_dataset(self.folder):  # nobody had begun when this writer was made, and now it alone may write
+            self.close()
+            raise FileExistsError(
+                f"{self.folder}: another process has made this dataset meanwhile; give the same command again to go "
+                "on with it, or another name"
+            )
         for file in self._files.values():  # of a process that was killed in this function
             file.truncate(0)
         manifest = {
@@ -478,7 +484,9 @@ def _unpacked(
                 out[rows] = twin.reshape(-1)[rows]
                 continue
             try:
-                out[rows] = np.frombuffer(zlib.decompress(piece), field.dtype)
+                # A byte more than is due tells of too many, and no more than that is made of a few.
+                due = int(counts[episode]) * np.dtype(field.dtype).itemsize
+                out[rows] = np.frombuffer(zlib.decompressobj().decompress(piece, due + 1), field.dtype)
             except (zlib.error, ValueError) as error:
                 raise ValueError(
                     f"{path}: episode {episode} is damaged ({error}); collect the dataset again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -182,3 +183,22 @@ def test_two_processes_at_once_share_one_file(recorded, env, tmp_path, repo):
     found = {process.communicate()[0].strip() for process in started}
     assert found == {str(zlib.crc32(render_frames(recorded, env).rgbm.tobytes()))}
     assert len(files(tmp_path / "cache")) == 1
+
+
+def unwritable(*_):
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_a_folder_that_cannot_be_written_is_gone_without(recorded, env, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "_one_process", unwritable)
+    with pytest.warns(UserWarning, match=r"cannot be written \(Permission denied\): they are drawn on the fly"):
+        opened = open_frames(recorded, env, folder=tmp_path)
+    assert isinstance(opened, LazyFrames)
+    with pytest.raises(PermissionError, match=r"cannot be written .*: give another folder \(or MASKLAM_CACHE\)"):
+        open_frames(recorded, env, folder=tmp_path, cache=True)
+
+
+def test_a_file_that_is_whole_needs_no_folder_that_can_be_written(recorded, env, tmp_path, monkeypatch):
+    want = open_frames(recorded, env, folder=tmp_path).rgbm
+    monkeypatch.setattr(cache, "_one_process", unwritable)
+    assert np.array_equal(open_frames(recorded, env, folder=tmp_path).rgbm, want)

@@ -11,6 +11,7 @@ from masklam_envs import Frames, Trajectories, collect, make_masked, render_fram
 from masklam_envs.data.formats.convert import open_own
 from masklam_envs.data.frames import episode_track
 from masklam_envs.data.recorded import make_recorded, recorded_in
+from masklam_envs.data.replay import check_replay
 from tests.test_cli import masklam
 
 SMALL = {"image_size": 20}
@@ -44,14 +45,28 @@ def test_the_command_records_a_base_of_your_own_and_opens_it(tmp_path, my_arm):
     recorded = Trajectories.load(tmp_path / "data")
     assert (recorded.lengths.tolist(), recorded.meta["base"]) == ([6], my_arm)
     forget_arm()
-    assert masklam("inspect", tmp_path / "data").exit_code == 0
+    assert masklam("inspect", tmp_path / "data", "--plugin", "my_arm").exit_code == 0
+
+
+def test_a_module_that_a_dataset_names_is_not_imported(tmp_path, my_arm):
+    record(my_arm, tmp_path / "data")
+    forget_arm()
+    done = masklam("inspect", tmp_path / "data")
+    assert done.exit_code == 2
+    assert "no module is imported because a file names it: import 'my_arm' yourself (--plugin my_arm)" in done.output
+    assert "my_arm" not in sys.modules
+    with pytest.raises(ValueError, match=r"or give env='my_arm:MyArm-v0' \(--env\)"):
+        check_replay(Trajectories.load(tmp_path / "data"))
+    assert "my_arm" not in sys.modules
 
 
 @pytest.mark.parametrize("base", ["Swimmer-v5", "my_arm:MyArm-v0"])
 def test_the_commands_open_what_was_recorded_through_make_masked(tmp_path, my_arm, base):
     record(make_masked(base), tmp_path / "data")
     forget_arm()
-    assert masklam("inspect", tmp_path / "data").exit_code == 0
+    module, _, _ = base.rpartition(":")
+    plugin = ("--plugin", module) if module else ()
+    assert masklam("inspect", tmp_path / "data", *plugin).exit_code == 0
     view = '{"image_size": 20, "distractor": "video"}'
     done = masklam("convert", tmp_path / "data", tmp_path / "pixels", "--to", "masklam", "--view", view)
     assert done.exit_code == 0, done.output

@@ -7,6 +7,8 @@ import resource
 import subprocess
 import sys
 import time
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -50,6 +52,35 @@ def test_two_writers_at_once_are_refused(tmp_path):
         made_up_trajectories([3]).append_to(writer)
         with pytest.raises(BlockingIOError, match="another process is writing this dataset"):
             EpisodeWriter(tmp_path / "data", META)
+
+
+def test_a_dataset_that_another_made_meanwhile_is_not_emptied(tmp_path):
+    late = EpisodeWriter(tmp_path / "data", META)  # when nobody had begun
+    append(tmp_path / "data", made_up_trajectories([3, 2]))
+    with pytest.raises(FileExistsError, match="another process has made this dataset meanwhile"):
+        made_up_trajectories([4]).append_to(late)
+    assert lengths(tmp_path / "data") == [3, 2]
+    append(tmp_path / "data", made_up_trajectories([4]))  # it has let go
+
+
+def test_a_few_bytes_never_become_many(tmp_path):
+    append(tmp_path / "data", made_up_trajectories([3]))
+    path = tmp_path / "data" / "actions.zz"
+    size, bomb = path.stat().st_size, zlib.compress(bytes(50_000_000))
+    path.write_bytes(bomb)
+    manifest, records = store.read_manifest(tmp_path / "data"), tmp_path / "data" / store.RECORDS
+    fields = store.read_fields(manifest, tmp_path / "data")
+    record = np.fromfile(records, store.record_type(fields))
+    assert record["size_actions"].tolist() == [size]
+    record["size_actions"], record["crc_actions"] = len(bomb), zlib.crc32(bomb)
+    record["crc"] = [store._own_crc(each) for each in record]
+    record.tofile(records)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"actions.zz: episode 0 is damaged"):
+        Trajectories.load(tmp_path / "data", verify=False)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 5_000_000
 
 
 def test_a_dataset_made_otherwise_is_not_mixed_with(tmp_path):

@@ -6,6 +6,8 @@ import importlib
 import inspect
 import json
 import os
+import types
+import typing
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,16 @@ from masklam_envs.errors import unknown_name
 #: our own layout; the others are modules of this package
 OWN = "masklam"
 FORMATS = (OWN, "folder", "huggingface", "laom", "lerobot", "minari")
+#: how an error calls what an option may be
+_KINDS = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    dict: "a dictionary",
+    types.NoneType: "None",
+}
+_OF_PYTHON = {"True": "true", "False": "false", "None": "null"}
 
 
 def import_dataset(source: Any, folder: str | os.PathLike[str], layout: str | None = None, **options: Any) -> Frames:
@@ -144,20 +156,22 @@ def detect_format(source: Any) -> str:
 
 
 def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
-    """``name=value`` pairs of a command line; a value is JSON where it can be read as that, else text.
+    """``name=value`` pairs of a command line; a value is JSON or Python's True, False and None, else text.
 
     :raises ValueError: for a pair without ``=``
 
     >>> parse_options(["length=100", "variant=dmw"])
     {'length': 100, 'variant': 'dmw'}
+    >>> parse_options(["clip=False"])
+    {'clip': False}
     """
-    options = {}
+    options: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise ValueError(f"an option is name=value, got {pair!r}")
         try:
-            options[name.replace("-", "_")] = json.loads(value)
+            options[name.replace("-", "_")] = json.loads(_OF_PYTHON.get(value, value))
         except json.JSONDecodeError:
             options[name.replace("-", "_")] = value
     return options
@@ -188,19 +202,33 @@ def _size(size: Any) -> int | None:
 
 
 def _module(layout: str, function: str, options: dict[str, Any]) -> Any:
-    """The module of a layout, after its options' names were checked."""
+    """The module of a layout, after its options' names and types were checked."""
     if layout not in FORMATS or layout == OWN:
         raise ValueError(unknown_name("format", layout, FORMATS[1:]))
     module = importlib.import_module(f"masklam_envs.data.formats.{layout}")
     known = list(inspect.signature(getattr(module, function)).parameters)[1 if function == "read" else 2 :]
-    for option in options:
+    hints = typing.get_type_hints(getattr(module, function))
+    columns = getattr(module, "MASK_OPTIONS", ())
+    for option, value in options.items():
         if option not in known:
             raise ValueError(unknown_name(f"option of {layout!r}", option, known))
+        if option not in columns:
+            _check_type(f"option {option} of {layout!r}", value, hints[option])
     return module
 
 
+def _check_type(what: str, value: Any, hint: Any) -> None:
+    """See that an option is of a kind that its function takes."""
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    kinds = tuple(typing.get_origin(kind) or kind for kind in kinds)
+    taken = (*kinds, int) if float in kinds else kinds  # a whole number will do
+    if type(value) not in taken and not (isinstance(value, kinds) and not isinstance(value, bool)):
+        names = " or ".join(_KINDS.get(kind, kind.__name__) for kind in kinds)
+        raise ValueError(f"{what} must be {names}, got {value!r}")
+
+
 def _told(where: Any, function: Any, *args: Any) -> None:
-    """Say of which source an error is that does not say so itself."""
+    """Name the source in an error that does not."""
     try:
         function(*args)
     except ValueError as error:

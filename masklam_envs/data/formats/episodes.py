@@ -7,7 +7,9 @@ import dataclasses
 import glob
 import importlib
 import json
+import math
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Iterable, Iterator
@@ -204,6 +206,32 @@ def provenance(frames: Frames | LazyFrames) -> str:
     return json.dumps(meta_as_seen(frames), default=str)
 
 
+def check_at_least_one(option: str, value: int) -> None:
+    """Check that an option is at least 1.
+
+    :raises ValueError: naming the option
+    """
+    if value < 1:
+        raise ValueError(f"{option} must be a whole number from 1 on, got {value}")
+
+
+def check_fps(fps: float) -> None:
+    """Check that ``fps`` is a finite number above 0.
+
+    :raises ValueError: when it is not above 0, or not finite
+    """
+    if not 0 < fps < math.inf:
+        raise ValueError(f"fps must be a number above 0, got {fps}")
+
+
+def by_number(path: Path) -> list[list[Any]]:
+    """A key that sorts paths as people do: their numbers by value, ``part-2`` before ``part-10``."""
+    return [
+        [int(part) if part.isascii() and part.isdecimal() else part for part in re.split("([0-9]+)", name)]
+        for name in path.parts
+    ]
+
+
 def brief(error: Exception) -> str:
     """A library's message in one line."""
     return " ".join(str(error).split())
@@ -237,13 +265,16 @@ def recorded_provenance(text: Any) -> Any:
     return found if isinstance(found, dict) else None
 
 
-def recorded_bounds(recorded: Any, width: int) -> tuple[list[float], list[float]] | None:
-    """Smallest and largest actions, as far as what :func:`provenance` wrote tells them of so many numbers."""
+def recorded_bounds(recorded: Any, width: int, largest: float = 0.0) -> tuple[list[float], list[float]] | None:
+    """Smallest and largest actions, as far as what :func:`provenance` wrote tells them of so many numbers.
+
+    :param largest: of all actions without their sign; where that is beyond the bounds they are not those of the actions
+    """
     ends = [recorded.get(key) for key in ("action_low", "action_high")] if isinstance(recorded, dict) else []
     if not width or any(not isinstance(end, list) or len(end) != width for end in ends) or not ends:
         return None
     low, high = (np.asarray(end, np.float64).tolist() for end in ends)
-    return low, high
+    return (low, high) if largest <= np.float32(min(map(abs, (*low, *high)))) else None
 
 
 def clipped(actions: NDArray[np.float32], low: Any, high: Any) -> NDArray[np.float32]:

@@ -8,7 +8,6 @@ is cut to its central square; a long one is cut into episodes.
 from __future__ import annotations
 
 import itertools
-import re
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,10 +18,13 @@ from numpy.typing import NDArray
 
 from masklam_envs.data.formats.episodes import (
     Episode,
+    by_number,
     central_square,
+    check_fps,
     episodes_of,
     pixel_meta,
     provenance,
+    recorded_bounds,
     recorded_provenance,
     resized,
     rgbm_of,
@@ -48,7 +50,9 @@ def export(frames: Frames | LazyFrames, path: Path, *, fps: float = 20.0) -> Non
     :param frames: the dataset
     :param path: of the folder; it must not exist
     :param fps: frames a second
+    :raises ValueError: when that is not above 0
     """
+    check_fps(fps)
     with whole(path) as part:
         part.mkdir(parents=True)
         for number, episode in enumerate(episodes_of(frames)):
@@ -100,13 +104,17 @@ def read(
             )
         if mask_source == "none":
             warn_without_masks(f"no folder of PNG files lies beside {clips[0]} and no mask source is named")
+    if mask_options and mask_source in ("dataset", "none"):
+        raise ValueError(f"mask_options {mask_options} are of a mask source: name it (mask_source, --mask-source)")
     source = None if mask_source == "dataset" else make_mask_source(mask_source, **(mask_options or {}))
     widths = {_width(clip) for clip in clips}
     if len(widths) > 1:
         raise ValueError(f"clips have actions of {sorted(widths)} numbers; they must be equal (0: none are there)")
     width = widths.pop()
-    bound = max([1.0, *(float(np.abs(np.load(_actions_file(clip))).max(initial=0)) for clip in clips if width)])
-    known = {"low": [-bound] * width, "high": [bound] * width} if width else {}
+    largest = max(float(np.abs(np.load(_actions_file(clip))).max(initial=0)) if width else 0.0 for clip in clips)
+    recorded, bound = _recorded(clips), max(1.0, largest)
+    low, high = recorded_bounds(recorded, width, largest) or ([-bound] * width, [bound] * width)
+    known = {"low": low, "high": high} if width else {}
     meta = pixel_meta(
         "folder",
         clips[0].parent.name,
@@ -114,7 +122,7 @@ def read(
         clips=[clip.name for clip in clips],
         mask_options=mask_options or {},
         stride=stride,
-        recorded=_recorded(clips),
+        recorded=recorded,
         **known,
     )
 
@@ -148,7 +156,7 @@ def _clip_episodes(
     """A clip in episodes of at most ``longest`` frames."""
     largest = max(2 * size, working_size(source) if source is not None else WORKING_SIZE)
     chunks = video_chunks(clip, longest, fit=lambda frame: _square(frame, largest), stride=stride)
-    files = sorted(clip.with_suffix("").glob("*.png"), key=_by_number)[::stride] if beside else []
+    files = sorted(clip.with_suffix("").glob("*.png"), key=by_number)[::stride] if beside else []
     actions = _actions(clip, width, stride)
     first = 0
     while True:
@@ -194,11 +202,6 @@ def _episode(clip: Path, frames: Any, mask: Any, actions: Any, size: int, number
     )
 
 
-def _by_number(file: Path) -> list[Any]:
-    """A key that sorts names as people do."""
-    return [int(part) if part.isascii() and part.isdecimal() else part for part in re.split("([0-9]+)", file.name)]
-
-
 def _clips(path: Path | Iterable[Path]) -> list[Path]:
     given = [path] if isinstance(path, Path) else [Path(each) for each in path]
     found: list[Path] = []
@@ -233,11 +236,11 @@ def _square(frame: NDArray[np.uint8], largest: int) -> NDArray[np.uint8]:
 
 
 def _read_mask(file: Path, size: int) -> NDArray[np.float32]:
-    """A mask (S, S) in [0, 1], cut to the central square as its frame is."""
+    """A mask (S, S) in [0, 1], cut to the central square as its frame is; of 0 and 1 alone, 1 is the agent."""
     mask = opencv().imread(str(file), 0)  # 0: grey
     if mask is None:
         raise ValueError(f"{file} cannot be read; make that mask again")
-    return resized(_square(mask, max(mask.shape)).astype(np.float32) / 255, size)
+    return resized(_square(mask, max(mask.shape)).astype(np.float32) / (255 if mask.max() > 1 else 1), size)
 
 
 def _actions_file(clip: Path) -> Path:

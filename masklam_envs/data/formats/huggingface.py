@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 from masklam_envs.data.formats.episodes import (
     Episode,
     brief,
+    by_number,
+    check_at_least_one,
     clipped,
     episode_of,
     numbers_of,
@@ -105,13 +107,17 @@ def export(
         dataset's own masks under this name
     :param pred_mask_distracted: the same of ``observation_distracted``, in variant ``"dmw"``
     :param rows_per_file: a file ends with the episode in which it has so many
-    :raises ValueError: for an unknown variant, pixels alone for ``dmw``, or masks of other frames
+    :raises ValueError: for an unknown variant, a split that is no name, numbers out of range, pixels alone for
+        ``dmw``, or masks of other frames
     """
     pa, parquet = require("pyarrow", "hf"), require("pyarrow.parquet", "hf")
     if variant not in VARIANTS:
         raise ValueError(unknown_name("variant", variant, VARIANTS))
     if variant == "dmw" and not isinstance(frames, LazyFrames):
         raise ValueError("variant 'dmw' has the clean frame too, which is drawn from physics: give LazyFrames")
+    if not re.fullmatch(r"\w[\w.-]*", split):
+        raise ValueError(f"split must be a name of letters, digits, '_', '.' and '-', got {split!r}")
+    check_at_least_one("rows_per_file", rows_per_file)
     given = {"pred_mask": pred_mask, "pred_mask_distracted": pred_mask_distracted}
     columns = {name: column for name, column in given.items() if column is not None}
     _check_masks(frames, variant, columns, test)
@@ -182,7 +188,7 @@ def read(
     parquet = require("pyarrow.parquet", "hf")
     if convention not in CONVENTIONS:
         raise ValueError(unknown_name("row convention", convention, CONVENTIONS))
-    files = [path] if path.is_file() else sorted(path.rglob(f"{split or ''}*.parquet"))
+    files = [path] if path.is_file() else sorted(path.rglob(f"{split or ''}*.parquet"), key=by_number)
     if not files:
         raise ValueError(f"{path} holds no parquet file{f' of split {split!r}' if split else ''}")
     schema = _opened(parquet, files[0]).schema_arrow

@@ -123,20 +123,33 @@ def video_chunks(
         yield np.stack(frames)
 
 
-def video_frames(path: Path, first: int, count: int) -> NDArray[np.uint8]:
-    """Frames ``first`` up to ``first + count`` of a video, or fewer where it ends: (T, H, W, 3) RGB."""
-    cv2 = opencv()
-    capture = cv2.VideoCapture(str(path.absolute()))
-    frames: list[NDArray[np.uint8]] = []
-    try:
+class VideoReader:
+    """Frames of videos that are asked for one run after another: a file is decoded once where they come in order."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._capture: Any = None
+        self._next = 0
+
+    def frames(self, path: Path, first: int, count: int) -> NDArray[np.uint8]:
+        """Frames ``first`` up to ``first + count`` of a video, or fewer where it ends: (T, H, W, 3) RGB."""
+        if path != self._path or first < self._next:
+            self.close()
+            self._path, self._capture, self._next = path, opencv().VideoCapture(str(path.absolute())), 0
         # Not by seeking: with most codecs that lands on a key frame nearby.
-        for _ in range(first):
-            capture.grab()
-        while len(frames) < count:
-            read, frame = capture.read()
+        while self._next < first and self._capture.grab():
+            self._next += 1
+        frames: list[NDArray[np.uint8]] = []
+        while self._next == first + len(frames) and len(frames) < count:
+            read, frame = self._capture.read()
             if not read:
                 break
             frames.append(np.ascontiguousarray(frame[..., ::-1]))
-    finally:
-        capture.release()
-    return np.stack(frames) if frames else np.zeros((0, 1, 1, 3), np.uint8)
+            self._next += 1
+        return np.stack(frames) if frames else np.zeros((0, 1, 1, 3), np.uint8)
+
+    def close(self) -> None:
+        """Let go of the file that is open, if one is."""
+        if self._capture is not None:
+            self._capture.release()
+        self._path, self._capture, self._next = None, None, 0

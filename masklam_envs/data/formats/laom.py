@@ -112,7 +112,7 @@ def read(path: Path, *, clip: bool = True) -> tuple[dict[str, Any], Iterator[Epi
     _warn_of_lengths(path, groups, [frames for frames, _, _ in shapes])
     width, masked = shapes[0][1], _masked(path, groups, [has_mask for *_, has_mask in shapes])
     bound = 1.0 if clip else _largest(h5py, path, groups)
-    known = recorded_bounds(inside, width) if clip else None
+    known = recorded_bounds(inside, width, 0.0 if clip else bound)
     low, high = known or ([-bound] * width, [bound] * width)
     meta = pixel_meta(
         "laom",
@@ -147,7 +147,7 @@ def _episodes(h5py: Any, path: Path, groups: list[str], masked: bool, bounds: An
                 (actions if bounds is None else clipped(actions, *bounds))[:-1],
                 np.asarray(rewards, np.float32)[:-1],
                 np.asarray(states, np.float32),
-                bool(group.attrs.get("terminated", False)),
+                False,  # what a terminated episode ended with is not in it: as many frames as actions
                 int(group.attrs.get("reset_seed", number)),
             )
 

@@ -14,6 +14,7 @@ On disk::
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from numpy.typing import NDArray
 from masklam_envs.data.formats.episodes import (
     Episode,
     brief,
+    check_at_least_one,
+    check_fps,
     episodes_of,
     numbers_of,
     pixel_meta,
@@ -34,7 +37,7 @@ from masklam_envs.data.formats.episodes import (
     warn_without_masks,
     whole,
 )
-from masklam_envs.data.formats.images import VideoWriter, decoded, png, video_frames
+from masklam_envs.data.formats.images import VideoReader, VideoWriter, decoded, png
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.errors import unknown_name
 
@@ -66,10 +69,17 @@ def export(
     :param task: what is done, in words; None: the task's id
     :param robot_type: None: the base environment's id
     :param rows_per_file: a file ends with the episode in which it has so many
-    :raises ValueError: for an unknown coding
+    :raises ValueError: for an unknown coding, numbers out of range, or video of an odd size
     """
     if coding not in CODINGS:
         raise ValueError(unknown_name("coding of pixels", coding, CODINGS))
+    check_fps(fps)
+    check_at_least_one("rows_per_file", rows_per_file)
+    if coding == "video" and frames.image_size % 2:
+        raise ValueError(
+            f"MPEG-4 has no frames of an odd size, and these have {frames.image_size} pixels: use coding='image' "
+            "(-o coding=image), or draw them at another size"
+        )
     meta = frames.trajectories.meta
     words = task or str(meta.get("task") or "unknown")
     with whole(path) as part:
@@ -232,7 +242,7 @@ def read(path: Path, *, pixels: str | None = None, mask: str = MASK) -> tuple[di
 
 
 def _episodes(parquet: Any, path: Path, info: dict[str, Any], pixels: str, mask: str | None) -> Iterator[Episode]:
-    features = info["features"]
+    features, videos = info["features"], VideoReader()
     wanted = [name for name in (ACTION, REWARD, STATE, pixels, *([mask] if mask else [])) if name in features]
     columns = [name for name in wanted if features[name]["dtype"] != "video"]
     for episode in sorted(_said_of_all(parquet, path, info, pixels), key=lambda row: row["episode_index"]):
@@ -245,8 +255,9 @@ def _episodes(parquet: Any, path: Path, info: dict[str, Any], pixels: str, mask:
         if len(rows) != count:
             raise ValueError(f"{where}: {file} holds {len(rows)} of its {count} rows; download it again")
         if count < 2:
+            warnings.warn(f"{where}: its only row is left out, an episode has two or more", stacklevel=2)
             continue
-        seen = _pixels(path, info, episode, rows, pixels)
+        seen = _pixels(path, info, episode, rows, pixels, videos)
         masks = None if mask is None else np.stack([decoded(where, row[mask], grey=True) for row in rows])
         yield _joined(where, rgbm_of(where, seen, masks), rows, features, number)
 
@@ -286,7 +297,14 @@ def _joined(
     )
 
 
-def _pixels(path: Path, info: dict[str, Any], episode: dict[str, Any], rows: list[dict[str, Any]], key: str) -> Any:
+def _pixels(
+    path: Path,
+    info: dict[str, Any],
+    episode: dict[str, Any],
+    rows: list[dict[str, Any]],
+    key: str,
+    videos: VideoReader,
+) -> Any:
     if info["features"][key]["dtype"] == "image":
         return np.stack([decoded(f"{path}, episode {episode['episode_index']}", row[key]) for row in rows])
     file = path / info["video_path"].format(
@@ -297,7 +315,7 @@ def _pixels(path: Path, info: dict[str, Any], episode: dict[str, Any], rows: lis
     if not file.is_file():
         raise ValueError(f"{file} is missing; download the dataset again")
     first = round(episode[f"videos/{key}/from_timestamp"] * info["fps"])
-    frames = video_frames(file, first, len(rows))
+    frames = videos.frames(file, first, len(rows))
     if len(frames) < len(rows):
         raise ValueError(
             f"{file} ends in episode {episode['episode_index']}: {len(frames)} of its {len(rows)} frames can be read; "

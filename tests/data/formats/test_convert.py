@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 import warnings
 
@@ -164,8 +165,42 @@ def test_every_layout_is_a_module_that_says_which_extra_it_needs(monkeypatch):
 
 def test_options_of_the_command_line():
     assert parse_options(["a-b=1", "c=x", 'd={"e": 1.5}']) == {"a_b": 1, "c": "x", "d": {"e": 1.5}}
+    assert parse_options(["a=True", "b=False", "c=None", "d=false"]) == {"a": True, "b": False, "c": None, "d": False}
     with pytest.raises(ValueError, match="an option is name=value, got 'length'"):
         parse_options(["length"])
+
+
+@pytest.mark.parametrize(
+    ("to", "options", "message"),
+    [
+        ("laom", {"length": "abc"}, "option length of 'laom' must be a whole number or None, got 'abc'"),
+        ("laom", {"labelled": True}, "option labelled of 'laom' must be a whole number or None, got True"),
+        ("huggingface", {"rows_per_file": 0}, "rows_per_file must be a whole number from 1 on, got 0"),
+        (
+            "huggingface",
+            {"rows_per_file": 2.5},
+            "option rows_per_file of 'huggingface' must be a whole number, got 2.5",
+        ),
+        ("huggingface", {"split": "../../esc"}, "split must be a name of letters, digits"),
+        ("lerobot", {"rows_per_file": -3}, "rows_per_file must be a whole number from 1 on, got -3"),
+        ("lerobot", {"fps": 0}, "fps must be a number above 0, got 0"),
+        ("lerobot", {"fps": "fast"}, "option fps of 'lerobot' must be a number, got 'fast'"),
+        ("folder", {"fps": float("nan")}, "fps must be a number above 0, got nan"),
+    ],
+)
+def test_an_option_of_another_kind_or_out_of_range_is_named(physics, tmp_path, to, options, message):
+    pytest.importorskip("h5py")
+    pytest.importorskip("pyarrow")
+    with pytest.raises(ValueError, match=re.escape(message)):
+        convert_dataset(physics, tmp_path / "written", to, view={"image_size": 36}, **options)
+    assert {path.name for path in tmp_path.iterdir()} <= {physics.name}
+
+
+def test_a_word_is_no_flag(physics, tmp_path):
+    pytest.importorskip("h5py")
+    convert_dataset(physics, tmp_path / "x.hdf5", "laom", view={"image_size": 36}, length=4)
+    with pytest.raises(ValueError, match="option clip of 'laom' must be True or False, got 'no'"):
+        import_dataset(tmp_path / "x.hdf5", tmp_path / "back", clip="no")
 
 
 def test_the_command_converts_there_and_back(physics, tmp_path):

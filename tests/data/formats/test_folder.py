@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from masklam_agents import BC, LAPO, MaskLAM
-from masklam_envs import Frames
+from masklam_envs import Frames, LazyFrames
 from masklam_envs.data.formats import folder as layout
 from masklam_envs.data.formats import images, import_dataset
 from tests.data.formats.helpers import assert_episode, cut, disk_of
@@ -169,6 +170,25 @@ def test_a_pixel_that_is_half_covered_is_the_agent_s_as_everywhere(tmp_path):
     assert found[0, :3].tolist() == [255, 0, 0] and not found[1:].any()
 
 
+def test_masks_of_0_and_1_are_those_of_0_and_255(video_only, tmp_path):
+    layout.export(video_only, tmp_path / "clips")
+    for file in (tmp_path / "clips").rglob("*.png"):
+        file.write_bytes(images.png(images.decoded("", file.read_bytes(), grey=True) // 255))
+    assert np.array_equal(import_dataset(tmp_path / "clips", tmp_path / "back", size=36).mask, video_only.mask)
+
+
+def test_options_of_a_source_that_is_not_named_are_refused(video_only, tmp_path):
+    layout.export(video_only, tmp_path / "clips")
+    with pytest.raises(ValueError, match="mask_options .* are of a mask source: name it"):
+        import_dataset(tmp_path / "clips", tmp_path / "back", mask_options={"threshold": 3})
+
+
+def test_bounds_that_we_wrote_stay(drawn, tmp_path):
+    meta = {**drawn.trajectories.meta, "action_low": [-4.0] * 3, "action_high": [4.0] * 3}
+    layout.export(LazyFrames(dataclasses.replace(drawn.trajectories, meta=meta), drawn.view), tmp_path / "clips")
+    assert import_dataset(tmp_path / "clips", tmp_path / "back").trajectories.meta["action_high"] == [4.0] * 3
+
+
 def test_without_opencv_the_cure_is_named(clips, drawn, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     for work in (
@@ -176,7 +196,7 @@ def test_without_opencv_the_cure_is_named(clips, drawn, tmp_path, monkeypatch):
         lambda: layout.export(drawn, tmp_path / "written"),
         lambda: images.png(np.zeros((4, 4), np.uint8)),
         lambda: images.decoded("row 3", b"a png"),
-        lambda: images.video_frames(clips / "a.mp4", 0, 1),
+        lambda: images.VideoReader().frames(clips / "a.mp4", 0, 1),
     ):
         with pytest.raises(ImportError, match=r"pip install opencv-python-headless.*libGL"):
             work()

@@ -63,6 +63,19 @@ def test_what_is_written_is_read(drawn, tmp_path, variant):
     assert frames.trajectories.meta["source"]["recorded"]["view"]["distractor"] == "video"
 
 
+def test_files_go_on_in_the_order_of_their_numbers(drawn, tmp_path):
+    huggingface.export(drawn, tmp_path / "rows")
+    [file] = (tmp_path / "rows" / "data").iterdir()
+    table = parquet.read_table(file)
+    for number in range(12):  # episodes go from file to file, whose numbers have no zeros before them
+        rows = len(table) * number // 12, len(table) * (number + 1) // 12
+        parquet.write_table(table.slice(rows[0], rows[1] - rows[0]), tmp_path / f"part-{number}.parquet")
+    file.unlink()
+    frames = import_dataset(tmp_path, tmp_path / "back", "huggingface")
+    for e in range(3):
+        assert_episode(frames, e, drawn, int(drawn.trajectories.lengths[e]))
+
+
 def test_the_clean_frame_stands_beside_the_distracted_one(drawn, tmp_path):
     huggingface.export(drawn, tmp_path / "rows", variant="dmw")
     row = rows_of(tmp_path / "rows")[2]

@@ -79,6 +79,25 @@ def test_what_is_written_is_read(file, equal, tmp_path):
     assert meta["source"]["attributes"]["domain_name"] == "Hopper-v5"
 
 
+def test_an_end_that_is_not_in_the_file_is_none(file, tmp_path):
+    with h5py.File(file, "r+") as data:
+        data["1"].attrs["terminated"] = True  # by the last action, which leads to a frame that the layout lacks
+    assert not import_dataset(file, tmp_path / "back").trajectories.terminated.any()
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_bounds_that_we_wrote_stay(file, tmp_path, clip):
+    meta = import_dataset(file, tmp_path / "back", clip=clip).trajectories.meta
+    assert (meta["action_low"], meta["action_high"]) == ([-1.0] * 3, [1.0] * 3)
+
+
+def test_actions_beyond_the_bounds_that_we_wrote_have_their_own(file, tmp_path):
+    with h5py.File(file, "r+") as data:
+        data["1"]["actions"][0] = 2.5
+    meta = import_dataset(file, tmp_path / "back", clip=False).trajectories.meta
+    assert meta["action_high"] == [2.5] * 3
+
+
 def test_unequal_lengths_must_be_cut(drawn, tmp_path):
     lengths = drawn.trajectories.lengths
     assert lengths.min() < lengths.max()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 
+import cv2
 import gymnasium as gym
 import numpy as np
 import pytest
 
-from masklam_envs import LazyFrames, collect
+from masklam_envs import LazyFrames, Trajectories, collect
 from masklam_envs.data.formats import import_dataset, lerobot
 from tests.data.formats.helpers import assert_episode, blot, cut, disk_of
 
@@ -117,6 +118,32 @@ def test_what_lerobot_writes_is_read(tmp_path):
     assert frames.trajectories.lengths.tolist() == [4, 4]
     assert np.array_equal(frames.pixels[9], pixels) and np.array_equal(frames.mask[9], mask)
     assert np.array_equal(frames.trajectories.states(1)[4], numbers["observation.state"])
+
+
+def test_video_of_an_odd_size_is_refused(tmp_path):
+    env = gym.make("MaskHopper-v0", image_size=35)
+    frames = LazyFrames(collect(env, 1, max_steps=3), env)
+    with pytest.raises(ValueError, match="no frames of an odd size, and these have 35 pixels: use coding='image'"):
+        lerobot.export(frames, tmp_path / "robot")
+    lerobot.export(frames, tmp_path / "robot", coding="image")
+    assert import_dataset(tmp_path / "robot", tmp_path / "back").image_size == 35
+
+
+def test_a_video_is_decoded_once(folder, tmp_path, monkeypatch):
+    opened = []
+    capture = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", lambda name: opened.append(name) or capture(name))
+    import_dataset(folder, tmp_path / "back")
+    assert len(opened) == 1
+
+
+def test_episodes_of_one_row_are_told(drawn, tmp_path):
+    short = LazyFrames(collect(gym.make("MaskHopper-v0"), 2, max_steps=1, seed=0), drawn.view)
+    longer = LazyFrames(Trajectories.joined([drawn.trajectories, short.trajectories]), drawn.view)
+    lerobot.export(longer, tmp_path / "robot")
+    with pytest.warns(UserWarning, match="episode 3: its only row is left out, an episode has two or more"):
+        frames = import_dataset(tmp_path / "robot", tmp_path / "back")
+    assert frames.trajectories.episodes == 3
 
 
 @pytest.mark.parametrize("coding", ["video", "image"])
