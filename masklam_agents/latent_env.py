@@ -20,8 +20,9 @@ class LatentActionEnv(gym.ActionWrapper[Any, Any, Any], RecordConstructorArgs):
     """Act in an agent's latent space: its decoder, which stays as it is, turns latents into the environment's actions.
 
     An action is a latent in the coordinates in which the agent's policy predicts: about the mean of the latents that it
-    was cloned on, in its basis, in which they have a spread of at most 1 in every direction.  So the policy's network
-    and any algorithm of SB3 mean the same by a number.
+        was cloned on, in its basis.  So the policy's network and any algorithm of SB3 mean the same by a number.  The
+    latents' spread is at most 1 in every coordinate, or, of agents with ``whiten=None`` (the papers' presets), 1 in
+    the mean over coordinates and up to the root of their number in one: give those a larger ``bound``.
 
     :param env: an environment that the agent can act in
     :param agent: an agent whose latent policy is cloned and whose decoder is trained, or its file
@@ -38,10 +39,12 @@ class LatentActionEnv(gym.ActionWrapper[Any, Any, Any], RecordConstructorArgs):
         agent = load_agent(agent) if isinstance(agent, str) else agent  # type: ignore[assignment]
         if not isinstance(agent, LatentActionAlgorithm):
             raise TypeError(f"LatentActionEnv needs an agent with latent actions, got {type(agent).__name__}")
+        if "decode" not in agent.stages:
+            raise TypeError(f"the latents of {type(agent).__name__} are actions: act in the environment itself")
         if not agent.progress.get("decode"):
             raise ValueError(
                 "this agent's decoder is not trained, its actions would be noise: run its stage 'decode' with labels "
-                "first, or use agent.finetune(), which trains the decoder on the reward"
+                "first. Without labels agent.finetune() learns policy and decoder from the reward, in place of this"
             )
         if agent.action_space != env.action_space:
             raise ValueError(f"the agent acts in {agent.action_space}, the environment in {env.action_space}")

@@ -225,7 +225,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         masked = self.config["loss"] != "plain" or self.config["mask_input"]
         target = gather(frames.rgbm, anchors[:, None] + 1, mask_channel=masked, layout="planes")
         current = self.policy.gathered_current(frames.rgbm, anchors, half=self._half)
-        return x, as_tensor(target).to(self.device), current
+        return x, as_tensor(target).to(self.policy.device), current
 
     def _loss_of_inputs(self, inputs: Any, rng: np.random.Generator | None) -> th.Tensor:
         """The loss of what ``_pretrain_inputs`` made."""
@@ -303,6 +303,11 @@ class LatentActionAlgorithm(OfflineAlgorithm):
                 f"the frames are {frames.image_size} pixels wide, the agent was made for {self.policy.image_size}: "
                 "draw them at that size"
             )
+        if self._reads_masks and frames.trajectories.meta.get("masks") == "none":
+            raise ValueError(
+                f"the latents of this {type(self).__name__} are made of masks, and the frames have none: make some "
+                "(masklam segment DATASET --mask-source motion)"
+            )
         windows = self._windows(frames)
         index = self.policy.joined(windows.stack(anchors), windows.stack(self.ahead(frames, anchors)))
         with evaluating(self.policy), th.no_grad():
@@ -373,6 +378,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
 
     def _pair(self, obs: Any, next_obs: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64], bool]:
         """Two observations as frames (F, H, W, 4), the index of both into them, whether it is a batch."""
+        self._need_policy()
         count = self.config["frame_stack"]
         stacks = []
         for each in (obs, next_obs):
@@ -482,6 +488,8 @@ def _mask_stack(obs: Any, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         raise ValueError("this agent's IDM reads masks: give observations as a dict with 'pixels' and 'mask'")
     mask = np.asarray(obs["mask"])
     mask = mask[None] if mask.ndim == 3 else mask
+    if mask.ndim == 4 and mask.shape[2:] == (height, width) and mask.shape[1] in (1, count):
+        mask = mask.transpose(0, 2, 3, 1)  # channels first, as SB3 hands out images
     if mask.shape == (batch, height, width, 1):
         mask = np.repeat(mask, count, axis=-1)
     if mask.shape != (batch, height, width, count) or mask.dtype != np.uint8:

@@ -259,7 +259,7 @@ class ExternalLAM(LatentActionAlgorithm):
 
     def _tensors(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> list[Shown[th.Tensor]]:
         """Frames (F, H, W, 4) by index (B, n) as observations of ``frame_stack`` frames, and of what is left over."""
-        x = th.from_numpy(gather(rgbm, index, mask_channel=True, layout="image")).to(self.device)
+        x = th.from_numpy(gather(rgbm, index, mask_channel=True, layout="image")).to(self.policy.device)
         x = x.unflatten(-1, (index.shape[1], 4)).permute(0, 3, 4, 1, 2)
         seen = [Shown(pixels=part[:, :, :3].flatten(1, 2)) for part in x.split(self.config["frame_stack"], dim=1)]
         if self._mask_channel:

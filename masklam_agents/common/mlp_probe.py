@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from masklam_agents.common.probe import ProbeResult, checked_samples, scored
+from masklam_agents.common.seeded import seeded
 
 HIDDEN = 128
 BATCH = 128
@@ -40,8 +41,7 @@ def mlp_probe(
     z, a, z_test, a_test = checked_samples(train_latents, train_actions, test_latents, test_actions)
     mean, std, middle, spread = z.mean(0), z.std(0) + 1e-8, a.mean(0), a.std(0) + 1e-8
     inputs, targets = ((th.from_numpy(x).float()) for x in ((z - mean) / std, (a - middle) / spread))
-    with th.random.fork_rng(devices=[]):
-        th.manual_seed(seed)
+    with seeded(seed, th.device("cpu")):
         network = _trained(inputs, targets)
 
     def fit(latents: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,11 +10,11 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
-import gymnasium as gym
 import numpy as np
 import torch as th
 from gymnasium import spaces
 from numpy.typing import NDArray
+from stable_baselines3.common.base_class import maybe_make_env
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
@@ -29,7 +29,7 @@ from masklam_agents.common.precision import autocast, trains_in_bf16
 from masklam_agents.common.processes import processes
 from masklam_agents.common.saving import read_agent, space_from_json, space_to_json, write_agent
 from masklam_agents.common.schedules import RATES, STAGES, check_schedules
-from masklam_agents.common.shown import check_colours, shown_view
+from masklam_agents.common.shown import check_colours, check_single, shown_view
 from masklam_agents.common.stacking import PredictState, frames_of, push
 from masklam_agents.common.staged import StagedAlgorithm
 from masklam_envs.data.blocks import Blocks
@@ -90,11 +90,7 @@ class OfflineAlgorithm(StagedAlgorithm):
         device: th.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
-        if isinstance(env, gym.vector.VectorEnv):
-            raise TypeError(
-                "env is one of Gymnasium's vector environments, and agents take those of Stable-Baselines3: use "
-                "masklam_agents.MaskVecEnv(id, num_envs), DummyVecEnv, or a single environment"
-            )
+        check_single(env)
         check_colours(env)
         super().__init__(
             config | {"network": named(config["network"])},
@@ -187,8 +183,9 @@ class OfflineAlgorithm(StagedAlgorithm):
         :param force_reset: as in SB3
         :raises ValueError: when they are others, or not in colour
         """
+        check_single(env)
         check_colours(env)
-        wrapped = self._wrap_env(env, self.verbose)
+        wrapped = self._wrap_env(maybe_make_env(env, self.verbose), self.verbose)
         space = wrapped.action_space
         if self.action_space is None:  # made without environment and dataset
             self.observation_space, self.action_space = wrapped.observation_space, space
@@ -252,6 +249,11 @@ class OfflineAlgorithm(StagedAlgorithm):
         warn_of_other_mujoco(recorded)
         return open_frames(recorded, view, progress_bar=self.verbose > 0)
 
+    def _need_policy(self) -> None:
+        """Complain of an agent without networks: what they are made for is not known yet."""
+        if getattr(self, "policy", None) is None:
+            raise ValueError(f"this {type(self).__name__} has no networks yet: give it env= or dataset= first")
+
     def _need_dataset(self) -> Dataset:
         if self.dataset is None:
             raise ValueError(f"{type(self).__name__} needs a dataset to train: pass dataset=render_frames(...)")
@@ -260,12 +262,23 @@ class OfflineAlgorithm(StagedAlgorithm):
                 f"the dataset's frames are {self.dataset.image_size} pixels wide, the agent was made for "
                 f"{self.policy.image_size}; render the dataset at image_size={self.policy.image_size}"
             )
-        if self._learns_from_masks and self.dataset.trajectories.meta.get("masks") == "none":
+        return self.dataset
+
+    def _check_masks(self, stage: str) -> None:
+        if self._needs_masks(stage) and self._need_dataset().trajectories.meta.get("masks") == "none":
             raise ValueError(
                 f"this {type(self).__name__} learns from masks and the dataset has none: import it with a mask source "
                 "(masklam import --mask-source motion), or use mask_channel=False, mask_input=False, loss='plain'"
             )
-        return self.dataset
+
+    def _needs_masks(self, stage: str) -> bool:
+        """Whether a stage looks at the dataset's masks."""
+        return self._learns_from_masks if stage == "pretrain" else stage == "clone" and self._reads_masks
+
+    @property
+    def _reads_masks(self) -> bool:
+        """Whether latents are made of masks too."""
+        return False
 
     def _warn_of_data(self, first: bool) -> None:
         if self._learns_from_masks and first:
@@ -323,6 +336,7 @@ class OfflineAlgorithm(StagedAlgorithm):
         The stage begins anew with every block of the dataset.
         """
         dataset, config = self._need_dataset(), self.config
+        self._check_masks(stage)
         if not self._in_blocks(stage):
             whole = self._begin_stage(stage, dataset)
             return lambda update: whole, 0
@@ -393,6 +407,7 @@ class OfflineAlgorithm(StagedAlgorithm):
         :param deterministic: the policy is deterministic; accepted for SB3's interface
         :return: actions (A,) or (B, A) within the action space, and the state
         """
+        self._need_policy()
         pixels, batched = frames_of(observation, self.policy.image_size)
         stacks, state = push(pixels, self.config["frame_stack"], state, episode_start)
         with evaluating(self.policy), th.no_grad():
@@ -463,6 +478,7 @@ class OfflineAlgorithm(StagedAlgorithm):
         """
         if exclude or include:
             raise ValueError("a MaskLAM agent file is whole: exclude and include are not supported")
+        self._need_policy()
         if processes().rank:
             return
         tensors = {f"policy.{name}": tensor for name, tensor in self.policy.state_dict().items()}

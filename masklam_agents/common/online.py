@@ -24,7 +24,7 @@ from torch import nn
 from masklam_agents.common.gather import PATCH, SCALE
 from masklam_agents.common.networks import get_network
 from masklam_agents.common.policies import DECODER_HIDDEN, ActionDecoder
-from masklam_agents.common.shown import check_colours
+from masklam_agents.common.shown import check_colours, check_single
 from masklam_agents.common.stacking import PredictState, frames_of, push
 from masklam_agents.common.staged import check_samples
 from masklam_agents.common.vec_env import MaskVecEnv
@@ -131,6 +131,14 @@ class LatentFeatures(BaseFeaturesExtractor):
         return self.actor(x) @ self.latent_basis + self.latent_mean
 
 
+#: what no ``policy_kwargs`` change: the actor is the agent's
+OF_THE_AGENT = (
+    *("net_arch", "activation_fn", "ortho_init", "normalize_images", "share_features_extractor"),
+    *("features_extractor_class", "features_extractor_kwargs"),
+    *("network", "frame_stack", "latent_dim", "decodes", "decoder_hidden"),
+)
+
+
 class LatentActorCritic(ActorCriticPolicy):
     """An actor that is a latent policy and a decoder, and a critic with a latent policy of its own.
 
@@ -163,6 +171,8 @@ class LatentActorCritic(ActorCriticPolicy):
         **kwargs: Any,
     ) -> None:
         self.decodes, self.decoder_hidden, self.trained = decodes, decoder_hidden, trained
+        self._holds = False
+        self._held: list[nn.Parameter] = []
         features = {"network": network, "frame_stack": frame_stack, "latent_dim": latent_dim}
         fixed = {
             "net_arch": {"pi": [], "vf": [256]},
@@ -179,7 +189,6 @@ class LatentActorCritic(ActorCriticPolicy):
         super()._build(lr_schedule)
         size = int(np.prod(self.action_space.shape or ()))
         self.action_net = ActionDecoder(self.features_dim, size, self.decoder_hidden) if self.decodes else nn.Identity()
-        self.hold_actor(False)
         # A new one, because the decoder's weights are new: the base class made its own before they existed.
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
@@ -195,11 +204,21 @@ class LatentActorCritic(ActorCriticPolicy):
         return actor.latents(x), critic.latents(x)
 
     def hold_actor(self, held: bool) -> None:
-        """Hold all weights behind the actions, or let those move that are trained."""
-        for parameter in (*self.action_net.parameters(), self.log_std):
-            parameter.requires_grad_(not held)
-        for parameter in self.pi_features_extractor.parameters():
-            parameter.requires_grad_(not held and self.trained == "all")
+        """From the next update on hold all weights behind the actions, or let those move that are trained."""
+        self._holds = held
+
+    def set_training_mode(self, mode: bool) -> None:
+        """Weights are held while an update is made and not else: an agent has the same modules."""
+        super().set_training_mode(mode)
+        for parameter in self._held:
+            parameter.requires_grad_(True)
+        self._held = [each for each in self._to_hold() if each.requires_grad] if mode else []
+        for parameter in self._held:
+            parameter.requires_grad_(False)
+
+    def _to_hold(self) -> list[nn.Parameter]:
+        latents = [] if self.trained == "all" and not self._holds else [*self.pi_features_extractor.parameters()]
+        return [*latents, *self.action_net.parameters(), self.log_std] if self._holds else latents
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         data = super()._get_constructor_parameters()
@@ -211,10 +230,10 @@ class LatentActorCritic(ActorCriticPolicy):
 class WarmUp(BaseCallback):
     """Hold the actor until so many environment steps are done, while the critic learns what it is worth.
 
-    :param steps: environment steps; above 0: at least for the first update, however long a rollout is
+    :param steps: environment steps; above 0: at least for the first update, however long a rollout is; infinite: always
     """
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: float) -> None:
         super().__init__()
         self.steps = steps
 
@@ -234,6 +253,7 @@ def stacked_env(env: GymEnv | str, frame_stack: int, image_size: int) -> Stacked
     :param frame_stack: frames of a stack
     :param image_size: side of a frame, pixels
     """
+    check_single(env)
     check_colours(env)
     if isinstance(env, str):
         env = MaskVecEnv(env, NUM_ENVS)
@@ -267,10 +287,21 @@ def finetune(
     if warm_up:
         assert isinstance(model.policy, LatentActorCritic)
         model.policy.hold_actor(True)
-        hooks.append(WarmUp(max(1, round(warm_up * total_timesteps))))
+        hooks.append(WarmUp(math.inf if warm_up == 1 else max(1, round(warm_up * total_timesteps))))
     given: list[Any] = callback if isinstance(callback, list) else [callback]
     hooks += [each if isinstance(each, BaseCallback) else ConvertCallback(each) for each in given if each is not None]
-    return model.learn(total_timesteps, callback=CallbackList(hooks), progress_bar=progress_bar)
+    try:
+        return model.learn(total_timesteps, callback=CallbackList(hooks), progress_bar=progress_bar)
+    finally:
+        _let_go(model)
+
+
+def _let_go(model: OnPolicyAlgorithm) -> None:
+    """Leave nothing of a warm-up, or of an update that was stopped, in modules that the agent has too."""
+    policy = model.policy
+    assert isinstance(policy, LatentActorCritic)
+    policy.hold_actor(False)
+    policy.set_training_mode(False)
 
 
 def online_model(
@@ -297,6 +328,9 @@ def online_model(
     }
     if normalize_reward:
         venv = VecNormalize(venv, norm_obs=False, gamma=options["gamma"])
+    _check_policy_kwargs(options.get("policy_kwargs", {}))
+    if trained == "decoder" and not isinstance(agent.policy.decoder, ActionDecoder):
+        raise ValueError(f"{type(agent).__name__} has no decoder, its policy acts: use trained='all'")
     spread = EXPLORATION * float(np.mean(space.high - space.low)) / 2
     options["policy_kwargs"] = {
         "log_std_init": math.log(spread),
@@ -313,6 +347,13 @@ def online_model(
     _start_from(model.policy, agent)
     _fit_whitening(model)
     return model
+
+
+def _check_policy_kwargs(given: dict[str, Any]) -> None:
+    if taken := sorted(set(given) & {*OF_THE_AGENT, "trained"}):
+        raise ValueError(
+            f"policy_kwargs of finetune hold {', '.join(taken)}, which the agent's own networks decide: leave it out"
+        )
 
 
 def _start_from(policy: LatentActorCritic, agent: OfflineAlgorithm) -> None:

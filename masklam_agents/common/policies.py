@@ -26,14 +26,14 @@ IDM_INPUTS = ("stacks", "frames")
 @contextlib.contextmanager
 def evaluating(policy: BasePolicy) -> Iterator[None]:
     """Within it a policy answers as when it is trained: who asks in the middle of training changes nothing."""
-    training = policy.training
+    training = [module for module in policy.modules() if module.training]  # some may be: those that SB3 trains, too
     if training:
         policy.set_training_mode(False)
     try:
         yield
     finally:
-        if training:
-            policy.set_training_mode(True)
+        for module in training:
+            module.training = True
 
 
 class ActionDecoder(nn.Module):

@@ -34,6 +34,7 @@ def trains_in_bf16(precision: str, device: th.device) -> bool:
 
 def _has_bf16(device: th.device) -> bool:
     if device.type == "cuda":
-        return th.cuda.is_bf16_supported()
+        with th.cuda.device(device):
+            return th.cuda.is_bf16_supported(including_emulation=False)
     capabilities = th.backends.cpu.get_cpu_capability()
     return device.type == "cpu" and capabilities.startswith("AVX512") and th.cpu._is_avx512_bf16_supported()

@@ -30,6 +30,18 @@ def shown_view(env: Any) -> View | None:
     return view
 
 
+def check_single(env: Any) -> None:
+    """Complain of Gymnasium's vector environments.
+
+    :raises TypeError: for one of them
+    """
+    if isinstance(env, gym.vector.VectorEnv):
+        raise TypeError(
+            "env is one of Gymnasium's vector environments, and agents take those of Stable-Baselines3: use "
+            "masklam_agents.MaskVecEnv(id, num_envs), DummyVecEnv, or a single environment"
+        )
+
+
 def check_colours(env: Any) -> None:
     """Complain of wrappers by which an agent would not see red, green and blue under ``pixels``.
 

@@ -19,6 +19,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import MaybeCallback
 
 from masklam_agents.common.ahead import LossOf, PreparedLoss
+from masklam_agents.common.checks import is_integer
 from masklam_agents.common.processes import called, processes
 from masklam_agents.common.schedules import RATES, Schedule
 
@@ -155,6 +156,8 @@ class StagedAlgorithm(BaseAlgorithm):
         progress_bar: bool,
     ) -> Self:
         """Run stages, each up to so many updates."""
+        if not is_integer(log_interval, 1):
+            raise ValueError(f"log_interval must be an integer >= 1, updates between log lines, got {log_interval!r}")
         self._optimizer, self._optimizer_state = None, self._momenta()
         first = not processes().rank
         self._warn_of_data(first)

@@ -22,6 +22,8 @@ from masklam_agents.common.precision import autocast
 from masklam_agents.common.processes import processes
 from masklam_agents.laom.networks import PUBLISHED, SharedEncoderIDM, begin_orthogonal, make_encoder
 
+ENCODER_SCALE = 12  # LAOM's paper
+
 
 class IDMPolicy(LatentActionPolicy):
     """The inverse model's output is the action itself: no forward model, no decoder.
@@ -32,7 +34,9 @@ class IDMPolicy(LatentActionPolicy):
     :param kwargs: as in ``LatentActionPolicy``
     """
 
-    def __init__(self, *args: Any, head_dim: int | None = None, encoder_scale: int = 12, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, head_dim: int | None = None, encoder_scale: int = ENCODER_SCALE, **kwargs: Any
+    ) -> None:
         self._sizes = (head_dim, encoder_scale)
         super().__init__(*args, **kwargs)
         self.decoder = nn.Identity()
@@ -93,7 +97,7 @@ class IDM(LatentActionAlgorithm):
         max_grad_norm: dict[str, float] | None = None,
         schedules: dict[str, dict[str, Any]] | None = None,
         head_dim: int | None = None,
-        encoder_scale: int = 12,
+        encoder_scale: int = ENCODER_SCALE,
         label_target: str = "policy",
         precision: str = "auto",
         policy_kwargs: dict[str, Any] | None = None,
@@ -109,6 +113,8 @@ class IDM(LatentActionAlgorithm):
         super()._check_config()
         check_integers(self.config, 1, "head_dim", optional=True)
         check_integers(self.config, 1, "encoder_scale")
+        if self.config["encoder_scale"] != ENCODER_SCALE and self.config["head_dim"] is None:
+            raise ValueError("encoder_scale is of the encoder under the act head: give head_dim too, or leave it out")
 
     def _policy_arguments(self) -> dict[str, Any]:
         names = ("mask_channel", "head_dim", "encoder_scale")

@@ -104,6 +104,8 @@ class LAOM(LatentActionAlgorithm):
         check_numbers(config, "label_weight", "tau")
         if config["label_target"] != "policy" and not config["label_weight"]:
             raise ValueError("label_target is of the supervision: give label_weight too, or leave it out")
+        if config["label_batch"] is not None and not config["label_weight"]:
+            raise ValueError("label_batch is of the supervision: give label_weight too, or leave it out")
         if not 0 < config["tau"] <= 1:
             raise ValueError(f"tau must be in (0, 1], got {config['tau']!r}")
 

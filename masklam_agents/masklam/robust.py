@@ -121,7 +121,8 @@ class RobustMaskLAM(MaskLAM):
             batch = frames.rgbm[rows]
             labels = th.from_numpy(is_agent(batch[..., 3]).astype(np.float32))
             pixels = th.from_numpy(varied(batch[..., :3], rng))
-            return pixels.to(self.device), labels.to(self.device)
+            device = self.policy.device  # not the agent's: "cuda" is another GPU on this thread
+            return pixels.to(device), labels.to(device)
 
         def loss(batch: tuple[th.Tensor, th.Tensor], rng: np.random.Generator) -> th.Tensor:
             pixels, labels = batch
@@ -153,3 +154,6 @@ class RobustMaskLAM(MaskLAM):
     @property
     def _reads_masks(self) -> bool:
         return False
+
+    def _needs_masks(self, stage: str) -> bool:
+        return stage == "segment"

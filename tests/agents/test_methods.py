@@ -158,6 +158,8 @@ def test_errors_name_the_cure(frames):
     for samples in (0, -5, "5", float("nan"), float("inf")):
         with pytest.raises(ValueError, match=f"total_timesteps must be at least one sample, got {samples!r}"):
             make("lapo", frames).learn(samples)
+    with pytest.raises(ValueError, match="log_interval must be an integer >= 1, updates between log lines, got 0"):
+        make("lapo", frames).learn(64, log_interval=0)
     for limit in (0, -3, 2.5, True):
         with pytest.raises(ValueError, match=f"limit must be an integer >= 1, the transitions to look at, got {limit}"):
             make("lapo", frames).probe(frames, limit)

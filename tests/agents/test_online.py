@@ -13,9 +13,10 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 import masklam_agents
-from masklam_agents import BC, LAPO, LatentActionEnv, MaskLAM, stacked_env
+from masklam_agents import BC, IDM, LAPO, LatentActionEnv, MaskLAM, stacked_env
 from masklam_agents.common.gather import gather
 from masklam_agents.common.online import StackedPixels, network_input, online_model
+from masklam_agents.common.policies import evaluating
 from masklam_agents.common.stacking import push
 from masklam_envs.wrappers import FrameStack
 from tests.agents.conftest import SIZE, make_env
@@ -175,6 +176,51 @@ def test_a_decoder_without_labels_reads_latents_in_their_scale(frames):
     assert np.allclose(decoder.mean, z.mean(0), atol=1e-4)
     spread = ((z - decoder.mean.numpy()) / decoder.scale.numpy()).std(0)
     assert (spread > 0.2).all() and (spread <= 1.01).all()
+
+
+def test_nothing_of_a_warm_up_is_left_when_training_was_stopped_in_it(trained):
+    agent = copy.deepcopy(trained["MaskLAM"])
+    model = agent.finetune(envs(2), 64 * 4, warm_up=0.9, callback=lambda *_: False, **SMALL)
+    before = weights(agent.policy.actor)
+    model.learn(64 * 2)
+    assert not equal(before, weights(agent.policy.actor))
+
+
+def test_a_warm_up_of_all_steps_never_moves_the_actor(trained):
+    agent = copy.deepcopy(trained["MaskLAM"])
+    before = weights(agent.policy.actor), weights(agent.policy.decoder)
+    agent.finetune(envs(2), 64 * 3, warm_up=1.0, **SMALL)
+    assert equal(before[0], weights(agent.policy.actor)) and equal(before[1], weights(agent.policy.decoder))
+
+
+def test_an_agent_whose_decoder_alone_was_tuned_can_be_cloned_again(trained):
+    agent = copy.deepcopy(trained["MaskLAM"])
+    agent.finetune(envs(2), 64, trained="decoder", **SMALL)
+    assert all(parameter.requires_grad for parameter in agent.policy.actor.parameters())
+    before = weights(agent.policy.actor)
+    agent.clone(64)
+    assert not equal(before, weights(agent.policy.actor))
+
+
+def test_an_agent_answers_as_when_trained_though_sb3_trains_its_modules(trained):
+    policy = copy.deepcopy(trained["MaskLAM"].policy)
+    policy.set_training_mode(False)
+    policy.actor.train()
+    with evaluating(policy):
+        assert not any(module.training for module in policy.modules())
+    assert policy.actor.training and not policy.training and not policy.idm.training
+
+
+def test_what_finetune_does_not_take_is_named(trained):
+    with pytest.raises(ValueError, match="policy_kwargs of finetune hold activation_fn, net_arch, which the agent"):
+        kwargs = {"net_arch": [8], "activation_fn": th.nn.Tanh}
+        copy.deepcopy(trained["MaskLAM"]).finetune(envs(1), 64, policy_kwargs=kwargs)
+    with pytest.raises(ValueError, match="BC has no decoder, its policy acts: use trained='all'"):
+        copy.deepcopy(trained["BC"]).finetune(envs(1), 64, trained="decoder")
+    with pytest.raises(TypeError, match="one of Gymnasium's vector environments"):
+        trained["BC"].finetune(gym.make_vec("MaskReacher-v0", num_envs=2, image_size=SIZE), 64)
+    with pytest.raises(TypeError, match="the latents of IDM are actions: act in the environment itself"):
+        LatentActionEnv(make_env(), IDM(env=make_env()))
 
 
 def test_mistakes_are_named(trained):
