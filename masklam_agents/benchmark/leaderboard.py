@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from masklam_agents.benchmark.conditions import conditions
+from masklam_agents.benchmark.files import write_text
 from masklam_agents.benchmark.measures import MEASURES, Measure, Place, collect, place_of, strata_of, without_repeats
 from masklam_agents.benchmark.report.page import environment_of_pages
-from masklam_agents.benchmark.report.write import write_text
 from masklam_agents.benchmark.result_files import Found, find_results
 from masklam_agents.benchmark.results import Result, to_json
 from masklam_agents.benchmark.statistics import Interval, aggregate

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import pydantic
 
+from masklam_agents.benchmark.files import write_json
 from masklam_agents.benchmark.results import ADAPTER, SCHEMA, Result, to_json
-from masklam_envs.whole import whole_file
 
 FILE = "result.json"
 #: beside a result that no longer counts: it says why
@@ -34,12 +34,7 @@ def write_result(folder: str | os.PathLike[str], result: Result) -> Path:
     :return: the file
     """
     path = Path(folder) / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as part, part.open("w") as stream:
-        json.dump(to_json(result), stream, indent=1, allow_nan=False)
-        stream.write("\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    write_json(path, to_json(result))
     return path
 
 

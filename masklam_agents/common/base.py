@@ -340,10 +340,6 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         return rgbm, index
 
     @property
-    def _mask_channel(self) -> bool:
-        return self.policy.mask_channel
-
-    @property
     def _reads_masks(self) -> bool:
         return self.policy.mask_channel or self.policy.mask_input
 

@@ -262,7 +262,7 @@ class ExternalLAM(LatentActionAlgorithm):
         x = th.from_numpy(gather(rgbm, index, mask_channel=True, layout="image")).to(self.policy.device)
         x = x.unflatten(-1, (index.shape[1], 4)).permute(0, 3, 4, 1, 2)
         seen = [Shown(pixels=part[:, :, :3].flatten(1, 2)) for part in x.split(self.config["frame_stack"], dim=1)]
-        if self._mask_channel:
+        if self.policy.mask_channel:
             for shown, part in zip(seen, x.split(self.config["frame_stack"], dim=1), strict=True):
                 shown["mask"] = part[:, :, 3]
         return seen
@@ -273,7 +273,7 @@ class ExternalLAM(LatentActionAlgorithm):
         seen: list[Shown[NDArray[np.uint8]]] = []
         for part in np.split(frames, 2, axis=3):
             seen.append(Shown(pixels=part[..., :3].reshape(*part.shape[:3], -1)))
-            if self._mask_channel:
+            if self.policy.mask_channel:
                 seen[-1]["mask"] = part[..., 3]
         return seen
 

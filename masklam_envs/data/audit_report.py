@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from masklam_envs.data.audit import Audit
-from masklam_envs.masks.threshold import is_agent
+from masklam_envs.pictures import outlined
 from masklam_envs.whole import whole_file
 
-OUTLINE = np.array([255, 230, 0], np.uint8)
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{{ audit.name }}</title>
 <style>
@@ -140,7 +139,7 @@ def _drawn(audit: Audit) -> bytes:
         top, bottom = np.ravel(np.asarray(figure.subfigures(2, 1)))
         axes = np.atleast_1d(bottom.subplots(1, len(pixels.pictures)))
         for axis, picture in zip(axes, pixels.pictures, strict=True):
-            axis.imshow(_outlined(picture), interpolation="nearest")
+            axis.imshow(outlined(picture[..., :3], picture[..., 3:]), interpolation="nearest")
             axis.set(xticks=[], yticks=[])
     axes = top.subplots(1, 5)
     axes[0].hist(audit.lengths, bins=20)
@@ -158,13 +157,3 @@ def _drawn(audit: Audit) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=90)
     return file.getvalue()
-
-
-def _outlined(rgbm: Any) -> Any:
-    """A frame (H, W, 4), enlarged four times, with its mask's outline."""
-    large = rgbm[..., :3].repeat(4, axis=0).repeat(4, axis=1)
-    inside = np.pad(is_agent(rgbm[..., 3].repeat(4, axis=0).repeat(4, axis=1)), 1)
-    core = inside[1:-1, 1:-1]
-    all_in = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
-    large[core & ~all_in] = OUTLINE
-    return large

@@ -9,12 +9,11 @@ others flicker.  Here a session of rembg prepares the picture, and the numbers o
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib.util
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from masklam_envs.masks.onnx_runtime import shortage_told, stamp
 from masklam_envs.masks.rembg_sam import FILES as SAM_FILES
 from masklam_envs.masks.rembg_sam import RembgSam
 from masklam_envs.optional import opencv
+from masklam_envs.variables import environment
 
 CUSTOM = ("u2net_custom", "dis_custom", "ben_custom")
 ACTIVATIONS = ("auto", "none", "sigmoid")
@@ -252,7 +252,7 @@ def _session(model: str, file: Path, _stamp: tuple[int, int], providers: tuple[s
         if model not in CUSTOM:
             return rembg.new_session(model, **given)
         # rembg reads a file of yours only from its own folder, so that is where the file is for a moment.
-        with _environment("U2NET_HOME", str(file.parent)):
+        with environment(U2NET_HOME=str(file.parent)):
             return rembg.new_session(model, model_path=str(file), **given)
     except Exception as error:  # ONNX Runtime's own errors have no common base
         raise ValueError(f"{file} is no ONNX file that can be read ({error}); copy or download it again") from error
@@ -300,15 +300,3 @@ def _custom_file(model: str, path: str | os.PathLike[str] | None) -> Path:
             f"train one: `masklam train-segmenter DATASET --rembg {file}`"
         )
     return file
-
-
-@contextlib.contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        os.environ.pop(name)
-        if before is not None:
-            os.environ[name] = before

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from masklam_agents.benchmark.files import write_text
 from masklam_agents.benchmark.measures import BASELINE
 from masklam_agents.benchmark.report.gallery import gather
 from masklam_agents.benchmark.report.headline import write_headline
@@ -15,7 +16,6 @@ from masklam_agents.benchmark.report.summary import Summary, summarize
 from masklam_agents.benchmark.report.tables import results_jsonl, scores_csv, scores_json, tables_tex
 from masklam_agents.benchmark.result_files import find_results
 from masklam_agents.benchmark.statistics import LEVEL, REPETITIONS
-from masklam_envs.whole import whole_file
 
 GALLERY = 24
 
@@ -55,9 +55,3 @@ def write_report(
     write_text(folder / "index.html", page(summary, exhibits, notes, options))
     write_headline(folder / "headline.png", summary)
     return summary
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    with whole_file(path) as part:
-        part.write_text(text, "utf-8")

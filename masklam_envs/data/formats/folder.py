@@ -33,10 +33,10 @@ from masklam_envs.data.formats.episodes import (
 )
 from masklam_envs.data.formats.images import VideoWriter, png, video_chunks
 from masklam_envs.data.frames import Frames, LazyFrames
+from masklam_envs.distractors.files import VIDEO_SUFFIXES
 from masklam_envs.masks.sources import MaskSource, make_mask_source, segment, working_size
 from masklam_envs.optional import opencv
 
-VIDEO_SUFFIXES = frozenset({".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 LONGEST = 1_001  # an episode of 1,000 steps
 PROVENANCE = "masklam.json"  # of a folder that was written here
 WORKING_SIZE = 256  # side to which clips are read where masks are made elsewhere, at least twice the image's
