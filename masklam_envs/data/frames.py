@@ -137,7 +137,8 @@ class LazyFrames:
     :param trajectories: the physics
     :param env: an environment of this package (only its view is used: model, camera, distractor), or a
         :class:`~masklam_envs.view.View`
-    :param block: episodes in memory at a time; 25 of 1,000 steps take 0.4 GB at 64x64
+    :param block: episodes drawn at a time; 25 of 1,000 steps take 0.4 GB at 64x64, and in training those before are
+        let go once the next are drawn
     :param masks: masks of all these frames instead of the view's, see
         :class:`~masklam_envs.data.mask_columns.MaskColumn`; there is a warning when they are of little use
     :raises ValueError: when the physics is of another model, ``block`` is below 1, the masks are of other frames, or a

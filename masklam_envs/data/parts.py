@@ -22,7 +22,7 @@ class PartFrames(LazyFrames):
 
     :param trajectories: the physics, of a task with objects
     :param env: as in :class:`LazyFrames`; its mask's source and target do not matter
-    :param block: episodes in memory at a time
+    :param block: as in :class:`~masklam_envs.data.frames.LazyFrames`
     :raises ValueError: when the model has no object
     """
 

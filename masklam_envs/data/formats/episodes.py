@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import glob
-import importlib
 import json
 import math
 import os
@@ -280,20 +279,6 @@ def recorded_bounds(recorded: Any, width: int, largest: float = 0.0) -> tuple[li
 def clipped(actions: NDArray[np.float32], low: Any, high: Any) -> NDArray[np.float32]:
     """Actions (.., A) cut to bounds of as many numbers; others stay, and are refused where they are stored."""
     return np.clip(actions, low, high).astype(np.float32) if actions.shape[-1:] == (len(low),) else actions
-
-
-def require(module: str, extra: str) -> Any:
-    """Import an optional package.
-
-    :raises ImportError: naming the extra that brings it
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            f"this layout needs {module.split('.')[0]}, which cannot be imported ({error}): "
-            f"pip install 'masklam[{extra}]'"
-        ) from error
 
 
 @contextlib.contextmanager

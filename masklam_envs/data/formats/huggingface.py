@@ -35,7 +35,6 @@ from masklam_envs.data.formats.episodes import (
     provenance,
     recorded_bounds,
     recorded_provenance,
-    require,
     rgbm_of,
     warn_without_masks,
     whole,
@@ -45,6 +44,7 @@ from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.data.mask_columns import MaskColumn
 from masklam_envs.data.subsets import split_episodes, view_of_split
 from masklam_envs.errors import unknown_name
+from masklam_envs.optional import require
 
 TEST = "test"
 _ENDS = ("reward", "terminated", "truncated")
@@ -110,7 +110,7 @@ def export(
     :raises ValueError: for an unknown variant, a split that is no name, numbers out of range, pixels alone for
         ``dmw``, or masks of other frames
     """
-    pa, parquet = require("pyarrow", "hf"), require("pyarrow.parquet", "hf")
+    pa, parquet = require("pyarrow", "pyarrow", "hf"), require("pyarrow.parquet", "pyarrow", "hf")
     if variant not in VARIANTS:
         raise ValueError(unknown_name("variant", variant, VARIANTS))
     if variant == "dmw" and not isinstance(frames, LazyFrames):
@@ -185,7 +185,7 @@ def read(
     :param clip: cut actions to their bounds: those that we wrote, else [-1, 1]
     :raises ValueError: naming file and row when a file is cut short, or a column missing or of another type
     """
-    parquet = require("pyarrow.parquet", "hf")
+    parquet = require("pyarrow.parquet", "pyarrow", "hf")
     if convention not in CONVENTIONS:
         raise ValueError(unknown_name("row convention", convention, CONVENTIONS))
     files = [path] if path.is_file() else sorted(path.rglob(f"{split or ''}*.parquet"), key=by_number)

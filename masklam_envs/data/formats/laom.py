@@ -25,12 +25,12 @@ from masklam_envs.data.formats.episodes import (
     provenance,
     recorded_bounds,
     recorded_provenance,
-    require,
     rgbm_of,
     warn_without_masks,
     whole,
 )
 from masklam_envs.data.frames import Frames, LazyFrames
+from masklam_envs.optional import require
 
 # Attribute of a trajectory in a file of labels: its number in the file it was taken from.
 ORIGINAL = "original_traj_idx"
@@ -61,7 +61,7 @@ def export(
     :raises ValueError: when lengths differ and ``length`` is not given, there are no actions, or fewer trajectories
         than are to be labelled
     """
-    h5py = require("h5py", "laom")
+    h5py = require("h5py", "h5py", "laom")
     recorded = frames.trajectories
     if not recorded.actions.shape[1]:
         raise ValueError("LAOM's layout needs actions, and this dataset has none")
@@ -97,7 +97,7 @@ def read(path: Path, *, clip: bool = True) -> tuple[dict[str, Any], Iterator[Epi
     :param clip: cut actions to their bounds: those that we wrote, else [-1, 1]; LAOM stores those of PPO experts uncut
     :raises ValueError: naming file, trajectory and dataset when the file is cut short or of another layout
     """
-    h5py = require("h5py", "laom")
+    h5py = require("h5py", "h5py", "laom")
     try:
         with h5py.File(path, "r") as file:
             groups = sorted(file, key=lambda name: (len(name), name))

@@ -32,7 +32,6 @@ from masklam_envs.data.formats.episodes import (
     pixel_meta,
     provenance,
     recorded_bounds,
-    require,
     rgbm_of,
     warn_without_masks,
     whole,
@@ -40,6 +39,7 @@ from masklam_envs.data.formats.episodes import (
 from masklam_envs.data.formats.images import VideoReader, VideoWriter, decoded, png
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.errors import unknown_name
+from masklam_envs.optional import require
 
 PIXELS, MASK = "observation.images.pixels", "observation.images.mask"
 STATE, ACTION, REWARD, DONE = "observation.state", "action", "next.reward", "next.done"
@@ -95,7 +95,7 @@ class _Writer:
     def __init__(
         self, folder: Path, frames: Frames | LazyFrames, coding: str, fps: float, task: str, rows_per_file: int
     ) -> None:
-        self.pa, self.parquet = require("pyarrow", "hf"), require("pyarrow.parquet", "hf")
+        self.pa, self.parquet = require("pyarrow", "pyarrow", "hf"), require("pyarrow.parquet", "pyarrow", "hf")
         self.folder, self.coding, self.fps, self.task, self.rows_per_file = folder, coding, fps, task, rows_per_file
         recorded = frames.trajectories
         self.size, self.acts = frames.image_size, recorded.actions.shape[1]
@@ -215,7 +215,7 @@ def read(path: Path, *, pixels: str | None = None, mask: str = MASK) -> tuple[di
     :param mask: feature of the masks; where it is missing there are none
     :raises ValueError: naming file and feature when something is missing, cut short or of another version
     """
-    parquet = require("pyarrow.parquet", "hf")
+    parquet = require("pyarrow.parquet", "pyarrow", "hf")
     info = _info(path)
     features = info["features"]
     pixels = pixels or _only_pixels(path, features, mask)

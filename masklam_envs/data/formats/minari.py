@@ -23,12 +23,12 @@ from masklam_envs.data.formats.episodes import (
     pixel_meta,
     provenance,
     recorded_provenance,
-    require,
     rgbm_of,
     warn_without_masks,
 )
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.data.recorded import recorded_in
+from masklam_envs.optional import require
 from masklam_envs.variables import environment
 
 EPISODES_AT_ONCE = 8
@@ -52,8 +52,8 @@ def export(
     :param code_permalink: the same
     :raises ValueError: when the id is not Minari's, exists, or there are no actions
     """
-    minari = require("minari", "minari")
-    buffer_type = require("minari.data_collector", "minari").EpisodeBuffer
+    minari = require("minari", "minari", "minari")
+    buffer_type = require("minari.data_collector", "minari", "minari").EpisodeBuffer
     dataset_id = os.fspath(path)
     recorded = frames.trajectories
     if not recorded.actions.shape[1]:
@@ -102,7 +102,7 @@ def read(
     :param state: key of the states; where it is missing there are none
     :raises ValueError: naming dataset and episode when there are no pixels, or of another type
     """
-    minari = require("minari", "minari")
+    minari = require("minari", "minari", "minari")
     dataset_id = os.fspath(path)
     try:
         dataset = minari.load_dataset(dataset_id)
@@ -178,7 +178,7 @@ def _whole(dataset_id: str) -> Iterator[None]:
 
     Minari writes under the final name, episode after episode: what an interruption leaves would look whole.
     """
-    path_of = require("minari.storage.datasets_root_dir", "minari").get_dataset_path
+    path_of = require("minari.storage.datasets_root_dir", "minari", "minari").get_dataset_path
     name, _, version = dataset_id.rpartition("-v")
     if not name or not version.isdigit():
         raise ValueError(f"a Minari dataset is named like masklam/cheetah-v0, with a version; got {dataset_id!r}")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 import warnings
+from importlib.metadata import metadata
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
 from masklam_envs import Frames, Trajectories, collect, render_frames
-from masklam_envs.data.formats import FORMATS, convert_dataset, detect_format, folder, import_dataset, laom
+from masklam_envs.data.formats import convert_dataset, detect_format, folder, import_dataset, laom
 from masklam_envs.data.formats.convert import parse_options
 from masklam_envs.whole import ABANDONED
 from tests.helpers import write_clip
@@ -142,25 +144,21 @@ def test_a_dataset_of_ours_is_of_no_other_layout(physics, tmp_path):
         convert_dataset(physics, tmp_path / "x", "folder", layout="laomm")
 
 
-def test_every_layout_is_a_module_that_says_which_extra_it_needs(monkeypatch):
-    import builtins
-
-    real = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name.split(".")[0] in ("h5py", "pyarrow", "minari"):
-            raise ImportError(f"No module named {name!r}")
-        return real(name, *args, **kwargs)
-
-    import importlib
-
-    from masklam_envs.data.formats.episodes import require
-
-    monkeypatch.setattr(importlib, "import_module", lambda name: without(name))
-    for package, extra in (("h5py", "laom"), ("pyarrow.parquet", "hf"), ("minari", "minari")):
-        with pytest.raises(ImportError, match=rf"needs {package.split('.')[0]}, .*pip install 'masklam\[{extra}\]'"):
-            require(package, extra)
-    assert len(FORMATS) == 6
+@pytest.mark.parametrize(
+    ("layout", "package", "extra"),
+    [("laom", "h5py", "laom"), ("huggingface", "pyarrow", "hf"), ("lerobot", "pyarrow", "hf"), ("minari",) * 3],
+)
+def test_a_layout_says_which_extra_it_lacks(physics, tmp_path, monkeypatch, layout, package, extra):
+    for module in {package, *(name for name in sys.modules if name.startswith(f"{package}."))}:
+        monkeypatch.setitem(sys.modules, module, None)
+    for work in (
+        lambda: import_dataset(tmp_path / "foreign", tmp_path / "back", layout),
+        lambda: convert_dataset(physics, tmp_path / "a-v0", layout, view=VIEW),
+    ):
+        with pytest.raises(ImportError, match=rf"{package} is not installed: pip install 'masklam\[{extra}\]'"):
+            work()
+    assert extra in (metadata("masklam").get_all("Provides-Extra") or [])
+    assert [path.name for path in tmp_path.iterdir()] == [physics.name]
 
 
 def test_options_of_the_command_line():
