@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
 
-from masklam_agents.benchmark.measures import MEASURES, Comparison, Place, Row, compare, place_of
+from masklam_agents.benchmark.measures import MEASURES, Comparison, Measure, Place, Row, compare, place_of
 from masklam_agents.benchmark.report.headline import write_headline
 from masklam_agents.benchmark.report.summary import summarize
 from masklam_agents.benchmark.result_files import Found, read_results
@@ -149,10 +151,46 @@ def _decorrelated_cells(place: Place, found: Sequence[Result]) -> list[str]:
     return [*cells, _ratio_of_means(rows["nmse_unseen"][PAIR[1]])]
 
 
+def student(results: Sequence[Result]) -> str:
+    """Ratios of MaskLAM's returns to LAPO's over all tasks, with both intervals: of the bootstrap and Student's t."""
+    found = [result for result in whole(results) if result.distractor in CORRELATED and result.method in PAIR]
+    names = sorted({result.distractor for result in found})
+    groups = {f"`{name}`": [result for result in found if result.distractor == name] for name in names}
+    groups["all of these"] = found
+    head = ["distractor", "normalized return: ratio", "Student's t", "return / expert: ratio", "Student's t"]
+    return _table(head, [[name, *_student_cells(group)] for name, group in groups.items()])
+
+
+def _student_cells(found: Sequence[Result]) -> Iterable[str]:
+    for name in ("normalized_return", "return_over_expert"):
+        yield _ratio({row.method: row for row in compare(found, MEASURES[name]).rows}[PAIR[1]])
+        yield _student_interval(_log_ratios(found, MEASURES[name]))
+
+
+def _log_ratios(found: Sequence[Result], measure: Measure) -> NDArray[np.float64]:
+    """Of every seed, the mean over tasks and distractors of the logarithm of MaskLAM's number over LAPO's."""
+    assert measure.floor is not None
+    logs: dict[tuple[str, int], list[float]] = collections.defaultdict(list)
+    for result in found:
+        value = measure.get(result)
+        assert value is not None
+        logs[result.method, result.seed].append(float(np.log(max(value, measure.floor))))
+    seeds = sorted({seed for _, seed in logs})
+    return np.array([np.mean(logs[PAIR[1], seed]) - np.mean(logs[PAIR[0], seed]) for seed in seeds])
+
+
+def _student_interval(logs: NDArray[np.float64]) -> str:
+    """Of 95 %, for the exponential of the mean."""
+    half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
+    low, high = np.exp((logs.mean() - half, logs.mean() + half))
+    return f"[{low:.2f}, {high:.2f}]"
+
+
 TABLES: dict[str, Callable[[Sequence[Result]], str]] = {
     "decorrelated": decorrelated,
     "correlated": lambda results: pooled([result for result in whole(results) if result.distractor in CORRELATED]),
     "places": places,
+    "student": student,
     "methods": methods,
     "progress": progress,
 }
