@@ -7,7 +7,6 @@ action, from few labels.
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -392,7 +391,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
 
     def _sample(self, frames: Dataset, limit: int) -> NDArray[np.int64]:
         """Anchors of at most ``limit`` transitions, evenly spaced."""
-        if isinstance(limit, bool) or not isinstance(limit, numbers.Integral) or limit < 1:
+        if not is_integer(limit, 1):
             raise ValueError(f"limit must be an integer >= 1, the transitions to look at, got {limit!r}")
         windows = self._windows(frames)
         return windows.anchors[np.linspace(0, len(windows) - 1, min(limit, len(windows))).astype(np.int64)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from numbers import Integral, Real
 from typing import Any
 
 from masklam_envs.errors import unknown_name
@@ -16,12 +17,12 @@ Config = Mapping[str, Any]
 
 def is_integer(value: object, least: int) -> bool:
     """Whether a value is a whole number from ``least`` up; True and False are none."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def is_number(value: object) -> bool:
     """Whether a value is a finite number from 0 up; True and False are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) < math.inf
 
 
 def check_integers(config: Config, least: int, *names: str, optional: bool = False) -> None:

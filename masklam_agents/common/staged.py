@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import numbers
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Generator
@@ -19,7 +18,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import MaybeCallback
 
 from masklam_agents.common.ahead import LossOf, PreparedLoss
-from masklam_agents.common.checks import is_integer
+from masklam_agents.common.checks import is_integer, is_number
 from masklam_agents.common.processes import called, processes
 from masklam_agents.common.schedules import RATES, Schedule
 
@@ -324,6 +323,5 @@ def check_samples(total_timesteps: Any, of: str = "sample") -> None:
     :param of: what it counts, in the singular
     :raises ValueError: when it is not
     """
-    number = isinstance(total_timesteps, numbers.Real) and not isinstance(total_timesteps, bool)
-    if not number or not 1 <= total_timesteps < math.inf:
+    if not (is_number(total_timesteps) and total_timesteps >= 1):
         raise ValueError(f"total_timesteps must be at least one {of}, got {total_timesteps!r}")

@@ -53,7 +53,8 @@ def test_a_segmenter_needs_them_in_its_own_stage_alone(frames, bare):
 
 
 def test_who_looks_at_none_trains_without(bare):
-    LAPO(dataset=bare, **OPTIONS).learn(160)
+    agent = LAPO(dataset=bare, **OPTIONS).learn(160)
+    assert all(agent.progress.values()) and np.isfinite(agent.latents(bare, np.arange(5))).all()
 
 
 def test_masks_may_come_channels_first_as_sb3_hands_them_out(frames):

@@ -222,7 +222,7 @@ def _check_type(what: str, value: Any, hint: Any) -> None:
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     kinds = tuple(typing.get_origin(kind) or kind for kind in kinds)
     taken = (*kinds, int) if float in kinds else kinds  # a whole number will do
-    if type(value) not in taken and not (isinstance(value, kinds) and not isinstance(value, bool)):
+    if not isinstance(value, taken) or (isinstance(value, bool) and bool not in kinds):
         names = " or ".join(_KINDS.get(kind, kind.__name__) for kind in kinds)
         raise ValueError(f"{what} must be {names}, got {value!r}")
 
