@@ -20,11 +20,11 @@ from masklam_agents.masklam.masklam import MaskLAM
 from masklam_agents.segmenter.network import SegmenterNet
 from masklam_agents.segmenter.training import segmentation_loss, varied
 from masklam_envs.data.frames import Frames
-from masklam_envs.masks.threshold import is_agent
+from masklam_envs.data.remasked import FRAMES_AT_ONCE, remasked
+from masklam_envs.masks.threshold import hard, is_agent
 
 BASE = 16  # channels of the segmenter
 RELEARNED = ("soft", "hard")
-FRAMES_AT_ONCE = 256
 
 
 class SegmentingPolicy(LatentActionPolicy):
@@ -140,10 +140,12 @@ class RobustMaskLAM(MaskLAM):
 
     def _relearned(self, rgbm: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Frames (F, H, W, 4) with the segmenter's masks."""
-        found = self.policy.segment(rgbm, self.config["precision"])
-        if self.config["relearned"] == "hard":
-            found = np.where(is_agent(found), np.uint8(255), np.uint8(0))
-        return np.concatenate((rgbm[..., :3], found[..., None]), axis=3)
+
+        def masks(part: slice) -> NDArray[np.uint8]:
+            found = self.policy.segment(rgbm[part], self.config["precision"])
+            return hard(found) if self.config["relearned"] == "hard" else found
+
+        return remasked(rgbm, masks)
 
     def _seen_by_models(
         self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from masklam_envs.data.remasked import remasked
 from masklam_envs.data.replay import warn_of_other_mujoco
 from masklam_envs.data.store import EpisodeWriter, open_store, read_manifest
 from masklam_envs.data.trajectories import Trajectories, physics_of, replace_dataset
@@ -84,13 +85,15 @@ class Frames:
         replace_dataset(Path(folder), write)
 
     def with_masks(self, column: MaskColumn) -> Frames:
-        """The same frames with other masks, in memory; what was wrong with the old ones does not matter.
+        """The same frames with other masks; what was wrong with the old ones does not matter.
+
+        They are in memory, or on disk where these are, see :func:`~masklam_envs.data.remasked.remasked`.
 
         :param column: of all frames of this dataset, see :class:`~masklam_envs.data.mask_columns.MaskColumn`
         :raises ValueError: when it has another number of frames or another size
         """
         _check_fits(column, self.trajectories, self.image_size)
-        rgbm = np.concatenate([self.pixels, column.rows(np.arange(len(self)))[..., None]], axis=3)
+        rgbm = remasked(self.rgbm, column.rows)
         return Frames(_masked_by(self.trajectories, column), rgbm, self.tracks)
 
     @classmethod
@@ -98,8 +101,8 @@ class Frames:
         """Open a dataset with pixels, which stay on disk until they are used.
 
         :param folder: written by :meth:`save` or `masklam import`
-        :param masks: name of a column of masks (``masklam segment``) instead of the dataset's own: the frames are then
-            in memory, and there is a warning when the masks are of little use
+        :param masks: name of a column of masks (``masklam segment``) instead of the dataset's own: the frames then
+            lie in a file beside them as long as they are used, and there is a warning when the masks are of little use
         :param verify: as in :meth:`Trajectories.load`
         :raises FileNotFoundError: when there is none
         :raises ValueError: when it holds no pixels, is damaged or of a newer format

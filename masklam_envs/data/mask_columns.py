@@ -112,8 +112,8 @@ class MaskColumn:
                 "the environment as it was for `masklam segment`, or segment again under another name"
             )
 
-    def rows(self, index: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Masks (N, H, W) uint8 of frames (N,): 255 where the source is at least half sure, else 0."""
+    def rows(self, index: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
+        """Masks (N, H, W) uint8 of frames (N,), or of a slice: 255 where the source is at least half sure."""
         return hard(self.soft[index])
 
     def select(self, episodes: Sequence[int]) -> Self:

@@ -119,3 +119,22 @@ def small():
     """Frames of 20 pixels."""
     frames = make_frames(seed=0, episodes=1, steps=10)
     return Frames(frames.trajectories, np.ascontiguousarray(frames.rgbm[:, :20, :20]), frames.tracks)
+
+
+def test_masks_of_frames_on_disk_are_learned_on_disk(wrong, tmp_path, monkeypatch):
+    """No dataset need fit into memory, and where it lies changes nothing."""
+    frames, _ = wrong
+    frames.save(tmp_path / "data")
+    seen = []
+    begin = RobustMaskLAM.__mro__[1]._begin_pretrain
+    monkeypatch.setattr(
+        RobustMaskLAM.__mro__[1], "_begin_pretrain", lambda self, data: seen.append(data.rgbm) or begin(self, data)
+    )
+    shares = {"stage_shares": (1, 1, 0, 0)}
+    agents = [
+        RobustMaskLAM(dataset=data, **OPTIONS, **shares).learn(16 * 6)
+        for data in (frames, Frames.load(tmp_path / "data"))
+    ]
+    first, second = (agent.policy.state_dict() for agent in agents)
+    assert all(first[name].equal(second[name]) for name in first)
+    assert [isinstance(rgbm.base, np.memmap) for rgbm in seen] == [False, True]
