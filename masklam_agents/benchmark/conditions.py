@@ -39,6 +39,7 @@ def conditions(result: Result) -> dict[str, Any]:
         "labelled subset": training.label_subset,
         "number of labels": training.labels,
         "network": training.network,
+        "precision": training.precision,
         "grid of hyperparameters": {name: sorted(values) for name, values in sorted(tuning.grid.items())},
         "tuning runs": tuning.trials,
         "evaluation seeds": result.evaluation.seeds,

@@ -18,6 +18,7 @@ from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_agents.common.evaluation import episode_returns
 from masklam_agents.common.offline import OfflineAlgorithm
 from masklam_agents.common.pictures import frame_strips, prediction_grid, rollout_video
+from masklam_agents.common.precision import trains_in_bf16
 from masklam_agents.common.probe import NothingMovesError, effective_rank, linear_probe, moving
 from masklam_agents.common.schedules import RATES
 from masklam_agents.common.understanding import predicts
@@ -113,6 +114,7 @@ def trained_on(agent: OfflineAlgorithm, run: Run, shared: Shared) -> Training:
         label_subset=hashlib.sha256(np.ascontiguousarray(chosen).tobytes()).hexdigest()[:16],
         dataset=physics_digest(shared.trajectories(run, "train")),
         tuning=tuning_of(run),
+        precision="bf16" if trains_in_bf16(agent.config["precision"], agent.device) else "fp32",
     )
 
 

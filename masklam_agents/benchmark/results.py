@@ -182,6 +182,8 @@ class Training:
     :param label_subset: digest of their indices, the same for every method; None when the run failed before
     :param dataset: digest of the recorded physics, the same for every method; None when the run failed before
     :param tuning: of the hyperparameters
+    :param precision: of the networks' forward passes where training ended, which an agent's ``"auto"`` leaves to the
+        machine; None when the run failed before, and in results of before it was recorded
     """
 
     network: Name
@@ -193,6 +195,7 @@ class Training:
     label_subset: Name | None
     dataset: Name | None
     tuning: Tuning
+    precision: Literal["bf16", "fp32"] | None = None
 
 
 @dataclass(frozen=True, config=_STRICT)

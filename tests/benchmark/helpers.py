@@ -55,6 +55,7 @@ def make_result(nmse: float | None = 0.4, returns: Any = (30.0, 50.0), **changes
             label_subset="c0ffee",
             dataset="facade",
             tuning=Tuning(grid={"learning_rate": (5e-4, 1e-3)}, trials=2, chosen_by="NMSE on validation episodes"),
+            precision="fp32",
         ),
         "evaluation": Evaluation(tuple(range(len(returns))), "test", (5_000, 2_000)),
         "versions": dict.fromkeys(("python", *PACKAGES), "1.2.3"),

@@ -27,6 +27,12 @@ def test_what_is_written_comes_back(tmp_path, change):
     assert [file.name for file in (tmp_path / "run").iterdir()] == ["result.json"]
 
 
+def test_results_of_before_the_precision_was_recorded_are_read():
+    document = to_json(make_result())
+    del document["training"]["precision"]
+    assert parse_result(json.dumps(document), "old").training.precision is None
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
 @pytest.mark.parametrize("key", ['"wall_seconds": 60.0', '"seed": 0'])
 def test_numbers_that_are_not_finite_are_refused(number, key):

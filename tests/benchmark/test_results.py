@@ -69,7 +69,8 @@ def test_the_hash_is_of_the_content():
         hash_config({"a": float("nan")})
 
 
-# A change here is another format: raise SCHEMA, and say in docs/benchmark.md what changed.
+# A change here that results of before do not meet is another format: raise SCHEMA, and say in docs/benchmark.md what
+# changed.
 def test_schema_1_has_these_keys():
     document = to_json(make_result())
     assert sorted(document) == sorted(field.name for field in dataclasses.fields(Result))
@@ -78,7 +79,7 @@ def test_schema_1_has_these_keys():
     assert keys == {
         "metrics": "action action_unseen distractor effective_rank returns return_mean normalized_return more",
         "normalizers": "expert random",
-        "training": "network parameters updates samples learning_rate labels label_subset dataset tuning",
+        "training": "network parameters updates samples learning_rate labels label_subset dataset tuning precision",
         "evaluation": "seeds split transitions",
         "machine": "cpu cores accelerator",
         "variables": "",

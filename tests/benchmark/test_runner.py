@@ -66,6 +66,7 @@ def test_a_run_leaves_a_result_with_all_that_the_rules_ask_for(tmp_path):
     assert result.metrics.distractor is None  # a still picture does not move
     assert result.normalizers.expert > result.normalizers.random
     assert result.training.updates == {"pretrain": 5, "clone": 5, "decode": 5}
+    assert result.training.precision in ("bf16", "fp32")  # as the machine has it
     assert result.training.labels == 32 and result.training.parameters > 0
     assert result.wall_seconds > 0 and result.cpu_seconds > 0
     assert f"--run {run.hash}" in result.command

@@ -309,6 +309,7 @@ def test_results_are_checked_again():
     for change, told in {
         "dataset": ("data", "other"),
         "network": ("network", "large"),
+        "precision": ("precision", "bf16"),
         "label_subset": ("labelled subset", "other"),
         "labels": ("number of labels", 9),
         "updates": ("updates of clone", {"clone": 1}),

@@ -99,4 +99,5 @@ def _several(values: Iterable[str]) -> str:
 
 def _machine(result: Result) -> str:
     machine = result.machine
-    return f"{machine.cpu}, {machine.cores} cores" + (f", {machine.accelerator}" if machine.accelerator else "")
+    more = [each for each in (machine.accelerator, result.training.precision) if each]
+    return ", ".join((machine.cpu, f"{machine.cores} cores", *more))
