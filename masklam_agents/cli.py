@@ -360,10 +360,10 @@ def evaluate(
 def _draw_latents(agent: Any, frames: Any, folder: Path, kinds: tuple[str, ...], limit: int) -> None:
     """Pictures of what an agent predicts and of where its latents lie."""
     from masklam_agents.common.pictures import latent_map, prediction_grid
-    from masklam_agents.common.understanding import latents_and_actions, predicts
+    from masklam_agents.common.understanding import latents_and_actions
 
     folder.mkdir(parents=True, exist_ok=True)
-    if predicts(agent):
+    if agent.can_predict:
         prediction_grid({type(agent).__name__: agent}, frames, folder / "predictions.png")
     latents, actions = latents_and_actions(agent, frames, limit)
     for kind in kinds:

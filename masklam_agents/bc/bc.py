@@ -57,6 +57,6 @@ class BC(OfflineAlgorithm):
         return bool(self.config["labels"] >= len(self._need_dataset().trajectories))
 
     def _begin_stage(self, stage: str, frames: Dataset) -> LossOf:
-        windows = self._windows(frames)
+        windows = self.windows(frames)
         anchors = self.labelled(windows)
         return self._clone_loss(frames, anchors, self._true_actions(frames, windows, anchors))

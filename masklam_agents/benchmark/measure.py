@@ -21,7 +21,6 @@ from masklam_agents.common.pictures import frame_strips, prediction_grid, rollou
 from masklam_agents.common.precision import trains_in_bf16
 from masklam_agents.common.probe import NothingMovesError, effective_rank, linear_probe, moving
 from masklam_agents.common.schedules import RATES
-from masklam_agents.common.understanding import predicts
 
 PICTURE_STEPS = 100
 
@@ -40,7 +39,7 @@ def measure(
         held_out = shared.frames(run, "held_out", distractor=plan["distractor"])
         limit = plan["transitions"]
         assert agent.dataset is not None
-        transitions = len(agent._sample(agent.dataset, limit)), len(agent._sample(held_out, limit))
+        transitions = len(agent.spaced(agent.dataset, limit)), len(agent.spaced(held_out, limit))
     metrics = Metrics.of(returns.tolist(), normalizers, **probes, more=_mask_quality(agent))
     return metrics, results.Evaluation(seeds, plan["split"], transitions)
 
@@ -56,14 +55,15 @@ def _probes(agent: LatentActionAlgorithm, run: Run, shared: Shared) -> dict[str,
     """Probes of the latents; with another distractor than in training they are fitted anew, the model stays."""
     plan = run.config["evaluation"]
     limit, other = plan["transitions"], plan["distractor"]
-    train = shared.frames(run, "train", distractor=other) if other is not None else agent._need_dataset()
+    train = shared.frames(run, "train", distractor=other) if other is not None else agent.dataset
     held_out = shared.frames(run, "held_out", distractor=other)
+    assert train is not None
     # The latents of a set serve all of its probes.
     samples = z, actions, z_held, _ = agent.probe_samples(held_out, limit, train=train)
     found: dict[str, Any] = {"action": linear_probe(*samples), "effective_rank": effective_rank(z_held)}
     if plan["split"] == "test":
         unseen = shared.frames(run, "held_out", "test", distractor=other)
-        latents = agent.latents(unseen, agent._sample(unseen, limit))
+        latents = agent.latents(unseen, agent.spaced(unseen, limit))
         found["action_unseen"] = linear_probe(z, actions, latents, agent.probe_targets(unseen, limit))
     found["distractor"] = None
     view = gym.make(run.config["task"], **view_options(run, "train", other))
@@ -101,7 +101,7 @@ def held_out_is_apart(run: Run, shared: Shared) -> None:
 def trained_on(agent: OfflineAlgorithm, run: Run, shared: Shared) -> Training:
     """What the agent had, as the report compares it between methods."""
     assert agent.dataset is not None
-    chosen = agent.labelled(agent._windows(agent.dataset))
+    chosen = agent.labelled(agent.windows(agent.dataset))
     batch = int(agent.config["batch_size"])
     trained = {stage: updates for stage, updates in agent.progress.items() if updates}
     return Training(
@@ -121,7 +121,7 @@ def trained_on(agent: OfflineAlgorithm, run: Run, shared: Shared) -> Training:
 def draw_frames(agent: OfflineAlgorithm, run: Run, shared: Shared, folder: Path) -> None:
     """Into the run's folder: held-out frames, their masks, and what the method predicts if it does."""
     held_out: Any = shared.frames(run, "held_out", distractor=run.config["evaluation"]["distractor"])
-    if isinstance(agent, LatentActionAlgorithm) and predicts(agent):
+    if isinstance(agent, LatentActionAlgorithm) and agent.can_predict:
         prediction_grid({run.config["method"]: agent}, held_out.select([0]), folder / "predictions.png")
     else:
         frame_strips(held_out, folder / "frames.png", folder / "masks.png")

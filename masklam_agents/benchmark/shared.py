@@ -221,7 +221,7 @@ def is_agent(path: Path) -> bool:
 def samples_of(agent: OfflineAlgorithm, run: Run) -> int:
     """What ``learn`` is given, so that every stage draws the run's number of samples."""
     if "stage_shares" in agent.config:  # those of the agent: a model that has trained itself leaves out stage 1
-        return round(sum(agent._shares()))
+        return round(sum(agent.shares()))
     return sum(run.config["samples"].values())
 
 

@@ -251,7 +251,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
 
     def _begin_clone(self, frames: Frames) -> LossOf:
         """The policy imitates the frozen IDM's latents about their mean, in the coordinates of a basis."""
-        policy, anchors = self.policy, self._windows(frames).anchors
+        policy, anchors = self.policy, self.windows(frames).anchors
         with autocast(self.config["precision"], self.device):
             latents = th.from_numpy(self.latents(frames, anchors)).to(self.device)
         if not self.progress["clone"]:
@@ -261,7 +261,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         return self._clone_loss(frames, anchors, targets)
 
     def _begin_decode(self, frames: Dataset) -> LossOf:
-        windows = self._windows(frames)
+        windows = self.windows(frames)
         chosen = self.labelled(windows)
         actions = self._true_actions(frames, windows, chosen)
         with th.no_grad():
@@ -307,7 +307,7 @@ class LatentActionAlgorithm(OfflineAlgorithm):
                 f"the latents of this {type(self).__name__} are made of masks, and the frames have none: make some "
                 "(masklam segment DATASET --mask-source motion)"
             )
-        windows = self._windows(frames)
+        windows = self.windows(frames)
         index = self.policy.joined(windows.stack(anchors), windows.stack(self.ahead(frames, anchors)))
         with evaluating(self.policy), th.no_grad():
             parts = [self._encode(*frames.rows(part)).float().cpu().numpy() for part in self._parts(index)]
@@ -361,15 +361,24 @@ class LatentActionAlgorithm(OfflineAlgorithm):
 
         :raises NotImplementedError: when the method predicts no pixels
         """
-        if not self.predicts_pixels:
+        if not self.can_predict:
             raise NotImplementedError(f"{type(self).__name__} predicts no pixels")
         rgbm, index, batched = self._pair(obs, next_obs)
         with evaluating(self.policy), th.no_grad():
-            x = self.policy.models_input(*self._seen_by_models(rgbm, index))
-            z, _ = self.policy.coded(self.policy.idm(x))
-            image = self.policy.next_frame(x, z)
+            image = self._predicted(rgbm, index).float()
         pixels = ((image + 0.5) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
         return pixels if batched else pixels[0]
+
+    @property
+    def can_predict(self) -> bool:
+        """Whether there is a forward model that draws the next frame."""
+        return self.predicts_pixels
+
+    def _predicted(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> th.Tensor:
+        """The next frames (B, 3, H, W) in [-0.5, 0.5] of pairs of stacks, by index as in ``_encode``."""
+        x = self.policy.models_input(*self._seen_by_models(rgbm, index))
+        z, _ = self.policy.coded(self.policy.idm(x))
+        return self.policy.next_frame(x, z)
 
     def _pair(self, obs: Any, next_obs: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64], bool]:
         """Two observations as frames (F, H, W, 4), the index of both into them, whether it is a batch."""
@@ -389,11 +398,14 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         index = self.policy.joined(*np.split(index, 2, axis=1))
         return frames.reshape(-1, *frames.shape[2:]), index, batched
 
-    def _sample(self, frames: Dataset, limit: int) -> NDArray[np.int64]:
-        """Anchors of at most ``limit`` transitions, evenly spaced."""
+    def spaced(self, frames: Dataset, limit: int) -> NDArray[np.int64]:
+        """Anchors (n,) of at most ``limit`` transitions, evenly spaced.
+
+        :raises ValueError: when the limit is no whole number from 1 on
+        """
         if not is_integer(limit, 1):
             raise ValueError(f"limit must be an integer >= 1, the transitions to look at, got {limit!r}")
-        windows = self._windows(frames)
+        windows = self.windows(frames)
         return windows.anchors[np.linspace(0, len(windows) - 1, min(limit, len(windows))).astype(np.int64)]
 
     def probe(
@@ -442,14 +454,14 @@ class LatentActionAlgorithm(OfflineAlgorithm):
         values = [self.probe_targets(frames, limit, target=target, view=view) for frames in both]
         if target == "distractor":
             values = list(moving(*values))
-        latents = [self.latents(frames, self._sample(frames, limit)) for frames in both]
+        latents = [self.latents(frames, self.spaced(frames, limit)) for frames in both]
         return latents[0], values[0], latents[1], values[1]
 
     def probe_targets(
         self, frames: Dataset, limit: int = 20_000, *, target: str = "action", view: Any = None
     ) -> NDArray[np.floating]:
         """The targets (N, K) of a probe; arguments and errors as of :meth:`probe`."""
-        return get_targets(target)(frames, view)[self._windows(frames).step(self._sample(frames, limit))]
+        return get_targets(target)(frames, view)[self.windows(frames).step(self.spaced(frames, limit))]
 
 
 def without_effect(config: dict[str, Any]) -> list[str]:

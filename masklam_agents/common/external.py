@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib
 import json
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Self
@@ -42,35 +41,34 @@ from masklam_agents.common.lam_protocol import LAMBatch as LAMBatch
 from masklam_agents.common.lam_protocol import Shown, checked_latents, checked_loss, checked_prediction
 from masklam_agents.common.networks import NetworkFamily
 from masklam_agents.common.offline import Source
-from masklam_agents.common.policies import LatentActionPolicy, evaluating
+from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.processes import processes
 from masklam_agents.common.seeded import seeded, streams_kept
 from masklam_agents.methods import METHODS, register_method
 from masklam_envs.data.frames import Frames
 from masklam_envs.data.windows import Windows
+from masklam_envs.entry_points import entry_point_for, load
 from masklam_envs.errors import unknown_name
 
 _LAMS: dict[str, str] = {}
 
 
-def register_lam(name: str, entry_point: str, **options: Any) -> None:
+def register_lam(name: str, entry_point: str | type, **options: Any) -> None:
     """Make a latent action model available by name, also to ``make_agent`` and everything else that takes a method.
 
     The same model again, as when a notebook's cell is run anew, takes the options that it is given now; agents that are
     made already keep theirs.
 
     :param name: what configurations, agent files and tables of methods call it
-    :param entry_point: ``"module:Class"``, imported when the name is first used and called with the keyword arguments
-        ``image_size``, ``frame_stack``, ``latent_dim`` and the agent's ``lam_kwargs``
+    :param entry_point: ``"module:Class"``, imported when the name is first used, or a class at the top of a module;
+        called with the keyword arguments ``image_size``, ``frame_stack``, ``latent_dim`` and the agent's ``lam_kwargs``
     :param options: keyword arguments of the agent that the name makes, e.g. ``mask_channel=True`` for one that is shown
         masks
     :raises ValueError: when the name stands for something else, the entry point has another form, or the agent takes no
         such option
     """
-    module, _, attribute = entry_point.partition(":")
-    if not (name and module and attribute):
-        raise ValueError(f"entry point {entry_point!r} of model {name!r} must be 'module:Class'")
+    entry_point = entry_point_for("model", name, entry_point)
     check_names(
         "options of a model", options, whole_signature(ExternalLAM).parameters.keys() - {*NOT_CONFIGURATION, "lam"}
     )
@@ -92,8 +90,7 @@ def lam_class(name: str) -> Callable[..., Any]:
             f"{unknown_name('model', name, _LAMS)}. Register it first: register_lam(name, 'module:Class'), or on a "
             "command line --plugin with the module that does so"
         )
-    module, _, attribute = _LAMS[name].partition(":")
-    made: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    made: Callable[..., Any] = load(f"model {name!r}", _LAMS[name])
     return made
 
 
@@ -202,9 +199,9 @@ class ExternalLAM(LatentActionAlgorithm):
     def _is_module(self) -> bool:
         return isinstance(self.policy.lam, nn.Module)
 
-    def _shares(self) -> list[float]:
+    def shares(self) -> list[float]:
         """A model without loss has trained itself."""
-        shares = super()._shares()
+        shares = super().shares()
         trains = not hasattr(self, "policy") or hasattr(self.policy.lam, "loss")
         return shares if trains else [0.0, *shares[1:]]
 
@@ -225,7 +222,7 @@ class ExternalLAM(LatentActionAlgorithm):
 
         It is a copy that is asked: a loss may change buffers and counters of the model's.
         """
-        lam, windows = self.policy.lam, self._windows(frames)
+        lam, windows = self.policy.lam, self.windows(frames)
         anchors = processes().share(np.resize(windows.anchors, self.config["batch_size"]))
         index = np.concatenate((windows.stack(anchors), windows.stack(anchors + 1)), axis=1)
         if (copied := _copied(lam)) is None:
@@ -235,7 +232,7 @@ class ExternalLAM(LatentActionAlgorithm):
             with streams_kept():
                 with th.no_grad(), autocast(self.config["precision"], self.device):
                     self._encode(frames.rgbm, index)
-                    if hasattr(lam, "predict_next"):
+                    if self.can_predict:
                         self._predicted(frames.rgbm, index)
                 # As an update does it: in training mode, with gradients.
                 inputs = self._pretrain_inputs(frames, windows, anchors, anchors + 1)
@@ -301,8 +298,12 @@ class ExternalLAM(LatentActionAlgorithm):
             z = lam.encode(*seen)
         return checked_latents(z, self.config["lam"], (len(index), self.config["latent_dim"]), self.device)
 
+    @property
+    def can_predict(self) -> bool:
+        """Whether the model is a torch module with ``predict_next(obs, z)``."""
+        return self._is_module and hasattr(self.policy.lam, "predict_next")
+
     def _predicted(self, rgbm: NDArray[np.uint8], index: NDArray[np.int64]) -> th.Tensor:
-        """The next frames (B, 3, H, W) of pairs of stacks, by index as in ``_encode``."""
         size = self.policy.image_size
         with self._asked():
             image = self.policy.lam.predict_next(self._tensors(rgbm, index)[0], self._encode(rgbm, index))
@@ -313,14 +314,9 @@ class ExternalLAM(LatentActionAlgorithm):
 
         :raises NotImplementedError: when the model is no torch module with ``predict_next(obs, z)``
         """
-        lam = self.policy.lam
-        if not self._is_module or not hasattr(lam, "predict_next"):
+        if not self.can_predict:
             raise NotImplementedError(f"model {self.config['lam']!r} has no predict_next(obs, z) and draws nothing")
-        rgbm, index, batched = self._pair(obs, next_obs)
-        with evaluating(self.policy), th.no_grad():
-            image = self._predicted(rgbm, index)
-        pixels = ((image.float() + 0.5) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-        return pixels if batched else pixels[0]
+        return super().predict_next(obs, next_obs)
 
 
 def _seed_of(rng: np.random.Generator) -> int:

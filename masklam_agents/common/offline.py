@@ -156,7 +156,7 @@ class OfflineAlgorithm(StagedAlgorithm):
     def _check_shares(self) -> None:
         given, names = self.config.get("stage_shares", [1.0]), list(self.stages)
         whole = isinstance(given, list) and len(given) == len(names) and all(map(is_number, given))
-        if not (whole and any(self._shares())):
+        if not (whole and any(self.shares())):
             raise ValueError(f"stage_shares must be {len(names)} numbers >= 0 for {names}, not all 0, got {given}")
 
     def _spaces_from_dataset(self) -> None:
@@ -351,7 +351,7 @@ class OfflineAlgorithm(StagedAlgorithm):
     def _clone_loss(self, frames: Dataset, anchors: NDArray[np.int64], targets: th.Tensor) -> LossOf:
         """The actor's squared error on targets (N, D), one for the stack that ends at each anchor (N,)."""
         config = self.config
-        rgbm, stacks = frames.rows(self._windows(frames).stack(anchors))
+        rgbm, stacks = frames.rows(self.windows(frames).stack(anchors))
         share = processes().share
 
         def prepare(rng: np.random.Generator) -> tuple[NDArray[np.int64], th.Tensor]:
@@ -383,7 +383,7 @@ class OfflineAlgorithm(StagedAlgorithm):
         rng = np.random.default_rng((self.config["seed"], LABELS_STREAM))
         return np.sort(rng.permutation(windows.anchors)[: self.config["labels"]])
 
-    def _windows(self, frames: Dataset) -> Windows:
+    def windows(self, frames: Dataset) -> Windows:
         """Every transition of the dataset."""
         return Windows(frames, frame_stack=self.config["frame_stack"], future_offset=1)
 

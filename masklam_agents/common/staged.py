@@ -71,7 +71,7 @@ class StagedAlgorithm(BaseAlgorithm):
         """Further numbers for the log, by their names."""
         return {}
 
-    def _shares(self) -> list[float]:
+    def shares(self) -> list[float]:
         """Shares of the samples that the stages get."""
         return list(self.config.get("stage_shares", [1.0]))
 
@@ -176,7 +176,7 @@ class StagedAlgorithm(BaseAlgorithm):
 
     def stage_updates(self, total_timesteps: int) -> dict[str, int]:
         """Updates that each stage gets of so many samples; at least one, unless its share is 0."""
-        shares, batch = self._shares(), self.config["batch_size"]
+        shares, batch = self.shares(), self.config["batch_size"]
         return {
             stage: max(round(total_timesteps * share / sum(shares) / batch), share > 0)
             for stage, share in zip(self.stages, shares, strict=True)

@@ -86,7 +86,7 @@ def measure_latents(
     :raises ValueError: when the frames have another size than the agent's
     """
     both = train, held_out
-    z_train, z = (agent.latents(frames, agent._sample(frames, limit)) for frames in both)
+    z_train, z = (agent.latents(frames, agent.spaced(frames, limit)) for frames in both)
     acted = None
     if any(frames.trajectories.actions.shape[1] for frames in both):
         acted = z_train, agent.probe_targets(train, limit), z, agent.probe_targets(held_out, limit)
@@ -102,7 +102,7 @@ def measure_latents(
         distractor_mlp=None if moved is None else mlp_probe(*moved),
         effective_rank=effective_rank(latents),
         codebooks=_codebooks(agent, latents),
-        reconstruction=measure_reconstruction(agent, held_out, min(limit, PREDICTED)) if predicts(agent) else None,
+        reconstruction=measure_reconstruction(agent, held_out, min(limit, PREDICTED)) if agent.can_predict else None,
     )
 
 
@@ -110,8 +110,8 @@ def latents_and_actions(
     agent: LatentActionAlgorithm, frames: Dataset, limit: int
 ) -> tuple[NDArray[np.float32], NDArray[np.floating]]:
     """Latents (N, D) of at most ``limit`` transitions, evenly spaced, and the actions (N, A) executed in them."""
-    chosen = agent._sample(frames, limit)
-    return agent.latents(frames, chosen), frames.trajectories.actions[agent._windows(frames).step(chosen)]
+    chosen = agent.spaced(frames, limit)
+    return agent.latents(frames, chosen), frames.trajectories.actions[agent.windows(frames).step(chosen)]
 
 
 def measure_reconstruction(agent: LatentActionAlgorithm, frames: Dataset, limit: int = PREDICTED) -> Reconstruction:
@@ -120,8 +120,8 @@ def measure_reconstruction(agent: LatentActionAlgorithm, frames: Dataset, limit:
     :param limit: at most so many transitions, evenly spaced
     :raises NotImplementedError: when the agent predicts no pixels
     """
-    windows, sums = agent._windows(frames), np.zeros((2, 3))  # inside, outside: pixels, error, error of a still picture
-    chosen = agent._sample(frames, limit)
+    windows, sums = agent.windows(frames), np.zeros((2, 3))  # inside, outside: pixels, error, error of a still picture
+    chosen = agent.spaced(frames, limit)
     for anchors in np.split(chosen, range(PREDICT_BATCH, len(chosen), PREDICT_BATCH)):
         here, there = windows.observation(anchors), windows.observation(anchors + 1)
         seen = windows.observation(agent.ahead(frames, anchors))
@@ -208,14 +208,6 @@ def _codebooks(agent: LatentActionAlgorithm, latents: np.ndarray) -> CodebookHea
     if bottleneck is None:
         return None
     return codebook_health(bottleneck.counts(th.from_numpy(latents).to(agent.device)))
-
-
-def predicts(agent: LatentActionAlgorithm) -> bool:
-    """Whether there is a forward model that draws; of a model that is not ours, whether it can."""
-    model = getattr(agent.policy, "lam", None)
-    return (
-        agent.predicts_pixels if model is None else hasattr(model, "predict_next") and isinstance(model, th.nn.Module)
-    )
 
 
 def _last(observation: dict[str, Any]) -> Any:

@@ -128,7 +128,7 @@ class IDM(LatentActionAlgorithm):
         return self._begin_clone(frames) if stage == "clone" else self._begin_supervised(frames)
 
     def _begin_supervised(self, frames: Dataset) -> LossOf:
-        windows = self._windows(frames)
+        windows = self.windows(frames)
         anchors = self.labelled(windows)
         actions = self._true_actions(frames, windows, anchors, self.config["label_target"])
         index = np.concatenate((windows.stack(anchors), windows.stack(anchors + 1)), axis=1)

@@ -122,7 +122,7 @@ class LAOM(LatentActionAlgorithm):
 
     def _labelled_rows(self, dataset: Dataset) -> tuple[Dataset, Any, Any, th.Tensor]:
         """Frames of the labelled transitions, the two stacks of each, their actions."""
-        windows = self._windows(dataset)
+        windows = self.windows(dataset)
         anchors = self.labelled(windows)
         index = np.concatenate((windows.stack(anchors), windows.stack(anchors + 1)), axis=1)
         actions = self._true_actions(dataset, windows, anchors, self.config["label_target"])

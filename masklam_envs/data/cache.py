@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 import masklam_envs
 from masklam_envs.cache_folder import cache_folder
-from masklam_envs.data.frames import Frames, LazyFrames, _view_of, draw_episode, episode_track
+from masklam_envs.data.frames import Frames, LazyFrames, draw_episode, episode_track, view_for
 from masklam_envs.data.trajectories import Trajectories
 from masklam_envs.view import DRAWING_VERSION, View
 
@@ -59,7 +59,7 @@ def open_frames(
     :raises OSError: when the disk is full, or the file is asked for and its folder cannot be written
     :raises ValueError: when the file is asked for and there is no folder
     """
-    view = _view_of(env, trajectories)
+    view = view_for(env, trajectories)
     target = Path(folder) if folder is not None else cache_folder()
     if cache and target is None:
         raise ValueError("MASKLAM_CACHE is empty, so nothing is cached: set it to a folder, or give folder=")
@@ -80,7 +80,7 @@ def open_frames(
 
 def cached_frames(trajectories: Trajectories, env: Any, folder: Path, *, progress_bar: bool = False) -> Frames:
     """Frames mapped from a file in ``folder``, which is drawn if it is not there or not whole."""
-    view = _view_of(env, trajectories)
+    view = view_for(env, trajectories)
     shape = _shape(trajectories, view)
     path = folder / f"{frames_key(trajectories, view)}.rgbm"
     if not _is_whole(path, shape):

@@ -159,7 +159,7 @@ class LazyFrames:
         if block < 1:
             raise ValueError(f"block must be at least one episode, got {block}")
         self.trajectories, self.block, self.masks = trajectories, block, masks
-        self.view = _view_of(env, trajectories)
+        self.view = view_for(env, trajectories)
         if masks is not None:
             _check_fits(masks, trajectories, self.image_size)
             masks.check_seen(self.view)
@@ -241,7 +241,7 @@ def render_frames(trajectories: Trajectories, env: MaskEnv | View | Any, *, prog
     """
     from tqdm.auto import trange
 
-    view = _view_of(env, trajectories)
+    view = view_for(env, trajectories)
     size = view.config.image_size
     starts = trajectories.first_frame
     rgbm = np.empty((int(starts[-1]), size, size, 4), np.uint8)
@@ -325,7 +325,11 @@ def _check_fits(column: MaskColumn, trajectories: Trajectories, size: int) -> No
         )
 
 
-def _view_of(env: MaskEnv | View | Any, trajectories: Trajectories) -> View:
+def view_for(env: MaskEnv | View | Any, trajectories: Trajectories) -> View:
+    """An environment's view, or the view itself, once it is seen to draw these trajectories.
+
+    :raises ValueError: when the physics is of another model, or there is none
+    """
     view = view_of(env)
     if view is not env:  # a bare view is what blocks of an opened dataset are drawn with, over and over
         warn_of_other_mujoco(trajectories)

@@ -316,6 +316,12 @@ def test_a_file_has_no_unregistered_model_imported(frames, monkeypatch):
         ExternalLAM.load("external")
 
 
+def test_an_entry_point_without_module_is_told(frames, monkeypatch):
+    monkeypatch.setitem(external._LAMS, "test-mute", "elsewhere:Mute")
+    with pytest.raises(ModuleNotFoundError, match="model 'test-mute' is registered as 'elsewhere:Mute'.*no module"):
+        make(frames, "test-mute")
+
+
 def test_mistakes_are_named(frames):
     with pytest.raises(ValueError, match="Did you mean 'test-linear'"):
         make(frames, "test-liner")
@@ -325,7 +331,8 @@ def test_mistakes_are_named(frames):
         register_lam("another", f"{__name__}:Linear", mask_chanel=True)
     with pytest.raises(ValueError, match="registered already"):
         register_lam("test-linear", "elsewhere:Linear")
-    register_lam("test-linear", f"{__name__}:Linear")  # the same once more is no mistake
+    for same in (f"{__name__}:Linear", Linear):
+        register_lam("test-linear", same)  # once more is no mistake
     with pytest.raises(TypeError, match="needs a method encode"):
         make(frames, "test-mute")
     with pytest.raises(TypeError, match="plain JSON values"):

@@ -32,7 +32,7 @@ class Made(LAPO):
     kind = "action"
 
     def latents(self, frames, anchors):
-        steps = self._windows(frames).step(anchors)
+        steps = self.windows(frames).step(anchors)
         rng = np.random.default_rng(len(frames))
         made = {
             "action": lambda: frames.trajectories.actions[steps],
@@ -156,7 +156,7 @@ def test_error_maps_show_where_a_prediction_errs(held_out, monkeypatch, tmp_path
 
 def test_reconstruction_inside_and_outside_by_hand(held_out, monkeypatch):
     agent = make_agent("lapo", env=make_env(), latent_dim=8)
-    anchors = agent._sample(held_out, 1_000)
+    anchors = agent.spaced(held_out, 1_000)
     still, nxt = held_out.pixels[anchors] / 255.0, held_out.pixels[anchors + 1] / 255.0
     mask = held_out.mask[anchors + 1][..., 0] > 0
     error = ((still - nxt) ** 2).mean(-1)
@@ -273,7 +273,7 @@ def test_drawn_frames_and_frames_drawn_when_asked_for_give_one_report(held_out):
 def test_a_model_of_one_offset_is_asked_at_that_offset(held_out):
     """With ``sample_offset=False`` the IDM has seen pairs k apart alone; an error at other pairs is not its own."""
     agent = MaskLAM(env=make_env(), latent_dim=8, future_offset=3, sample_offset=False)
-    windows, anchors = agent._windows(held_out), np.array([0, 5])
+    windows, anchors = agent.windows(held_out), np.array([0, 5])
     assert agent.ahead(held_out, anchors).tolist() == [3, 8]
     last = int(held_out.trajectories.first_frame[1]) - 1
     assert agent.ahead(held_out, np.array([last - 1])).tolist() == [last]
@@ -283,6 +283,6 @@ def test_a_model_of_one_offset_is_asked_at_that_offset(held_out):
     agent.predict_next = lambda obs, next_obs: asked.append((obs, next_obs)) or real(obs, next_obs)
     measure_reconstruction(agent, held_out, limit=2)
     [(obs, next_obs)] = asked
-    chosen = agent._sample(held_out, 2)
+    chosen = agent.spaced(held_out, 2)
     assert np.array_equal(obs["pixels"], windows.observation(chosen)["pixels"])
     assert np.array_equal(next_obs["pixels"], windows.observation(agent.ahead(held_out, chosen))["pixels"])

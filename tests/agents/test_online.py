@@ -172,7 +172,7 @@ def test_a_decoder_without_labels_reads_latents_in_their_scale(frames):
     agent = LAPO(dataset=frames, **{**LATENT, "stage_shares": (1, 1, 0), "precision": "fp32"}).learn(16 * 40)
     online_model(agent, envs(1), "A2C", trained="all", normalize_reward=False)
     decoder = agent.policy.decoder
-    z = agent.latents(frames, agent._windows(frames).anchors)
+    z = agent.latents(frames, agent.windows(frames).anchors)
     assert np.allclose(decoder.mean, z.mean(0), atol=1e-4)
     spread = ((z - decoder.mean.numpy()) / decoder.scale.numpy()).std(0)
     assert (spread > 0.2).all() and (spread <= 1.01).all()

@@ -95,7 +95,7 @@ def test_stage_1_trains_on_it(clips, tmp_path):
     frames = import_dataset(clips, tmp_path / "data", mask_source="motion", size=32)
     agent = MaskLAM(dataset=frames, **STAGE_1).learn(96)
     assert agent.progress == {"pretrain": 6, "clone": 0, "decode": 0}
-    windows = agent._windows(frames)
+    windows = agent.windows(frames)
     assert agent.latents(frames, windows.anchors).std() > 0
 
 
