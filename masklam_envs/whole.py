@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under a temporary name beside their own, then renamed."""
+"""Files and folders that are whole or not there: written under a temporary name beside their own, then renamed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import glob
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,13 +34,76 @@ def whole_file(path: str | os.PathLike[str], ending: str = "") -> Iterator[Path]
     ('{}', 1)
     """
     target = Path(path)
-    remove_abandoned(target.parent, f".{glob.escape(target.name)}.*.part*")
-    part = target.with_name(f".{target.name}.{os.getpid()}.part{ending}")
+    part = _beside(target, f"part{ending}")
     try:
         yield part
         os.replace(part, target)
     finally:
-        part.unlink(missing_ok=True)  # a full disk shall not stay full of halves
+        _remove(part)  # a full disk shall not stay full of halves
+
+
+@contextlib.contextmanager
+def whole_new(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """The same for a file or a folder that does not exist yet, nor need the folder that it is in.
+
+    :param path: of the file or folder
+    :raises FileExistsError: when it exists: nothing is replaced
+    :raises OSError: when it cannot be written, as on a full disk
+    """
+    target = Path(path)
+    if target.exists():
+        raise FileExistsError(f"{target} exists; give another name or remove it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with whole_file(target) as part:
+            yield part
+    except OSError as error:
+        if error.errno is None or error.filename2 is not None:
+            raise
+        raise OSError(
+            error.errno, f"{target} could not be written ({error.strerror}); make room and try again"
+        ) from error
+
+
+@contextlib.contextmanager
+def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """The same for a folder, which takes the place of the one that is there.
+
+    :param path: of the folder; the one that it is in must exist
+    :raises OSError: when it cannot be renamed; the old one is where it was
+    """
+    target = Path(path)
+    part, old = _beside(target, "part"), _name_beside(target, "old")
+    try:
+        yield part
+        if target.exists():
+            _remove(old)  # of a killed process that had the same number
+            os.replace(target, old)
+        os.replace(part, target)
+    finally:
+        if old.exists() and not target.exists():
+            os.replace(old, target)
+        _remove(part)
+        _remove(old)
+
+
+def _beside(target: Path, end: str) -> Path:
+    """A name to write to, once what killed processes have left is removed."""
+    remove_abandoned(target.parent, f".{glob.escape(target.name)}.*.part*")
+    path = _name_beside(target, end)
+    _remove(path)
+    return path
+
+
+def _name_beside(target: Path, end: str) -> Path:
+    """A name that no other process and thread takes."""
+    return target.with_name(f".{target.name}.{os.getpid()}-{threading.get_native_id()}.{end}")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    path.unlink(missing_ok=True)
 
 
 def remove_abandoned(folder: Path, pattern: str) -> None:

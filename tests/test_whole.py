@@ -1,14 +1,17 @@
 """A file that somebody may read is whole, and what killed writers leave is removed in time."""
 
 import ast
+import errno
 import os
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from masklam_agents.common.pictures import latent_map
-from masklam_envs.whole import ABANDONED, whole_file
+from masklam_envs.whole import ABANDONED, whole_file, whole_folder, whole_new
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path):
@@ -37,6 +40,64 @@ def test_what_killed_writers_left_a_day_ago_is_removed_and_nothing_else(tmp_path
     with whole_file(path) as part:
         part.write_text("whole")
     assert {file.name for file in tmp_path.iterdir()} == {path.name, young.name, *(file.name for file in others)}
+
+
+def test_threads_that_write_one_file_do_not_share_a_temporary_name(tmp_path):
+    both = threading.Barrier(2)
+
+    def write(text):
+        with whole_file(tmp_path / "a") as part:
+            part.write_text(text)
+            both.wait()
+            assert part.read_text() == text
+        return part.name
+
+    with ThreadPoolExecutor(2) as pool:
+        assert len(set(pool.map(write, ("one", "two")))) == 2
+    assert (tmp_path / "a").read_text() in ("one", "two") and os.listdir(tmp_path) == ["a"]
+
+
+def filled(folder, text="new"):
+    folder.mkdir()
+    (folder / "file").write_text(text)
+
+
+def test_a_new_file_or_folder_replaces_nothing(tmp_path):
+    target = tmp_path / "deeper" / "data"
+    with pytest.raises(ValueError, match="half"), whole_new(target) as part:
+        filled(part)
+        raise ValueError("half way")
+    assert not list(target.parent.iterdir())
+    with whole_new(target) as part:
+        filled(part)
+    assert (target / "file").read_text() == "new" and os.listdir(target.parent) == ["data"]
+    with pytest.raises(FileExistsError, match="data exists; give another name"), whole_new(target):
+        pass
+    with pytest.raises(OSError, match="other could not be written .No space left.*make room"):  # noqa: SIM117
+        with whole_new(tmp_path / "other"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_folder_takes_the_place_of_another_when_it_is_whole(tmp_path, monkeypatch):
+    target = tmp_path / "data"
+    filled(target, "old")
+    with pytest.raises(ValueError, match="half"), whole_folder(target) as part:
+        filled(part)
+        raise ValueError("half way")
+    assert (target / "file").read_text() == "old" and os.listdir(tmp_path) == ["data"]
+
+    def fails_once(source, goal, replace=os.replace):
+        if str(source).endswith(".part"):
+            raise OSError("no")
+        replace(source, goal)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no"), whole_folder(target) as part:
+        filled(part)
+        patch.setattr(os, "replace", fails_once)
+    assert (target / "file").read_text() == "old" and os.listdir(tmp_path) == ["data"]
+    with whole_folder(target) as part:
+        filled(part)
+    assert (target / "file").read_text() == "new" and os.listdir(tmp_path) == ["data"]
 
 
 def test_pictures_are_whole_or_not_there(tmp_path, monkeypatch):

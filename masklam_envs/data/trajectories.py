@@ -19,10 +19,8 @@ Data that came as pixels has nq = nv = 0, and A = 0 where nothing is known of ac
 from __future__ import annotations
 
 import dataclasses
-import glob
 import itertools
 import os
-import shutil
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -32,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklam_envs.data.store import EpisodeWriter, is_dataset, open_store, read_manifest
-from masklam_envs.whole import remove_abandoned
+from masklam_envs.whole import whole_folder
 
 _DTYPES: dict[str, type] = {
     "qpos": np.float64,
@@ -207,21 +205,8 @@ def replace_dataset(folder: Path, write: Callable[[Path], None]) -> None:
     """
     if folder.exists() and not is_dataset(folder):
         raise FileExistsError(f"{folder} exists and is no dataset; give another name or remove it")
-    remove_abandoned(folder.parent, f".{glob.escape(folder.name)}.*.part")
-    part, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("part", "old"))
-    shutil.rmtree(part, ignore_errors=True)
-    try:
+    with whole_folder(folder) as part:
         write(part)
-        if folder.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            os.replace(folder, old)
-        os.replace(part, folder)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        if old.exists() and not folder.exists():
-            os.replace(old, folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _version_1(folder: Path, fields: dict[str, Any]) -> dict[str, NDArray[Any]]:

@@ -10,10 +10,8 @@ made again, and where the folder cannot be written clips stay in memory.
 from __future__ import annotations
 
 import contextlib
-import glob
 import hashlib
 import os
-import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +21,7 @@ from numpy.lib import format as npy
 
 from masklam_envs.cache_folder import cache_folder
 from masklam_envs.distractors.base import Image
-from masklam_envs.whole import remove_abandoned
+from masklam_envs.whole import whole_file
 
 # Part of every entry's name: raise it when decoding gives other pixels.
 VERSION = 1
@@ -81,20 +79,11 @@ def _mapped(entry: Path, size: int) -> Image | None:
 
 def _write(entry: Path, clip: Image) -> None:
     entry.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(entry.parent, f"{glob.escape(entry.stem)}*.part")
-    handle, temporary = tempfile.mkstemp(dir=entry.parent, prefix=entry.stem, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            npy.write_array(file, clip, version=(1, 0), allow_pickle=False)
-            file.write(_checksum(clip))
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, entry)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    with whole_file(entry) as part, part.open("wb") as file:
+        npy.write_array(file, clip, version=(1, 0), allow_pickle=False)
+        file.write(_checksum(clip))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _checksum(clip: Image) -> bytes:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+import threading
 import zlib
 
 import numpy as np
@@ -148,7 +149,7 @@ def test_a_first_save_that_is_interrupted_leaves_no_dataset(tmp_path, monkeypatc
 
 def test_what_a_killed_save_left_does_not_disturb_the_next(saved):
     for end in ("part", "old"):
-        shutil.copytree(saved, saved.with_name(f".data.{os.getpid()}.{end}"))
+        shutil.copytree(saved, saved.with_name(f".data.{os.getpid()}-{threading.get_native_id()}.{end}"))
     made_up_trajectories([4], seed=1).save(saved)
     assert_equal(Trajectories.load(saved), made_up_trajectories([4], seed=1))
     assert [path.name for path in saved.parent.iterdir()] == ["data"]

@@ -107,7 +107,7 @@ def test_what_killed_writers_of_the_clip_left_a_day_ago_is_removed(folder, sourc
     cached_clip(source, 8, decoder := Decoder())
     (entry,) = folder.iterdir()
     entry.unlink()
-    old, young = (folder / f"{entry.stem}{name}.part" for name in ("abc", "xyz"))
+    old, young = (folder / f".{entry.name}.{name}.part" for name in ("abc", "xyz"))
     old.write_text("half")
     young.write_text("half")
     os.utime(old, (time.time() - ABANDONED - 60,) * 2)
@@ -146,7 +146,7 @@ def test_another_process_finds_the_clip_while_many_write_it(folder, source):
     run = [sys.executable, "-c", code, str(source), str(folder)]
     others = [subprocess.Popen(run, cwd=root) for _ in range(2)]
     assert [other.wait() for other in others] == [0, 0]
-    assert not list(folder.glob("*.part"))
+    assert not list(folder.glob(".*"))
 
 
 def test_a_mapped_clip_counts_as_an_open_file(folder, source):

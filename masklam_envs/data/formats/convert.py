@@ -12,13 +12,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from masklam_envs.data.formats.episodes import at_size, meta_as_seen, warn_of_labels, whole, write_episodes
+from masklam_envs.data.formats.episodes import at_size, meta_as_seen, warn_of_labels, write_episodes
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.data.mask_columns import MaskColumn
 from masklam_envs.data.recorded import make_recorded
 from masklam_envs.data.store import EpisodeWriter, is_dataset, read_manifest
 from masklam_envs.data.trajectories import Trajectories
 from masklam_envs.errors import unknown_name
+from masklam_envs.whole import whole_new
 
 #: our own layout; the others are modules of this package
 OWN = "masklam"
@@ -53,7 +54,7 @@ def import_dataset(source: Any, folder: str | os.PathLike[str], layout: str | No
     meta, episodes = module.read(where, **options)
     if size is not None:
         episodes = (at_size(episode, size) for episode in episodes)
-    with whole(Path(folder)) as part:
+    with whole_new(Path(folder)) as part:
         _told(where, write_episodes, part, meta, episodes)
     return Frames.load(folder)
 
@@ -181,7 +182,7 @@ def _own(frames: Frames | LazyFrames, target: str | os.PathLike[str], options: d
     """Draw physics into a dataset of pixels."""
     if options:
         raise ValueError(unknown_name("option", next(iter(options)), ()))
-    with whole(Path(target)) as part, EpisodeWriter(part, _drawn_meta(frames)) as writer:
+    with whole_new(Path(target)) as part, EpisodeWriter(part, _drawn_meta(frames)) as writer:
         for e in range(frames.trajectories.episodes):
             drawn = frames.select([e])
             drawn.trajectories.append_to(writer, drawn.rgbm)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import glob
 import json
 import math
 import os
 import re
-import shutil
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,7 +19,6 @@ from masklam_envs.data.frames import Frames, LazyFrames, pixel_trajectories
 from masklam_envs.data.store import EpisodeWriter
 from masklam_envs.masks.threshold import hard
 from masklam_envs.optional import opencv
-from masklam_envs.whole import remove_abandoned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,29 +275,3 @@ def recorded_bounds(recorded: Any, width: int, largest: float = 0.0) -> tuple[li
 def clipped(actions: NDArray[np.float32], low: Any, high: Any) -> NDArray[np.float32]:
     """Actions (.., A) cut to bounds of as many numbers; others stay, and are refused where they are stored."""
     return np.clip(actions, low, high).astype(np.float32) if actions.shape[-1:] == (len(low),) else actions
-
-
-@contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A name to write to; what is there becomes ``path`` when the block ends well, else it is removed.
-
-    :raises FileExistsError: when ``path`` exists: nothing is replaced
-    """
-    if path.exists():
-        raise FileExistsError(f"{path} exists; give another name or remove it")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(path.parent, f".{glob.escape(path.name)}.*.part")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    except OSError as error:
-        if error.errno is None or error.filename2 is not None:
-            raise
-        raise OSError(
-            error.errno, f"{path} could not be written ({error.strerror}); make room and try again"
-        ) from error
-    finally:
-        if part.is_dir():
-            shutil.rmtree(part, ignore_errors=True)
-        part.unlink(missing_ok=True)

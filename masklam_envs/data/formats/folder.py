@@ -29,13 +29,13 @@ from masklam_envs.data.formats.episodes import (
     resized,
     rgbm_of,
     warn_without_masks,
-    whole,
 )
 from masklam_envs.data.formats.images import VideoWriter, png, video_chunks
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.distractors.files import VIDEO_SUFFIXES
 from masklam_envs.masks.sources import MaskSource, make_mask_source, segment, working_size
 from masklam_envs.optional import opencv
+from masklam_envs.whole import whole_new
 
 LONGEST = 1_001  # an episode of 1,000 steps
 PROVENANCE = "masklam.json"  # of a folder that was written here
@@ -53,7 +53,7 @@ def export(frames: Frames | LazyFrames, path: Path, *, fps: float = 20.0) -> Non
     :raises ValueError: when that is not above 0
     """
     check_fps(fps)
-    with whole(path) as part:
+    with whole_new(path) as part:
         part.mkdir(parents=True)
         for number, episode in enumerate(episodes_of(frames)):
             name = f"episode_{number:05d}"

@@ -37,7 +37,6 @@ from masklam_envs.data.formats.episodes import (
     recorded_provenance,
     rgbm_of,
     warn_without_masks,
-    whole,
 )
 from masklam_envs.data.formats.images import decoded, png
 from masklam_envs.data.frames import Frames, LazyFrames
@@ -45,6 +44,7 @@ from masklam_envs.data.mask_columns import MaskColumn
 from masklam_envs.data.subsets import split_episodes, view_of_split
 from masklam_envs.errors import unknown_name
 from masklam_envs.optional import require
+from masklam_envs.whole import whole_new
 
 TEST = "test"
 _ENDS = ("reward", "terminated", "truncated")
@@ -122,7 +122,7 @@ def export(
     columns = {name: column for name, column in given.items() if column is not None}
     _check_masks(frames, variant, columns, test)
     schema = _schema(pa, variant, columns, provenance(frames))
-    with whole(path) as part:
+    with whole_new(path) as part:
         (part / "data").mkdir(parents=True)
         for one in _parts(frames, split, test, seed):
             files = _files(frames.trajectories.lengths[one.episodes] + 1, rows_per_file)

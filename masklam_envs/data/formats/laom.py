@@ -27,10 +27,10 @@ from masklam_envs.data.formats.episodes import (
     recorded_provenance,
     rgbm_of,
     warn_without_masks,
-    whole,
 )
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.optional import require
+from masklam_envs.whole import whole_new
 
 # Attribute of a trajectory in a file of labels: its number in the file it was taken from.
 ORIGINAL = "original_traj_idx"
@@ -72,7 +72,7 @@ def export(
     if labelled is not None:
         kept = _labelled(kept, labelled, seed)
     meta = recorded.meta
-    with whole(path) as part, h5py.File(part, "w", track_order=True) as file:
+    with whole_new(path) as part, h5py.File(part, "w", track_order=True) as file:
         for number, e in enumerate(kept):
             group = file.create_group(str(number))
             _write_group(group, episode_of(frames, e), wanted)

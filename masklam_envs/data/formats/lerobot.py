@@ -34,12 +34,12 @@ from masklam_envs.data.formats.episodes import (
     recorded_bounds,
     rgbm_of,
     warn_without_masks,
-    whole,
 )
 from masklam_envs.data.formats.images import VideoReader, VideoWriter, decoded, png
 from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.errors import unknown_name
 from masklam_envs.optional import require
+from masklam_envs.whole import whole_new
 
 PIXELS, MASK = "observation.images.pixels", "observation.images.mask"
 STATE, ACTION, REWARD, DONE = "observation.state", "action", "next.reward", "next.done"
@@ -82,7 +82,7 @@ def export(
         )
     meta = frames.trajectories.meta
     words = task or str(meta.get("task") or "unknown")
-    with whole(path) as part:
+    with whole_new(path) as part:
         writer = _Writer(part, frames, coding, fps, words, rows_per_file)
         for episode in episodes_of(frames):
             writer.append(episode)
