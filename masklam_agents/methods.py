@@ -19,7 +19,8 @@ from masklam_envs.entry_points import entry_point_for, load
 from masklam_envs.errors import unknown_name
 
 if TYPE_CHECKING:
-    from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source
+    from masklam_agents.common.offline import OfflineAlgorithm
+    from masklam_agents.common.training_data import Dataset, Source
     from masklam_envs.view import View
 
 

@@ -11,7 +11,8 @@ from stable_baselines3.common.type_aliases import GymEnv
 from masklam_agents.common.ahead import LossOf
 from masklam_agents.common.configuration import constructor_arguments
 from masklam_agents.common.networks import Network
-from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source
+from masklam_agents.common.offline import OfflineAlgorithm
+from masklam_agents.common.training_data import Dataset, Source
 
 EVERY_LABEL = 2**62
 

@@ -23,13 +23,14 @@ from masklam_agents.common.gather import gather
 from masklam_agents.common.losses import LOSSES, reconstruction_loss, softened
 from masklam_agents.common.mlp_probe import mlp_probe
 from masklam_agents.common.networks import Network
-from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source
+from masklam_agents.common.offline import OfflineAlgorithm
 from masklam_agents.common.policies import DECODER_HIDDEN, IDM_INPUTS, as_tensor, evaluating
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.probe import ProbeResult, Samples, get_targets, linear_probe, moving
 from masklam_agents.common.processes import processes
 from masklam_agents.common.quantize import BOTTLENECKS, VectorQuantizer
 from masklam_agents.common.stacking import frames_of, push
+from masklam_agents.common.training_data import Dataset, Source
 from masklam_envs.data.frames import Frames
 from masklam_envs.data.windows import Windows
 from masklam_envs.errors import unknown_name

@@ -40,11 +40,11 @@ from masklam_agents.common.gather import gather
 from masklam_agents.common.lam_protocol import LAMBatch as LAMBatch
 from masklam_agents.common.lam_protocol import Shown, checked_latents, checked_loss, checked_prediction
 from masklam_agents.common.networks import NetworkFamily
-from masklam_agents.common.offline import Source
 from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.processes import processes
 from masklam_agents.common.seeded import seeded, streams_kept
+from masklam_agents.common.training_data import Source
 from masklam_agents.methods import METHODS, register_method
 from masklam_envs.data.frames import Frames
 from masklam_envs.data.windows import Windows

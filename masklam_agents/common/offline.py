@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import re
 from abc import abstractmethod
 from collections.abc import Callable
@@ -29,24 +28,27 @@ from masklam_agents.common.precision import autocast, trains_in_bf16
 from masklam_agents.common.processes import processes
 from masklam_agents.common.saving import read_agent, space_from_json, space_to_json, write_agent
 from masklam_agents.common.schedules import RATES, STAGES, check_schedules
-from masklam_agents.common.shown import check_colours, check_single, shown_view
+from masklam_agents.common.shown import check_colours, check_single
 from masklam_agents.common.stacking import PredictState, frames_of, push
 from masklam_agents.common.staged import StagedAlgorithm
+from masklam_agents.common.training_data import (
+    LABEL_TARGETS,
+    Dataset,
+    Source,
+    checked_source,
+    image_size_of,
+    opened,
+    recorded_in,
+    spaces_of,
+    true_actions,
+)
 from masklam_envs.data.blocks import Blocks
-from masklam_envs.data.cache import open_frames
-from masklam_envs.data.frames import Frames, LazyFrames
 from masklam_envs.data.mask_check import warn_of_useless_masks
-from masklam_envs.data.replay import warn_of_other_mujoco
 from masklam_envs.data.trajectories import Trajectories
 from masklam_envs.data.windows import Windows, warn_of_short_episodes
 from masklam_envs.errors import unknown_name
 
-#: which actions labelled transitions teach a model of frame pairs: the policy's own, or those executed after noise
-LABEL_TARGETS = ("policy", "executed")
 LABELS_STREAM = 3  # of the seed; the stages have those before it
-Dataset = Frames | LazyFrames
-#: what an agent can be given: frames, or physics that is seen through its environment
-Source = Dataset | Trajectories
 
 
 class OfflineAlgorithm(StagedAlgorithm):
@@ -105,7 +107,7 @@ class OfflineAlgorithm(StagedAlgorithm):
             seed=config["seed"],
             supported_action_spaces=(spaces.Box,),
         )
-        self._dataset = _checked_source(dataset)
+        self._dataset = checked_source(dataset)
         self._check_config()
         if env is None:
             self._spaces_from_dataset()
@@ -165,16 +167,7 @@ class OfflineAlgorithm(StagedAlgorithm):
         self.n_envs = 1
         if self.dataset is None:
             return
-        size = self.dataset.image_size
-        recorded = self.dataset.trajectories
-        # Without actions stage 1 trains all the same; the decoder, made for one, is never used.
-        count = recorded.actions.shape[1] or 1
-        low, high = (
-            np.asarray(recorded.meta.get(key) or count * [end], np.float32)
-            for key, end in (("action_low", -1), ("action_high", 1))
-        )
-        self.observation_space = spaces.Dict({"pixels": spaces.Box(0, 255, (size, size, 3), np.uint8)})
-        self.action_space = spaces.Box(low, high)
+        self.observation_space, self.action_space = spaces_of(self.dataset)
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         """Give the agent an environment, also one that shows more than the dataset does (a mask), or stacks of frames.
@@ -196,7 +189,7 @@ class OfflineAlgorithm(StagedAlgorithm):
 
     def _check_spaces(self, size: int, space: Any, observation_space: Any, action_space: Any) -> None:
         """See that an environment's spaces are those of an agent that sees so many pixels and acts in ``space``."""
-        if (shown := _image_size(observation_space)) != size or space != action_space:
+        if (shown := image_size_of(observation_space)) != size or space != action_space:
             raise ValueError(
                 f"the agent sees {size} pixels and acts in {space}, the environment shows {shown} and acts in "
                 f"{action_space}"
@@ -213,7 +206,7 @@ class OfflineAlgorithm(StagedAlgorithm):
         made: Any = self.policy_class(
             self.observation_space,
             self.action_space,
-            image_size=_image_size(self.observation_space),
+            image_size=image_size_of(self.observation_space),
             network=self.paper_network if network == "paper" else network,
             frame_stack=self.config["frame_stack"],
             **self._policy_arguments(),
@@ -225,29 +218,15 @@ class OfflineAlgorithm(StagedAlgorithm):
     def dataset(self) -> Dataset | None:
         """What the agent is trained on; recorded physics becomes frames when it is first asked for."""
         if isinstance(self._dataset, Trajectories):
-            self._dataset = self._opened(self._dataset)
+            self._dataset = opened(self._dataset, self.env, self.verbose > 0)
         return self._dataset
 
     @dataset.setter
     def dataset(self, dataset: Source | None) -> None:
-        self._dataset = _checked_source(dataset)
+        self._dataset = checked_source(dataset)
         if self.action_space is None and dataset is not None:
             self._spaces_from_dataset()
             self._setup_model()
-
-    def _opened(self, recorded: Trajectories) -> Dataset:
-        """The frames of recorded physics as the agent's environment shows them.
-
-        :raises ValueError: when it is none of ``masklam_envs``, or a wrapper round it changes frames or actions
-        """
-        view = shown_view(self.env)
-        if view is None:
-            raise ValueError(
-                "recorded physics is seen through an environment: pass env= (one of masklam_envs), or the frames "
-                "themselves as dataset=open_frames(trajectories, env)"
-            )
-        warn_of_other_mujoco(recorded)
-        return open_frames(recorded, view, progress_bar=self.verbose > 0)
 
     def _need_policy(self) -> None:
         """Complain of an agent without networks: what they are made for is not known yet."""
@@ -284,8 +263,7 @@ class OfflineAlgorithm(StagedAlgorithm):
         if self._learns_from_masks and first:
             warn_of_useless_masks(self._need_dataset())
         if self._dataset is not None:
-            recorded = self._dataset if isinstance(self._dataset, Trajectories) else self._dataset.trajectories
-            warn_of_short_episodes(recorded, self.config.get("future_offset", 1))
+            warn_of_short_episodes(recorded_in(self._dataset), self.config.get("future_offset", 1))
 
     @property
     def _learns_from_masks(self) -> bool:
@@ -295,38 +273,8 @@ class OfflineAlgorithm(StagedAlgorithm):
     def _true_actions(
         self, frames: Dataset, windows: Windows, anchors: NDArray[np.int64], target: str = "policy"
     ) -> th.Tensor:
-        """The actions (N, A) in the frames of anchors (N,): the policy's, before noise was added, or the executed ones.
-
-        :param target: one of :data:`LABEL_TARGETS`
-        :raises ValueError: when the dataset has none, or others than the agent
-        """
-        recorded, space = frames.trajectories.labels, self.action_space
-        recorded = recorded if target == "policy" else frames.trajectories.actions
-        if not recorded.shape[1]:
-            raise ValueError(
-                "the dataset has no actions: train stage 1 alone (stage_shares=(1, 0, 0)), then set agent.dataset to "
-                "one with actions"
-            )
-        if recorded.shape[1:] != space.shape:
-            raise ValueError(f"the dataset's actions have shape {recorded.shape[1:]}, the agent acts in {space.shape}")
-        self._check_bounds(frames.trajectories.meta)
-        if not np.isfinite(recorded).all():
-            wrong = int(np.flatnonzero(~np.isfinite(recorded).all(axis=1))[0])
-            raise ValueError(f"the dataset's action {wrong} is {recorded[wrong]}: leave out what is not finite")
-        return th.from_numpy(recorded[windows.step(anchors)]).to(self.device)
-
-    def _check_bounds(self, meta: dict[str, Any]) -> None:
-        """Complain of actions that mean something else to the agent: they were recorded within other bounds.
-
-        Of data that came as pixels the bounds are often a guess, so they decide nothing.
-        """
-        space: Any = self.action_space
-        low, high = meta.get("action_low"), meta.get("action_high")
-        if meta.get("base") and low and high and not (np.allclose(low, space.low) and np.allclose(high, space.high)):
-            raise ValueError(
-                f"the dataset's actions were recorded within {low} and {high}, the agent acts in {space}: collect them "
-                "in the environment that the agent is given, or give it the one they are from"
-            )
+        """The actions (N, A) in the frames of anchors (N,), see :func:`~.training_data.true_actions`."""
+        return th.from_numpy(true_actions(frames, windows, anchors, self.action_space, target)).to(self.device)
 
     # ------------------------------------------------------------------ losses
 
@@ -526,37 +474,56 @@ class OfflineAlgorithm(StagedAlgorithm):
         header, tensors = read_agent(path)
         if header["class"] != cls.__name__:
             raise ValueError(f"{path} holds a {header['class']} agent; load it with {header['class']}.load")
-        options = {**header["config"], **kwargs}
+        agent = cls._configured(path, header["config"], kwargs, env=env, dataset=dataset, device=device)
+        observation_space, action_space = (
+            space_from_json(header[key]) for key in ("observation_space", "action_space")
+        )
+        if env is None:
+            agent.observation_space, agent.action_space = observation_space, action_space
+        else:
+            size = image_size_of(observation_space)
+            agent._check_spaces(size, action_space, agent.observation_space, agent.action_space)
+        agent._setup_model()
+        agent._take_weights(
+            path, _under("policy.", tensors), {n: v for n, v in header["config"].items() if n in kwargs}
+        )
+        agent._take_training(path, _under("optimizer.", tensors), header)
+        return agent
+
+    @classmethod
+    def _configured(cls, path: Any, config: dict[str, Any], changes: dict[str, Any], **given: Any) -> Self:
+        """An agent without networks, with a file's configuration and what is set anew."""
         try:
-            agent = cls(env=env, dataset=dataset, device=device, _init_setup_model=False, **options)
+            agent = cls(_init_setup_model=False, **given, **{**config, **changes})
         except TypeError as error:
             raise ValueError(f"{path} does not fit this {cls.__name__}, is it of another version? ({error})") from error
-        if foreign := set(header["config"]) - set(agent.config):
+        if foreign := set(config) - set(agent.config):
             raise ValueError(f"{path} sets what no {cls.__name__} has: {', '.join(sorted(foreign))}")
-        spaces_of = [space_from_json(header[key]) for key in ("observation_space", "action_space")]
-        if env is None:
-            agent.observation_space, agent.action_space = spaces_of
-        else:
-            agent._check_spaces(_image_size(spaces_of[0]), spaces_of[1], agent.observation_space, agent.action_space)
-        agent._setup_model()
-        weights = {n.removeprefix("policy."): t for n, t in tensors.items() if n.startswith("policy.")}
+        return agent
+
+    def _take_weights(self, path: Any, weights: dict[str, th.Tensor], replaced: dict[str, Any]) -> None:
+        """The networks' weights.
+
+        :param replaced: the file's own values of what was set anew
+        """
         try:
-            agent.policy.load_state_dict(weights)
+            self.policy.load_state_dict(weights)
         except RuntimeError as error:
-            for name, value in kwargs.items():
-                if name in header["config"] and agent.config[name] != header["config"][name]:
+            for name, value in replaced.items():
+                if self.config[name] != value:
                     raise ValueError(
-                        f"{name}={value!r} makes other networks than those in {path}, which has "
-                        f"{header['config'][name]!r}: leave it out"
+                        f"{name}={self.config[name]!r} makes other networks than those in {path}, which has {value!r}: "
+                        "leave it out"
                     ) from error
             raise ValueError(f"{path} does not fit its own configuration ({error}); save it again") from error
-        momenta = {n.removeprefix("optimizer."): t for n, t in tensors.items() if n.startswith("optimizer.")}
+
+    def _take_training(self, path: Any, momenta: dict[str, th.Tensor], header: dict[str, Any]) -> None:
+        """Where training was."""
         if strange := [name for name in momenta if not re.fullmatch(r"\d+\.(step|exp_avg|exp_avg_sq)", name)]:
             raise ValueError(f"{path} holds no momenta of AdamW: {strange[0]!r}; save it again")
-        agent._optimizer_state = momenta
-        agent.progress = {stage: int(header["progress"][stage]) for stage in cls.stages}
-        agent.num_timesteps, agent._total_timesteps = int(header["num_timesteps"]), int(header["total_timesteps"])
-        return agent
+        self._optimizer_state = momenta
+        self.progress = {stage: int(header["progress"][stage]) for stage in self.stages}
+        self.num_timesteps, self._total_timesteps = int(header["num_timesteps"]), int(header["total_timesteps"])
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_dataset"]
@@ -565,16 +532,6 @@ class OfflineAlgorithm(StagedAlgorithm):
         return ["policy"], []
 
 
-def _checked_source(dataset: Any) -> Any:
-    if dataset is None or isinstance(dataset, Frames | LazyFrames | Trajectories):
-        return dataset
-    cure = "Trajectories.load(path) opens a folder" if isinstance(dataset, str | os.PathLike) else "see render_frames"
-    raise TypeError(f"dataset must be Frames, LazyFrames or Trajectories, got {dataset!r}: {cure}")
-
-
-def _image_size(space: Any) -> int:
-    """Side of an environment's frames, pixels."""
-    pixels = space["pixels"] if isinstance(space, spaces.Dict) and "pixels" in space.spaces else space
-    if not isinstance(pixels, spaces.Box) or len(pixels.shape) != 3:
-        raise ValueError(f"the observation space needs an image box under the key 'pixels', got {space}")
-    return int(sorted(pixels.shape)[1])
+def _under(prefix: str, tensors: dict[str, th.Tensor]) -> dict[str, th.Tensor]:
+    """The tensors whose names begin so, under the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklam_agents.common.base import LatentActionAlgorithm
-from masklam_agents.common.offline import Dataset
 from masklam_agents.common.projection import projected
+from masklam_agents.common.training_data import Dataset
 from masklam_envs.data.windows import Windows
 from masklam_envs.pictures import outlined, write_png, write_video
 from masklam_envs.whole import whole_file

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_agents.common.mlp_probe import mlp_probe
-from masklam_agents.common.offline import Dataset
 from masklam_agents.common.probe import NothingMovesError, ProbeResult, Samples, effective_rank, linear_probe, moving
 from masklam_agents.common.quantize import CodebookHealth, codebook_health
+from masklam_agents.common.training_data import Dataset
 from masklam_envs.data.frames import LazyFrames
 
 PREDICTED = 1_000

@@ -16,10 +16,11 @@ from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_agents.common.checks import check_integers
 from masklam_agents.common.configuration import constructor_arguments
 from masklam_agents.common.networks import Network, NetworkFamily
-from masklam_agents.common.offline import Dataset, OfflineAlgorithm, Source
+from masklam_agents.common.offline import OfflineAlgorithm
 from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.processes import processes
+from masklam_agents.common.training_data import Dataset, Source
 from masklam_agents.laom.networks import PUBLISHED, SharedEncoderIDM, begin_orthogonal, make_encoder
 
 ENCODER_SCALE = 12  # LAOM's paper

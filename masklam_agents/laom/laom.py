@@ -16,9 +16,9 @@ from masklam_agents.common.base import LatentActionAlgorithm, without_effect
 from masklam_agents.common.checks import check_flags, check_integers, check_numbers
 from masklam_agents.common.gather import gather
 from masklam_agents.common.networks import to_layout
-from masklam_agents.common.offline import Dataset, Source
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.processes import processes
+from masklam_agents.common.training_data import Dataset, Source
 from masklam_agents.common.warped import warped
 from masklam_agents.laom.policies import LAOMPolicy
 from masklam_envs.data.frames import Frames

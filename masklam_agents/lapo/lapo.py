@@ -8,7 +8,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.base import LatentActionAlgorithm
-from masklam_agents.common.offline import Source
+from masklam_agents.common.training_data import Source
 
 
 class LAPO(LatentActionAlgorithm):

@@ -9,7 +9,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 
 from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_agents.common.checks import check_choice
-from masklam_agents.common.offline import Source
+from masklam_agents.common.training_data import Source
 
 PRESETS: dict[str, dict[str, Any]] = {
     "fixed": {"loss": "fixed"},

@@ -12,10 +12,10 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 
 from masklam_agents.common.ahead import LossOf, PreparedLoss
 from masklam_agents.common.checks import check_choice
-from masklam_agents.common.offline import Source
 from masklam_agents.common.policies import LatentActionPolicy
 from masklam_agents.common.precision import autocast
 from masklam_agents.common.processes import processes
+from masklam_agents.common.training_data import Source
 from masklam_agents.masklam.masklam import MaskLAM
 from masklam_agents.segmenter.network import SegmenterNet
 from masklam_agents.segmenter.training import segmentation_loss, varied

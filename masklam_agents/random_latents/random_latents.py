@@ -11,8 +11,9 @@ from stable_baselines3.common.type_aliases import GymEnv
 from masklam_agents.common.base import LatentActionAlgorithm
 from masklam_agents.common.configuration import constructor_arguments
 from masklam_agents.common.networks import Network, NetworkFamily
-from masklam_agents.common.offline import OfflineAlgorithm, Source
+from masklam_agents.common.offline import OfflineAlgorithm
 from masklam_agents.common.policies import LatentActionPolicy
+from masklam_agents.common.training_data import Source
 
 
 class RandomLatentsPolicy(LatentActionPolicy):
