@@ -150,7 +150,7 @@ class MaskEnv(gym.Env[dict[str, Any], NDArray[np.float32]], RecordConstructorArg
         )
         self.render_mode = render_mode
         self.metadata = {**self.metadata, "render_fps": self.base.metadata.get("render_fps", 20)}
-        self.observation_space = self._make_space(image_size)
+        self.observation_space = self._make_space(config.image_size)
 
     def sibling(self) -> MaskEnv:
         """Another environment of the same kind, seen through the same view."""

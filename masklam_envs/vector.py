@@ -335,7 +335,8 @@ class MaskVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float32], NDArray[Any]]
         if painter is None:
             from masklam_envs.rendering.batch import RaycastBatch
 
-            painter = self._painters[worker] = RaycastBatch(self.envs[0].view.new_renderer())
+            renderer: Any = self.envs[0].view.new_renderer()  # a ray caster, where they can be drawn together
+            painter = self._painters[worker] = RaycastBatch(renderer)
         return painter
 
     def _restarted(

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mujoco
 import numpy as np
@@ -19,8 +19,12 @@ from masklam_envs.distractors.reference import Whitening
 from masklam_envs.errors import unknown_name
 from masklam_envs.masks import EpisodeFaults, MaskFault, Seen, make_faults, target_bodies
 from masklam_envs.masks.sources import make_live_source, source_config
+from masklam_envs.plain import plain
 from masklam_envs.rendering.camera import CameraConfig, find_camera, moved_camera
 from masklam_envs.rendering.orbit import axis_of
+
+if TYPE_CHECKING:
+    from masklam_envs.rendering.protocol import Renderer
 
 RENDERERS = ("auto", "opengl", "raycast")
 MIN_SIZE, MAX_SIZE = 16, 1024
@@ -69,16 +73,18 @@ class ViewConfig:
     mask_faults: Any = None
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
         _check_choice("renderer", self.renderer, RENDERERS)
         source_config(self.mask_source)
         _check_choice("split", self.split, SPLITS)
         size = self.image_size
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or not MIN_SIZE <= size <= MAX_SIZE:
+        if isinstance(size, bool) or not isinstance(size, int) or not MIN_SIZE <= size <= MAX_SIZE:
             raise ValueError(f"image_size must be an integer in [{MIN_SIZE}, {MAX_SIZE}] pixels, got {size!r}")
         if not (isinstance(self.zoom, (int, float)) and 0.1 <= self.zoom <= 20):
             raise ValueError(f"zoom must be a number in [0.1, 20], got {self.zoom!r}")
         offset = self.camera_offset
-        numbers = isinstance(offset, (tuple, list)) and all(isinstance(x, (int, float)) for x in offset)
+        numbers = isinstance(offset, list) and all(isinstance(x, (int, float)) for x in offset)
         if not numbers or len(offset) != 2 or not np.isfinite(offset).all():
             raise ValueError(f"camera_offset must be two finite numbers, metres right and up, got {offset!r}")
         object.__setattr__(self, "camera_offset", (float(offset[0]), float(offset[1])))
@@ -148,11 +154,11 @@ class View:
         return [self.model.joint(i).name or str(i) for i in range(self.model.njnt)]
 
     @functools.cached_property
-    def renderer(self) -> Any:
+    def renderer(self) -> Renderer:
         """The renderer, made at first use: Numba is imported only then."""
         return self.new_renderer()
 
-    def new_renderer(self) -> Any:
+    def new_renderer(self) -> Renderer:
         """A renderer of its own for the same view: a renderer serves one thread at a time."""
         from masklam_envs.rendering import OpenGLRenderer, RaycastRenderer
         from masklam_envs.rendering.scene import can_be_cast

@@ -3,6 +3,7 @@
 import copy
 import functools
 import itertools
+import json
 import pickle
 import re
 
@@ -447,3 +448,33 @@ def test_an_unknown_render_mode_is_refused():
 def test_arguments_of_another_type_or_name_are_type_errors(kwargs):
     with pytest.raises(TypeError):
         make(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ("option", "drawn", "typed"),
+    [
+        ("image_size", np.int64(32), 32),
+        ("correlation", np.float32(0.5), 0.5),
+        ("distractor", {"name": "action", "correlation": np.float64(0.5), "lag": np.int64(2)}, None),
+        (
+            "mask_faults",
+            [{"name": "erosion", "radius": np.int64(2)}, {"name": "dropout", "rate": np.float32(0.5)}],
+            None,
+        ),
+        ("mask_source", {"name": "motion", "method": "difference", "smoothing": np.int64(2)}, None),
+        ("camera", {"distance": np.float32(3), "lookat": np.zeros(3)}, {"distance": 3.0, "lookat": [0.0, 0.0, 0.0]}),
+        ("camera_offset", np.array([0.5, 0.0]), (0.5, 0.0)),
+    ],
+)
+def test_options_may_be_numbers_of_numpy_and_are_recorded_as_plain_ones(option, drawn, typed):
+    """Sweeps draw their numbers with NumPy; datasets, hashes and processes that are spawned need JSON."""
+    plain = json.loads(json.dumps(drawn, default=lambda number: number.item())) if typed is None else typed
+    with (
+        gym.make("MaskCheetah-v0", **{"image_size": 32, option: drawn}) as one,
+        gym.make("MaskCheetah-v0", **{"image_size": 32, option: plain}) as other,
+    ):
+        views = [env.unwrapped.view for env in (one, other)]
+        assert views[0].config == views[1].config
+        assert json.dumps(views[0].config.to_json()) == json.dumps(views[1].config.to_json())
+        assert json.dumps(views[0].distractor.config) == json.dumps(views[1].distractor.config)
+        assert_same(*([env.reset(seed=1)[0]] for env in (one, other)))

@@ -19,8 +19,9 @@ from masklam_agents.common.evaluation import episode_returns
 from masklam_agents.common.offline import OfflineAlgorithm
 from masklam_agents.common.pictures import frame_strips, prediction_grid, rollout_video
 from masklam_agents.common.precision import trains_in_bf16
-from masklam_agents.common.probe import NothingMovesError, effective_rank, linear_probe, moving
+from masklam_agents.common.probe import effective_rank, linear_probe
 from masklam_agents.common.schedules import RATES
+from masklam_agents.common.understanding import distractor_samples
 
 PICTURE_STEPS = 100
 
@@ -65,16 +66,12 @@ def _probes(agent: LatentActionAlgorithm, run: Run, shared: Shared) -> dict[str,
         unseen = shared.frames(run, "held_out", "test", distractor=other)
         latents = agent.latents(unseen, agent.spaced(unseen, limit))
         found["action_unseen"] = linear_probe(z, actions, latents, agent.probe_targets(unseen, limit))
-    found["distractor"] = None
     view = gym.make(run.config["task"], **view_options(run, "train", other))
     try:
-        values = [agent.probe_targets(each, limit, target="distractor", view=view) for each in (train, held_out)]
-        motion, motion_held = moving(*values)
-        found["distractor"] = linear_probe(z, motion, z_held, motion_held)
-    except NothingMovesError:
-        pass
+        moved = distractor_samples(agent, (z, z_held), (train, held_out), view, limit)
     finally:
         view.close()
+    found["distractor"] = None if moved is None else linear_probe(*moved)
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from masklam_envs.errors import unknown_name
+from masklam_envs.plain import plain
 
 #: constructor arguments that are not configuration: no agent file records them
 NOT_CONFIGURATION = ("policy", "env", "dataset", "tensorboard_log", "verbose", "device", "_init_setup_model")
@@ -33,24 +34,13 @@ def constructor_arguments(given: dict[str, Any], **changed: Any) -> dict[str, An
             config[name] = _named(name, config[name])
     if config["seed"] is None:  # as in SB3: any; an agent file has to know which
         config["seed"] = int(np.random.SeedSequence().generate_state(1)[0])
-    return own | {"config": {name: _plain(value) for name, value in config.items()}}
+    return own | {"config": {name: plain(value) for name, value in config.items()}}
 
 
 def _named(option: str, value: Any) -> dict[str, Any]:
     if value is not None and not isinstance(value, Mapping):
         raise TypeError(f"{option} must be a dictionary, {{name: value}}, or None, got {value!r}")
     return dict(value or {})
-
-
-def _plain(value: Any) -> Any:
-    """NumPy's numbers and arrays, as sweeps draw them, as Python's: a configuration becomes JSON."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return {name: _plain(each) for name, each in value.items()} if isinstance(value, dict) else value
 
 
 def check_names(option: str, given: Iterable[str], known: Iterable[str]) -> None:

@@ -90,7 +90,7 @@ def measure_latents(
     acted = None
     if any(frames.trajectories.actions.shape[1] for frames in both):
         acted = z_train, agent.probe_targets(train, limit), z, agent.probe_targets(held_out, limit)
-    moved = _distractor_samples(agent, (z_train, z), both, view, limit)
+    moved = distractor_samples(agent, (z_train, z), both, view, limit)
     latents = z.astype(np.float32)
     return LatentReport(
         method=type(agent).__name__,
@@ -104,6 +104,26 @@ def measure_latents(
         codebooks=_codebooks(agent, latents),
         reconstruction=measure_reconstruction(agent, held_out, min(limit, PREDICTED)) if agent.can_predict else None,
     )
+
+
+def distractor_samples(
+    agent: LatentActionAlgorithm, latents: tuple[Any, Any], both: tuple[Dataset, Dataset], view: Any, limit: int
+) -> Samples | None:
+    """What a probe of the distractor's motion is fitted to and scored on; None where it is not known or there is none.
+
+    :param latents: (N, D) and (M, D), of at most ``limit`` transitions of each dataset
+    :param both: what the probe is fitted on, and what it is scored on
+    :param view: what frames in memory were drawn with, an environment or a ``View``
+    """
+    known = view is not None or all(isinstance(frames, LazyFrames) for frames in both)
+    if not known:
+        return None
+    values = [agent.probe_targets(frames, limit, target="distractor", view=view) for frames in both]
+    try:
+        train, held_out = moving(*values)
+    except NothingMovesError:
+        return None
+    return latents[0], train, latents[1], held_out
 
 
 def latents_and_actions(
@@ -186,21 +206,6 @@ def split_for_probe(frames: Dataset) -> tuple[Dataset, Dataset]:
     if isinstance(frames, LazyFrames):
         return frames.part(parts[0]), frames.part(parts[1])
     return frames.select(parts[0]), frames.select(parts[1])
-
-
-def _distractor_samples(
-    agent: LatentActionAlgorithm, latents: tuple[Any, Any], both: tuple[Dataset, Dataset], view: Any, limit: int
-) -> Samples | None:
-    """Latents of both datasets with the distractor's motion; None where it is not known or there is none."""
-    known = view is not None or all(isinstance(frames, LazyFrames) for frames in both)
-    if not known:
-        return None
-    values = [agent.probe_targets(frames, limit, target="distractor", view=view) for frames in both]
-    try:
-        train, held_out = moving(*values)
-    except NothingMovesError:
-        return None
-    return latents[0], train, latents[1], held_out
 
 
 def _codebooks(agent: LatentActionAlgorithm, latents: np.ndarray) -> CodebookHealth | None:

@@ -246,6 +246,11 @@ def flags_of(found: Audit, bounded: bool) -> list[str]:
             f"{len(found.repeated)} episodes repeat earlier ones (the first is {found.repeated[0]}): held-out episodes "
             "are not held out"
         )
+    if len(odd := np.flatnonzero(~np.isfinite(found.returns))):
+        flags.append(
+            f"{len(odd)} episodes (the first is {odd[0]}) have rewards that are not finite numbers: their returns mean "
+            "nothing"
+        )
     if not acts:
         flags.append("no actions: stage 1 trains, but neither the decoder nor a probe")
     elif bounded:

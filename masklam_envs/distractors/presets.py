@@ -15,6 +15,7 @@ from masklam_envs.distractors.reference import ActionReference
 from masklam_envs.distractors.trial import try_out
 from masklam_envs.entry_points import entry_point_for, load
 from masklam_envs.errors import unknown_name
+from masklam_envs.plain import plain
 
 Config = str | Mapping[str, Any] | list[Any] | tuple[Any, ...] | None
 
@@ -160,7 +161,7 @@ def _expanded(config: Config) -> list[tuple[dict[str, Any], frozenset[str]]]:
         raise ValueError(
             f"the name of a distractor is one text, got {config['name']!r}; a list composes several: ['video', 'ghost']"
         )
-    name, options = config["name"], {key: value for key, value in config.items() if key != "name"}
+    name, options = config["name"], {key: plain(value) for key, value in config.items() if key != "name"}
     if name not in PRESETS:
         return [({"name": name, **options}, frozenset())]
     if options and not PRESETS[name]:

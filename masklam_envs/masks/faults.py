@@ -16,6 +16,7 @@ from masklam_envs.masks.false_positives import FalsePositives, GhostTaken
 from masklam_envs.masks.morphology import Dilation, Erosion, Flicker
 from masklam_envs.masks.occlusion import BOXES, Occlusion
 from masklam_envs.masks.timing import Dropout, Latency
+from masklam_envs.plain import plain
 
 MAX_RADIUS = 16
 MAX_FRAMES = 1000
@@ -109,7 +110,7 @@ def make_faults(config: Any) -> list[MaskFault]:
 def _make_fault(config: Any) -> MaskFault:
     if not isinstance(config, (str, Mapping)):
         raise ValueError(f"a mask fault is a name or a dict with a 'name', got {config!r}")
-    given = {"name": config} if isinstance(config, str) else dict(config)
+    given: dict[str, Any] = {"name": config} if isinstance(config, str) else plain(dict(config))
     name = given.pop("name", None)
     if name not in FAULTS:
         raise ValueError(unknown_name("mask fault", name, FAULTS))

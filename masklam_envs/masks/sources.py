@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from masklam_envs.entry_points import entry_point_for, load
 from masklam_envs.errors import unknown_name
 from masklam_envs.masks.threshold import hard as hard
+from masklam_envs.plain import plain
 
 SIMULATOR, NONE = "simulator", "none"
 MAX_SMOOTHING = 64
@@ -97,7 +98,7 @@ def source_config(config: Any) -> dict[str, Any]:
     """
     if not isinstance(config, (str, Mapping)):
         raise ValueError(f"a mask source is a name or a dict with a 'name', got {config!r}")
-    given = {"name": config} if isinstance(config, str) else dict(config)
+    given: dict[str, Any] = {"name": config} if isinstance(config, str) else plain(dict(config))
     name = given.get("name")
     if name in (SIMULATOR, NONE):
         if len(given) > 1:
@@ -122,7 +123,7 @@ def make_mask_source(config: Any, **options: Any) -> MaskSource | None:
     >>> make_mask_source("motion", threshold=8.0).threshold
     8.0
     """
-    given = source_config(config) | options
+    given = source_config(config) | plain(options)
     name, smoothing = given.pop("name"), given.pop("smoothing", 1)
     if name == NONE:
         source_config({"name": NONE, **given})

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from masklam_envs.rendering.opengl import OpenGLRenderer
-    from masklam_envs.rendering.renderer import Layers, RaycastRenderer
+    from masklam_envs.rendering.protocol import Layers, Renderer
+    from masklam_envs.rendering.renderer import RaycastRenderer
 
-__all__ = ["Layers", "OpenGLRenderer", "RaycastRenderer"]
+__all__ = ["Layers", "OpenGLRenderer", "RaycastRenderer", "Renderer"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,4 +18,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from masklam_envs.rendering import opengl, renderer
 
-    return getattr(opengl if name == "OpenGLRenderer" else renderer, name)
+    return getattr(opengl if name == "OpenGLRenderer" else renderer, name)  # the second has the protocol's too

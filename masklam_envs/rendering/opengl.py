@@ -26,13 +26,14 @@ from masklam_envs.rendering.drawn import prepare
 from masklam_envs.rendering.look import CLEAN, REFERENCE_SIZE, Ghost, Look, mixed
 from masklam_envs.rendering.orbit import carried, focus_distance
 from masklam_envs.rendering.posed import Posed
-from masklam_envs.rendering.renderer import Layers, lay_overlays
+from masklam_envs.rendering.protocol import Layers, Renderer
+from masklam_envs.rendering.renderer import lay_overlays
 from masklam_envs.rendering.stage import Glass, Picture, Stage
 
 NOT_IN_MASK = np.zeros(1, bool)
 
 
-class OpenGLRenderer:
+class OpenGLRenderer(Renderer):
     """Draws any MuJoCo model by OpenGL, as :class:`~masklam_envs.rendering.RaycastRenderer` draws primitive ones.
 
     Shown are geoms of group 0 to 2 that are not fully transparent, flexes and skins.  Planes are the ground; a height
@@ -76,7 +77,6 @@ class OpenGLRenderer:
         self.model, self.image_size, self.zoom = model, image_size, zoom
         self._camera = find_camera(model, camera)
         self._offset = np.array([*offset, 0.0])
-        #: metres from the camera to the point that it looks at
         self.focus = focus_distance(model, self._camera)
         self._half_height = self._camera.half_height / zoom
         self._pixel = 2.0 * self._half_height / image_size
@@ -89,11 +89,7 @@ class OpenGLRenderer:
 
     @property
     def name(self) -> str:
-        """What the bytes of a frame depend on beside pose and look: library, device and version of OpenGL.
-
-        Raises:
-            OpenGLUnavailableError: there is none.
-        """
+        """Library, device and version of OpenGL: see :class:`~masklam_envs.rendering.protocol.Renderer`."""
         return f"opengl, {gl.description()}"
 
     def draw(
@@ -103,22 +99,7 @@ class OpenGLRenderer:
         mocap_pos: NDArray[np.float64] | None = None,
         mocap_quat: NDArray[np.float64] | None = None,
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Draw one frame.
-
-        Args:
-            qpos: (nq,) float64 positions.
-            look: everything else about the frame; the default is the scene as it is.
-            mocap_pos: (nmocap, 3) float64 metres; None is the model's initial position.
-            mocap_quat: (nmocap, 4) float64; None is the model's initial orientation.
-
-        Returns:
-            Fresh ``pixels`` (H, W, 3) uint8 and ``mask`` (H, W, 1) uint8, 255 on the agent.  Of a look, the mask
-            depends on the camera and the overlays alone.
-
-        Raises:
-            ValueError: an array of another shape or type.
-            OpenGLUnavailableError: there is no OpenGL.
-        """
+        """See :class:`~masklam_envs.rendering.protocol.Renderer`."""
         self._posed.place(qpos, mocap_pos, mocap_quat)
         self._set_look(look)
         size = self.image_size
@@ -149,14 +130,9 @@ class OpenGLRenderer:
         mocap_pos: NDArray[np.float64] | None = None,
         mocap_quat: NDArray[np.float64] | None = None,
     ) -> Layers:
-        """Draw one frame with its own sky and ground, and tell which geom each pixel shows and how far it is.
+        """See :class:`~masklam_envs.rendering.protocol.Renderer`.
 
         Geoms and depths are those at the pixels' centres.  Flexes and skins have the id -1.
-
-        Args:
-            qpos: (nq,) float64 positions.
-            mocap_pos: as in :meth:`draw`.
-            mocap_quat: as in :meth:`draw`.
         """
         pixels, mask = self.draw(qpos, CLEAN, mocap_pos, mocap_quat)
         size, stage = self.image_size, self._stage
@@ -170,16 +146,11 @@ class OpenGLRenderer:
 
     @property
     def camera_index(self) -> int:
-        """Index of the model camera, -1 for a free camera."""
+        """See :class:`~masklam_envs.rendering.protocol.Renderer`."""
         return self._camera.index
 
     def camera_pose(self, qpos: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-        """Where the camera is when the model is at ``qpos``.
-
-        Returns:
-            Its position (3,) in metres, its matrix (3, 3) with columns x right, y up, z backward, and the tangent of
-            half its field of view after the zoom.
-        """
+        """See :class:`~masklam_envs.rendering.protocol.Renderer`."""
         self._posed.place(qpos)
         position, matrix = self._camera_pose()
         return position, matrix.reshape(3, 3).copy(), self._half_height

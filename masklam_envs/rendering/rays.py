@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklam_envs.rendering.look import CameraChange
-from masklam_envs.rendering.opengl import OpenGLRenderer
 from masklam_envs.rendering.orbit import carried
-from masklam_envs.rendering.renderer import RaycastRenderer
+from masklam_envs.rendering.protocol import Renderer
 
 #: groups of geoms that are drawn: 0 to 2, as in MuJoCo's default view
 DRAWN_GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)
@@ -43,7 +42,7 @@ class PixelRays:
 
     def __init__(
         self,
-        renderer: RaycastRenderer | OpenGLRenderer,
+        renderer: Renderer,
         qpos: NDArray[np.float64],
         camera: CameraChange | None = None,
         samples: int = 1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -16,6 +16,7 @@ from masklam_envs.rendering.changes import changed_lights, coloured
 from masklam_envs.rendering.look import CLEAN, REFERENCE_SIZE, Ghost, Look, mixed
 from masklam_envs.rendering.orbit import carried, focus_distance
 from masklam_envs.rendering.posed import Posed
+from masklam_envs.rendering.protocol import Layers, Renderer
 from masklam_envs.rendering.scene import build_scene
 
 # What the kernel reads: poses as in `MjData` (geoms' positions and matrices, the camera's, the lamps'), and tables.
@@ -23,23 +24,7 @@ Poses = tuple[NDArray[np.float64], ...]
 Tables = tuple[NDArray[np.float64], ...]
 
 
-class Layers(NamedTuple):
-    """Everything the renderer knows about a frame.
-
-    Attributes:
-        pixels: (H, W, 3) uint8.
-        mask: (H, W, 1) uint8, 255 where the agent is nearest, else 0.
-        ids: (H, W) int32, the geom that the ray through the pixel's centre meets first, -1 for none.
-        depth: (H, W) float32, metres to that geom along the camera's optical axis, +inf for none.
-    """
-
-    pixels: NDArray[np.uint8]
-    mask: NDArray[np.uint8]
-    ids: NDArray[np.int32]
-    depth: NDArray[np.float32]
-
-
-class RaycastRenderer:
+class RaycastRenderer(Renderer):
     """Draws a model of primitive geoms by analytic ray casting: no OpenGL, the same bytes on every machine.
 
     Edges of solids are blended by how much of a pixel they cover, so motion of a tenth of a pixel shows.  The renderer
@@ -60,7 +45,6 @@ class RaycastRenderer:
         ValueError: an unknown camera or body, a visible geom of another type, or a size or zoom that is not positive.
     """
 
-    #: what the bytes of a frame depend on beside pose and look
     name = "raycast"
 
     def __init__(
@@ -80,7 +64,6 @@ class RaycastRenderer:
         self.model, self.image_size, self.zoom = model, image_size, zoom
         self._scene = scene = build_scene(model, agent_bodies)
         self._camera = view
-        #: metres from the camera to the point that it looks at
         self.focus = focus_distance(model, view)
         self._pixel = 2.0 * self._camera.half_height / (zoom * image_size)
         # The ground is only drawn when it shows, unless the mask needs it.
@@ -101,21 +84,7 @@ class RaycastRenderer:
         mocap_pos: NDArray[np.float64] | None = None,
         mocap_quat: NDArray[np.float64] | None = None,
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Draw one frame.
-
-        Args:
-            qpos: (nq,) float64 positions.
-            look: everything else about the frame; the default is the scene as it is.
-            mocap_pos: (nmocap, 3) float64 metres; None is the model's initial position.
-            mocap_quat: (nmocap, 4) float64; None is the model's initial orientation.
-
-        Returns:
-            Fresh ``pixels`` (H, W, 3) uint8 and ``mask`` (H, W, 1) uint8, 255 on the agent.  Of a look, the mask
-            depends on the camera and the overlays alone.
-
-        Raises:
-            ValueError: an array of another shape or type.
-        """
+        """See :class:`~masklam_envs.rendering.protocol.Renderer`."""
         self._place(qpos, mocap_pos, mocap_quat)
         if look.is_plain:
             return self._render(look, self._poses, self._constants, self._ground_in_mask)
@@ -127,13 +96,7 @@ class RaycastRenderer:
         mocap_pos: NDArray[np.float64] | None = None,
         mocap_quat: NDArray[np.float64] | None = None,
     ) -> Layers:
-        """Draw one frame with its own sky and ground, and tell which geom each pixel shows and how far it is.
-
-        Args:
-            qpos: (nq,) float64 positions.
-            mocap_pos: as in :meth:`draw`.
-            mocap_quat: as in :meth:`draw`.
-        """
+        """See :class:`~masklam_envs.rendering.protocol.Renderer`."""
         self._place(qpos, mocap_pos, mocap_quat)
         pixels, mask = self._render(CLEAN, self._poses, self._constants, True)
         ids = self._layers[..., raycast.ID].astype(np.int32)
@@ -141,16 +104,11 @@ class RaycastRenderer:
 
     @property
     def camera_index(self) -> int:
-        """Index of the model camera, -1 for a free camera."""
+        """See :class:`~masklam_envs.rendering.protocol.Renderer`."""
         return self._camera.index
 
     def camera_pose(self, qpos: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-        """Where the camera is when the model is at ``qpos``.
-
-        Returns:
-            Its position (3,) in metres, its matrix (3, 3) with columns x right, y up, z backward, and the tangent of
-            half its field of view after the zoom.
-        """
+        """See :class:`~masklam_envs.rendering.protocol.Renderer`."""
         self._place(qpos, None, None)
         return self._poses[2].copy(), self._poses[3].reshape(3, 3).copy(), 0.5 * self._pixel * self.image_size
 

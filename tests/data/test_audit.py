@@ -100,6 +100,10 @@ def with_nan(frames):
         (lambda: changed(good(), actions=np.sign(good().trajectories.actions)), "100% of the actions are at a bound"),
         (lambda: changed(good(), actions=3 * good().trajectories.actions), "actions lie outside their bounds"),
         (lambda: changed(good(), actions=with_nan(good())), "the actions of 1 steps are not finite numbers"),
+        (
+            lambda: changed(good(), rewards=np.where(np.arange(60) == 25, np.nan, 0).astype(np.float32)),
+            r"1 episodes \(the first is 1\) have rewards that are not finite",
+        ),
     ],
 )
 def test_what_is_wrong_with_episodes_and_actions_is_flagged(tmp_path, make, flag):
