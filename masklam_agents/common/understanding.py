@@ -118,8 +118,8 @@ def distractor_samples(
     known = view is not None or all(isinstance(frames, LazyFrames) for frames in both)
     if not known:
         return None
-    values = [agent.probe_targets(frames, limit, target="distractor", view=view) for frames in both]
     try:
+        values = [agent.probe_targets(frames, limit, target="distractor", view=view) for frames in both]
         train, held_out = moving(*values)
     except NothingMovesError:
         return None

@@ -184,6 +184,8 @@ def test_a_report_holds_what_its_method_has(name, draws, codes, frames, held_out
     assert ("inside mask" in text) == draws and ("codebooks" in text) == bool(codes) and "distractor  NMSE" in text
     assert json.loads(json.dumps(report.to_json()))["latent_dim"] == 16
     assert measure_latents(agent, frames, held_out, limit=60).distractor is None
+    with gym.make("MaskCheetah-v0", distractor="none", image_size=SIZE) as still:
+        assert measure_latents(agent, frames, held_out, view=still, limit=60).distractor is None
 
 
 def test_frames_of_another_size_are_refused(frames):
