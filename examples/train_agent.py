@@ -1,6 +1,6 @@
 """Collect video, learn latent actions with MaskLAM and with LAPO, act with both, compare: the whole road in one script.
 
-    python examples/train_agent.py --out runs/demo          # six minutes on two cores
+    python examples/train_agent.py --out runs/demo          # six minutes on two cores, 22 without bfloat16
     python examples/train_agent.py --full --out runs/full   # 70 minutes; adds cloning of all true actions, the ceiling
 
 The background of MaskCheetah is panned by the action (correlation 0.9, two of six action dimensions), so a model of the
