@@ -103,7 +103,8 @@ def _name_beside(target: Path, end: str) -> Path:
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
-    path.unlink(missing_ok=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def remove_abandoned(folder: Path, pattern: str) -> None:

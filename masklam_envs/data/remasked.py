@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,9 @@ def remasked(rgbm: NDArray[np.uint8], masks: Callable[[slice], Masks]) -> NDArra
     """
     mapped = rgbm.base if isinstance(rgbm.base, np.memmap) else None
     if mapped is None or not rgbm.size:
-        whole = np.empty_like(rgbm)
-        for part, frames in _parts(rgbm, masks):
-            whole[part] = frames
+        whole = rgbm.copy()
+        for part in _parts(len(rgbm)):
+            whole[part, ..., 3] = masks(part)
         return whole
     return _in_file(rgbm, masks, _folder_of(mapped))
 
@@ -39,17 +39,17 @@ def _folder_of(mapped: np.memmap[Any, Any]) -> Path:
     return beside if beside and os.access(beside, os.W_OK) else Path(tempfile.gettempdir())
 
 
-def _parts(rgbm: NDArray[np.uint8], masks: Callable[[slice], Masks]) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
-    for start in range(0, len(rgbm), FRAMES_AT_ONCE):
-        part = slice(start, start + FRAMES_AT_ONCE)
-        yield part, np.concatenate((rgbm[part, ..., :3], masks(part)[..., None]), axis=3)
+def _parts(count: int) -> list[slice]:
+    return [slice(start, start + FRAMES_AT_ONCE) for start in range(0, count, FRAMES_AT_ONCE)]
 
 
 def _in_file(rgbm: NDArray[np.uint8], masks: Callable[[slice], Masks], folder: Path) -> NDArray[np.uint8]:
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
             # Not into a mapped file: a full disk would end the process instead of raising an error.
-            for _, frames in _parts(rgbm, masks):
+            for part in _parts(len(rgbm)):
+                frames = rgbm[part].copy()
+                frames[..., 3] = masks(part)
                 file.write(frames.data)
             file.flush()
         except OSError as error:
