@@ -273,7 +273,7 @@ class OfflineAlgorithm(StagedAlgorithm):
     def _true_actions(
         self, frames: Dataset, windows: Windows, anchors: NDArray[np.int64], target: str = "policy"
     ) -> th.Tensor:
-        """The actions (N, A) in the frames of anchors (N,): :func:`~masklam_agents.common.training_data.true_actions`."""
+        """The actions (N, A) of anchors (N,): :func:`~masklam_agents.common.training_data.true_actions`."""
         return th.from_numpy(true_actions(frames, windows, anchors, self.action_space, target)).to(self.device)
 
     # ------------------------------------------------------------------ losses
